@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* What the XDP program and userspace share: map keys, map values, configuration. Plain C, fixed widths, no padding that
+ * is not named. A change to a layout that is pinned (block, allow key, control) raises WEIR_ABI_VERSION, so that a
+ * restart never misreads what an older build left behind.
+ */
+#ifndef WEIR_ABI_H
+#define WEIR_ABI_H
+
+#include <linux/types.h>
+
+#define WEIR_ABI_VERSION 1
+
+/* Which interface a packet came in by; the index of the peers map is the side it leaves by. */
+enum weir_side { WEIR_SIDE_wan = 0, WEIR_SIDE_lan = 1 };
+
+/* At most this many rx queues an interface. The XSKMAP index is side * WEIR_CHANNELS_MAX + queue. */
+#define WEIR_CHANNELS_MAX 64
+
+/* What a block drops. */
+enum weir_scope {
+  WEIR_SCOPE_ssdp = 1, /* what is steered (by port or by start line), and UDP fragments after the first */
+  WEIR_SCOPE_all = 2,  /* everything from the source */
+};
+
+/* Who made a block. */
+enum weir_origin { WEIR_ORIGIN_policy = 1, WEIR_ORIGIN_manual = 2 };
+
+struct weir_key4 {
+  __be32 address;
+};
+
+struct weir_key6 {
+  __u8 address[16];
+};
+
+/* A value of the blocklist. The program reads scope and expiry and adds to hits; all else is userspace's. */
+struct weir_block {
+  __u64 expires_ns; /* CLOCK_MONOTONIC; 0: never. Expired entries do nothing; userspace sweeps them. */
+  __u64 created_ns; /* CLOCK_MONOTONIC */
+  __u64 hit_packets; /* atomic adds by the program */
+  __u64 hit_bytes;
+  __u32 scope;   /* enum weir_scope */
+  __u32 origin;  /* enum weir_origin */
+  __u32 reason;  /* policy's reason number (src/detect/policy.h) */
+  __u32 strikes; /* how often this source was blocked before: expiry grows with it */
+};
+
+/* Keys of the allowlist (BPF_MAP_TYPE_LPM_TRIE); the value is a __u32 that nobody reads. */
+struct weir_prefix4 {
+  __u32 length;
+  __be32 address;
+};
+
+struct weir_prefix6 {
+  __u32 length;
+  __u8 address[16];
+};
+
+/* The one value of the control map: what userspace changes while the program runs. */
+struct weir_control {
+  __u32 abi_version;
+  __u32 blocks_all;  /* how many blocks have scope all; 0: no address of unsteered traffic is looked up */
+  __u32 allow_count; /* prefixes in the allowlist; 0: it is never looked up */
+  __u32 blocks;      /* entries in the blocklist of both families; 0: it is never looked up */
+};
+
+/* A value of the counters map, per CPU; key: side * WEIR_OUTCOME_SLOTS + outcome. */
+struct weir_counter {
+  __u64 packets;
+  __u64 bytes;
+};
+
+/* Redirects that failed after the program returned, counted at the kernel's tracepoints; per CPU, key: see below. */
+enum weir_redirect_error {
+  WEIR_REDIRECT_ERROR_socket = 0, /* AF_XDP ring full, or no frame in the fill ring */
+  WEIR_REDIRECT_ERROR_peer = 1,   /* the peer interface was down, or its ring was full */
+};
+#define WEIR_REDIRECT_ERROR_SLOTS 4
+
+/* Configuration of the program: const volatile .rodata, so that the verifier prunes what is off. */
+struct weir_config {
+  __u32 ifindex[2];         /* by side */
+  __u32 host_mode;          /* 1: "to the peer" means up this host's stack (XDP_PASS) */
+  __u32 fail_closed;        /* 1: what has no live socket is dropped */
+  __u32 drop_fragments;     /* 1: UDP fragments after the first are dropped */
+  __u32 ssdp_payload;       /* 1: an SSDP start line steers, whatever the ports */
+  __u32 single_port;        /* host order; steer this port only, without a map. 0: ask the ports map */
+  __u32 heartbeat_limit_ms; /* a heartbeat older than this is a stalled channel */
+};
+
+/* The ports map: an array of 1024 __u64, bit (port % 64) of entry port / 64. */
+#define WEIR_PORT_WORDS 1024
+
+#endif

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// IP addresses of both families in one 16-byte value, and prefixes of them.
+///
+/// Shape     IPv4 is kept as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2), so that tables have one key type.
+/// Errors    parsing returns an `Error` that names what was found.
+/// Threads   values.
+#pragma once
+
+#include <array>
+#include <compare>
+#include <cstdint>
+#include <cstring>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+
+namespace weir {
+
+class Address {
+ public:
+  constexpr Address() noexcept = default;
+  static Address v4(be32 address) noexcept;
+  /// `bytes` points at 16 bytes in network order.
+  static Address v6(const std::uint8_t* bytes) noexcept;
+  /// "192.0.2.1" or "2001:db8::1".
+  static Result<Address> parse(std::string_view text);
+
+  [[nodiscard]] bool is_v4() const noexcept;
+  [[nodiscard]] be32 as_v4() const noexcept;  ///< Only where `is_v4()`.
+  [[nodiscard]] const std::array<std::uint8_t, 16>& bytes() const noexcept { return bytes_; }
+  [[nodiscard]] bool is_multicast() const noexcept;  ///< 224/4, 255.255.255.255 and ff00::/8.
+  [[nodiscard]] std::string text() const;            ///< IPv4 dotted, IPv6 as in RFC 5952.
+  /// A 64-bit hash keyed by `seed`: tables that strangers can fill take a random seed, replays a
+  /// fixed one.
+  [[nodiscard]] std::uint64_t hash(std::uint64_t seed) const noexcept {
+    std::uint64_t words[2];
+    std::memcpy(words, bytes_.data(), sizeof words);
+    const auto mix = [](std::uint64_t a, std::uint64_t b) noexcept {
+      const auto product = static_cast<unsigned __int128>(a) * b;
+      return static_cast<std::uint64_t>(product) ^ static_cast<std::uint64_t>(product >> 64U);
+    };
+    return mix(mix(words[0] ^ seed, words[1] ^ 0x9e3779b97f4a7c15ULL) ^ seed,
+               0xd6e8feb86659fd93ULL);
+  }
+  friend auto operator<=>(const Address&, const Address&) noexcept = default;
+
+ private:
+  std::array<std::uint8_t, 16> bytes_{};
+};
+
+class Prefix {
+ public:
+  Prefix() noexcept = default;
+  /// `length` in bits of the address's own family (0-32 or 0-128); host bits are cleared.
+  Prefix(const Address& address, unsigned length) noexcept;
+  /// "192.168.0.0/16", "fe80::/10", or an address alone (then /32 or /128). Host bits set are an
+  /// error.
+  static Result<Prefix> parse(std::string_view text);
+  [[nodiscard]] bool contains(const Address& address) const noexcept;
+  [[nodiscard]] const Address& address() const noexcept { return address_; }
+  [[nodiscard]] unsigned length() const noexcept { return length_; }
+  [[nodiscard]] std::string text() const;
+  friend auto operator<=>(const Prefix&, const Prefix&) noexcept = default;
+
+ private:
+  Address address_;
+  unsigned length_ = 0;
+};
+
+/// The private and link-local ranges of both families: the default LAN side of a capture (RFC 1918,
+/// 3927, 4193, 4291).
+const std::vector<Prefix>& private_prefixes();
+
+[[nodiscard]] bool any_contains(const std::vector<Prefix>& prefixes,
+                                const Address& address) noexcept;
+
+}  // namespace weir

@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// The datapath in the kernel: loads the XDP program, pins its maps and links, attaches it, takes
+/// over what an earlier weir left behind, and lets go again.
+///
+/// The program is attached by BPF links that are pinned beside the maps: forwarding goes on when
+/// this process dies, and the next one replaces the program in place (bpf_link_update), so that the
+/// interface is never without it. Owner     the service. `open_pinned` gives a view without a
+/// program, for commands while no daemon runs. Threads   table changes: one thread at a time.
+/// `heartbeat` may be called by each channel's thread for its own channel. Needs     CAP_BPF,
+/// CAP_NET_ADMIN (or root), a bpffs: mounted at the pin directory's mount point by the caller's
+/// choice;
+///           where none is there, `attach` mounts one at /sys/fs/bpf if it may.
+/// Errors    one sentence; a failure leaves nothing attached and nothing pinned that was not there
+/// before.
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "datapath/datapath.h"
+
+namespace weir::datapath {
+
+struct KernelOptions {
+  std::string pin_directory = "/sys/fs/bpf/weir";  ///< one directory for each pair of interfaces
+  std::array<std::string, kSides> interfaces;      ///< names, by side
+  bool generic_only = false;                       ///< do not even try native mode
+};
+
+enum class AttachMode : std::uint8_t { native, generic };
+
+class Kernel final : public Datapath {
+ public:
+  /// Loads and attaches to both interfaces: native mode, or generic where the driver has none
+  /// (mode() tells). With sockets not yet registered, everything steered takes the fail mode.
+  static Result<std::unique_ptr<Kernel>> attach(const Config& config, const KernelOptions& options);
+  /// The pinned maps alone: block, allow, counters. An error where nothing is pinned there or the
+  /// ABI differs.
+  static Result<std::unique_ptr<Kernel>> open_pinned(const std::string& pin_directory);
+  /// Takes program, links and pins of `pin_directory` away, daemon or not; `keep_blocks` leaves
+  /// block- and allowlist. False where nothing was there.
+  static Result<bool> remove(const std::string& pin_directory, bool keep_blocks);
+
+  ~Kernel() override;  ///< leaves program and pins where they are: the fail mode rules from here on
+
+  /// Detaches both interfaces and unpins all but block- and allowlist and their control value.
+  Status detach();
+
+  [[nodiscard]] AttachMode mode(Side side) const noexcept;
+  [[nodiscard]] bool took_over() const noexcept;  ///< blocks or links of an earlier run were found
+
+  /// Registers an AF_XDP socket (its fd) for a queue of a side; `remove_socket` takes it out again.
+  Status add_socket(Side side, std::uint32_t queue, int socket_fd);
+  Status remove_socket(Side side, std::uint32_t queue);
+
+  /// Channel `channel` made progress at `now` (a store to mapped memory: no system call). A channel
+  /// withdraws by 0.
+  void heartbeat(std::uint32_t channel, PacketTime now) noexcept;
+
+  Result<std::size_t> add_blocks(std::span<const Block> blocks) override;
+  Result<std::size_t> remove_blocks(std::span<const Address> sources) override;
+  Result<std::vector<Block>> list_blocks() const override;
+  Status add_allow(const Prefix& prefix) override;
+  Result<bool> remove_allow(const Prefix& prefix) override;
+  Result<std::vector<Prefix>> list_allow() const override;
+  Result<Counters> counters() const override;
+
+  /// The loaded program, for BPF_PROG_TEST_RUN in tests; owned by this object.
+  [[nodiscard]] int program_fd() const noexcept;
+
+  struct Impl;
+
+ private:
+  explicit Kernel(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::datapath

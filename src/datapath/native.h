@@ -1,0 +1,47 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// The datapath compiled natively over tables in memory: judges captures, and runs in front of DPDK
+/// interfaces.
+///
+/// Threads   `judge` belongs to one thread; table changes go through the same thread (a replay's
+/// reader), or must be
+///           fenced by the caller. Nothing allocates in `judge`.
+/// Source    bpf/datapath.h, the very text that the XDP program is made of.
+#pragma once
+
+#include <memory>
+
+#include "datapath/datapath.h"
+#include "packet/frame.h"
+#include "packet/headers.h"
+
+namespace weir::datapath {
+
+class Native final : public Datapath {
+ public:
+  explicit Native(const Config& config);
+  ~Native() override;
+
+  /// The outcome of `frame` at its packet time, counted; sockets count as present and alive. Fills
+  /// `headers`.
+  Outcome judge(const packet::Frame& frame, packet::Headers& headers) noexcept;
+
+  /// What the kernel would be told of a missing socket or a stale heartbeat: for tests of the fail
+  /// modes.
+  void set_socket(Side side, std::uint32_t queue, bool present) noexcept;
+  void set_heartbeat(std::uint32_t channel, PacketTime time) noexcept;
+
+  Result<std::size_t> add_blocks(std::span<const Block> blocks) override;
+  Result<std::size_t> remove_blocks(std::span<const Address> sources) override;
+  Result<std::vector<Block>> list_blocks() const override;
+  Status add_allow(const Prefix& prefix) override;
+  Result<bool> remove_allow(const Prefix& prefix) override;
+  Result<std::vector<Prefix>> list_allow() const override;
+  Result<Counters> counters() const override;
+
+  struct Tables;  ///< what bpf/maps.h names, in memory
+
+ private:
+  std::unique_ptr<Tables> tables_;
+};
+
+}  // namespace weir::datapath

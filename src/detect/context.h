@@ -1,0 +1,27 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// What extraction learned of one packet that the policy needs besides the score.
+#pragma once
+
+#include <cstdint>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "packet/ssdp.h"
+
+namespace weir::detect {
+
+struct Context {
+  Address source;
+  Address destination;
+  PacketTime time;
+  Side side = Side::wan;
+  packet::Method method = packet::Method::none;
+  bool solicited = false;  ///< the LAN asked: an open expectation matches this packet
+  bool client_flow =
+      false;  ///< no SSDP, and of a flow that the LAN opened: a mere user of the port number
+  bool multicast = false;              ///< to a multicast group or broadcast
+  std::uint16_t source_port = 0;       ///< host order
+  std::uint16_t destination_port = 0;  ///< host order
+};
+
+}  // namespace weir::detect

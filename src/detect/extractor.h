@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// Turns packets into rows: the packet's own features, its source's and its destination's, from
+/// tables it owns.
+///
+/// Shape     one shard: source table, destination table and expectations, bounded by `TableConfig`,
+/// allocated once. Order     packets in arrival order; the row of a packet depends on the packets
+/// before it and on nothing else. Threads   one owner at a time (the serial extract node). Errors
+/// a feature name that is unknown fails `make`, with the nearest name; nothing fails later. Full
+/// tables evict
+///           and count (see the table headers).
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "detect/context.h"
+#include "packet/frame.h"
+#include "packet/headers.h"
+#include "packet/ssdp.h"
+
+namespace weir::detect {
+
+struct TableConfig {
+  std::uint32_t sources_max = 262'144;
+  std::uint32_t destinations_max = 16'384;
+  std::uint32_t expectations_max = 65'536;
+  std::uint32_t expectation_ms = 30'000;  ///< real devices answer up to 22 s after the search
+  std::uint64_t hash_seed = 0x77656972;   ///< fixed in replays; random live
+};
+
+struct TableCounters {
+  std::uint64_t sources = 0, sources_evicted = 0;
+  std::uint64_t destinations = 0, destinations_evicted = 0;
+  std::uint64_t expectations = 0, expectations_evicted = 0;
+};
+
+class Extractor {
+ public:
+  /// `features`: the names that the model wants, in its order.
+  static Result<std::unique_ptr<Extractor>> make(const TableConfig& config,
+                                                 std::span<const std::string> features);
+  virtual ~Extractor() = default;
+
+  /// Writes row `row` into `columns` (one column for each wanted feature) and returns the packet's
+  /// context.
+  virtual Context extract(const packet::Frame& frame, const packet::Headers& headers,
+                          const packet::Ssdp& ssdp, float* const* columns,
+                          std::size_t row) noexcept = 0;
+  [[nodiscard]] virtual TableCounters counters() const noexcept = 0;
+};
+
+/// One line of the feature list: for documents, models and `weir why`.
+struct FeatureInfo {
+  const char* name;
+  const char* group;  ///< packet, source, destination, context
+  const char* unit;
+  const char* help;
+};
+std::span<const FeatureInfo> all_features() noexcept;
+
+}  // namespace weir::detect

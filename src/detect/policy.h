@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// The rules that turn scores into verdicts, and repeated evidence into blocks.
+///
+/// Shape     a bounded table of suspects, by source; allocated once.
+/// Order     packets in arrival order; decisions depend on packets, scores and packet time alone.
+/// Rules     never a block on one packet: its address may be forged. Solicited replies, flows that
+/// the LAN opened, and
+///           allowlisted sources never count as evidence.
+/// Threads   one owner at a time (the serial decide node).
+/// Errors    none at run time; bounds are counted.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <vector>
+
+#include "base/address.h"
+#include "base/clock.h"
+#include "detect/context.h"
+
+namespace weir::detect {
+
+/// Why a packet got its verdict: one list for logs, `weir replay`, block reasons and the README.
+/// Numbers are never reused.
+#define WEIR_REASONS(X)                                                                \
+  X(0, clean, "scored below the threshold")                                            \
+  X(1, allowed, "its source is on the allowlist")                                      \
+  X(2, solicited, "answers a search that the LAN sent")                                \
+  X(3, client_flow, "no SSDP: a flow that the LAN opened from or to this port number") \
+  X(4, scored, "scored as an attack")                                                  \
+  X(5, blocked, "its source is blocked")                                               \
+  X(6, shed, "not judged: every batch of its channel was in use (overload action)")    \
+  X(7, shadow, "would have been dropped, but mode is shadow")
+
+enum class Reason : std::uint8_t {
+#define WEIR_REASON_CLASS(number, name, help) name = number,
+  WEIR_REASONS(WEIR_REASON_CLASS)
+#undef WEIR_REASON_CLASS
+};
+const char* name(Reason reason) noexcept;
+const char* help(Reason reason) noexcept;
+
+struct PolicyConfig {
+  float threshold = 0.5F;  ///< score from which a packet is dropped
+  std::uint32_t evidence_packets =
+      3;  ///< attack packets of one source within the window before it is blocked (at least 2)
+  std::uint32_t evidence_ms = 10'000;  ///< the window
+  std::uint32_t block_ms = 600'000;    ///< the first block's length; each repeat doubles it
+  std::uint32_t block_max_ms = 86'400'000;
+  std::uint32_t suspects_max = 262'144;
+  std::uint32_t blocks_per_s = 100'000;  ///< budget of new blocks a second of packet time
+  bool scope_all = false;
+  bool shadow = false;  ///< judge and report, drop nothing, block nothing
+  std::vector<Prefix> allow;
+  std::uint64_t hash_seed = 0x77656972;
+};
+
+struct Decision {
+  Verdict verdict = Verdict::forward;
+  Reason reason = Reason::clean;
+  bool block = false;         ///< put its source on the blocklist now
+  std::uint32_t strikes = 0;  ///< with `block`: how often it was blocked before
+  PacketTime expires;         ///< with `block`
+  PacketTime first_seen;  ///< with `block`: the source's first packet that was scored as an attack
+                          ///< or, earlier, seen
+};
+
+struct PolicyCounters {
+  std::uint64_t suspects = 0, suspects_evicted = 0, blocks = 0, blocks_over_budget = 0;
+};
+
+class Policy {
+ public:
+  explicit Policy(const PolicyConfig& config);
+  ~Policy();
+  Decision decide(const Context& context, float score) noexcept;
+  /// A block that an administrator removed: forgets the source.
+  void forgive(const Address& source) noexcept;
+  [[nodiscard]] PolicyCounters counters() const noexcept;
+
+ private:
+  struct Impl;
+  std::unique_ptr<Impl> impl_;
+};
+
+}  // namespace weir::detect

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// What userspace knows of a frame's headers: the offsets of bpf/parse.h, and addresses read
+/// through them.
+///
+/// Source    bpf/parse.h, compiled natively: there is no second parser.
+/// Errors    none: what cannot be parsed has a kind that says so.
+/// Threads   pure functions.
+#pragma once
+
+#include <cstdint>
+#include <span>
+
+#include "../../bpf/parse.h"
+#include "base/address.h"
+
+namespace weir::packet {
+
+using Headers = weir_headers;
+
+/// Parses `frame` from its Ethernet header on.
+Headers parse(std::span<const std::uint8_t> frame) noexcept;
+
+/// Source and destination of a frame that `headers` was parsed from; the unspecified address where
+/// it has none.
+Address source(std::span<const std::uint8_t> frame, const Headers& headers) noexcept;
+Address destination(std::span<const std::uint8_t> frame, const Headers& headers) noexcept;
+
+/// The UDP payload inside this frame; empty where the kind is not UDP.
+std::span<const std::uint8_t> payload(std::span<const std::uint8_t> frame,
+                                      const Headers& headers) noexcept;
+
+}  // namespace weir::packet

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// Runs batches through the stages: inline (serial.cpp, workers = 0) or on a oneTBB flow graph
+/// (graph.cpp).
+///
+/// Order     tickets are given by `submit` in the order of its calls; extract and decide run in
+/// ticket order; a channel
+///           gets its batches back in the order in which it submitted them.
+/// Owner     a submitted batch belongs to the engine until `done` is called for it.
+/// Threads   `submit` by each channel's thread; `done` is called from any thread, in ticket order,
+/// and must be quick. Bounds    as many batches are in flight as the channels' pools hold: the
+/// pools are the only backpressure.
+#pragma once
+
+#include <functional>
+#include <memory>
+
+#include "base/result.h"
+#include "pipeline/stages.h"
+
+namespace weir::pipeline {
+
+struct EngineConfig {
+  std::uint32_t workers = 0;  ///< 0: the stages run on the submitting thread
+  std::vector<std::uint32_t>
+      worker_cpus;  ///< pin workers to these CPUs, round robin; empty: not pinned
+};
+
+/// What the stages work with; must outlive the engine.
+struct Judge {
+  detect::Extractor& extractor;
+  detect::Policy& policy;
+  const forest::Evaluator& evaluator;  ///< cloned for each worker
+  BlockSink& sink;
+};
+
+class Engine {
+ public:
+  virtual ~Engine() = default;
+  virtual void submit(Batch* batch) noexcept = 0;
+  /// Waits until every submitted batch is done. Not concurrent with `submit`.
+  virtual void drain() noexcept = 0;
+};
+
+using Done = std::function<void(Batch*)>;
+
+std::unique_ptr<Engine> make_serial_engine(const Judge& judge, Done done);
+Result<std::unique_ptr<Engine>> make_graph_engine(const EngineConfig& config, const Judge& judge,
+                                                  Done done);
+/// One or the other, by `config.workers`.
+Result<std::unique_ptr<Engine>> make_engine(const EngineConfig& config, const Judge& judge,
+                                            Done done);
+
+}  // namespace weir::pipeline
