@@ -2,13 +2,17 @@
 /// Where each frame of a channel's UMEM is: free + fill + rx + batch + tx + completion = all,
 /// always.
 ///
-/// Places    free (in this pool), fill (given to the kernel for a side), rx (received, not yet in a
-/// batch), batch, tx
-///           (given to the kernel to send), completion (sent, not yet taken back).
-/// Cost      release builds keep counts a place; debug builds keep each frame's place too, and
-/// abort on a frame that
-///           leaks or is used twice.
-/// Owner     one channel; only its I/O thread calls this. Counts may be read by others (relaxed).
+/// Places    free        in this pool
+///           fill        given to the kernel for a side, to receive into
+///           rx          received, not yet handed to the pipeline
+///           batch       with the pipeline
+///           tx          given to the kernel to send
+///           completion  sent, not yet given back to this pool
+/// Cost      release builds keep a count for each place; debug builds (no NDEBUG) keep each frame's
+///           place too, and abort on a frame that leaks or is used twice.
+/// Errors    none at run time: a move of more frames than a place holds is a programmer error.
+/// Threads   owned by one channel, and only its I/O thread calls it; `count` may be read by others
+///           (relaxed: each count is right, their sum only when read by the owner).
 #pragma once
 
 #include <array>
@@ -16,8 +20,6 @@
 #include <cstdint>
 #include <span>
 #include <vector>
-
-#include "base/result.h"
 
 namespace weir::io {
 
@@ -27,28 +29,27 @@ const char* name(Place place) noexcept;
 
 class FramePool {
  public:
+  /// All `frames` (numbers from 0) are free. Memory is allocated here and never again.
   explicit FramePool(std::uint32_t frames);
 
-  /// Takes up to `out.size()` free frames and says that they go to `to`; returns how many there
-  /// were.
+  /// Takes up to `out.size()` free frames, which go to `to`; returns how many there were.
   std::size_t take(std::span<std::uint32_t> out, Place to) noexcept;
-  /// The frames move from one place to another; moving to `Place::free` gives them back.
+  /// Moves frames from one place to another; `Place::free` gives them back.
   void move(std::span<const std::uint32_t> frames, Place from, Place to) noexcept;
   void move(std::uint32_t frame, Place from, Place to) noexcept { move({&frame, 1}, from, to); }
 
   [[nodiscard]] std::uint32_t count(Place place) const noexcept;
   [[nodiscard]] std::uint32_t frames() const noexcept { return frames_; }
-  /// The conservation law: the counts add up to `frames()`. Debug builds also compare them with
-  /// each frame's place.
+  /// The conservation law: the counts add up to `frames()`. Debug builds also recount every frame.
   [[nodiscard]] bool conserved() const noexcept;
 
  private:
+  void adjust(Place place, std::uint32_t by) noexcept;
+
   const std::uint32_t frames_;
-  std::vector<std::uint32_t> free_;  // a stack
+  std::vector<std::uint32_t> free_;  // a stack: what was used last is warm in the cache
   std::array<std::atomic<std::uint32_t>, kPlaces> counts_{};
-#ifndef NDEBUG
-  std::vector<Place> places_;
-#endif
+  std::vector<Place> places_;  // by frame; empty in release builds
 };
 
 }  // namespace weir::io
