@@ -3,11 +3,16 @@
 ///
 /// Shape     arrays by packet; features by column, each column on its own 64-byte lines.
 /// Owner     the channel whose pool it came from; while it travels, the stage that holds it.
-/// Threads   hand-over by the graph or by a ring; no field is shared.
+/// Threads   hand-over by the graph or by a ring; no field is shared. `place` is the one atomic: it
+///           says in every build that a batch is in one stage at a time, and orders the memory that
+///           the stages hand over.
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <cstdint>
+#include <memory>
+#include <span>
 #include <vector>
 
 #include "detect/context.h"
@@ -18,14 +23,18 @@
 
 namespace weir::pipeline {
 
-inline constexpr std::size_t kBatchPackets =
-    256;  ///< graph cost a packet is 1-4 ns at 256 and 100 at 8 (perf/)
+/// A graph costs 1-4 ns a packet at 256, and 100 at 8; twice as many would leave the L2 cache.
+inline constexpr std::size_t kBatchPackets = 256;
 
 struct alignas(kCacheLine_bytes) Batch {
+  /// Where it is: each stage takes it from the place before and leaves it in its own.
+  enum class At : std::uint8_t { pool, submitted, parsed, extracted, classified, decided };
+
   std::uint32_t channel = 0;
   std::uint32_t size = 0;
-  std::uint64_t ticket =
-      0;  ///< place in the total order of batches that extract and decide follow, from 0
+  std::uint64_t ticket = 0;    ///< place in the total order that extract and decide follow, from 0
+  bool headers_known = false;  ///< `headers` are filled already: the datapath ran natively
+  std::atomic<At> place{At::pool};
 
   std::array<packet::Frame, kBatchPackets> frames;
   std::array<packet::Headers, kBatchPackets> headers;
@@ -34,10 +43,46 @@ struct alignas(kCacheLine_bytes) Batch {
   alignas(kCacheLine_bytes) std::array<float, kBatchPackets> scores;
   std::array<detect::Decision, kBatchPackets> decisions;
 
-  /// Columns for `features` features; called once, when the pool is made.
-  void allocate_columns(std::size_t features);
-  std::vector<float*> columns;        ///< by feature, each kBatchPackets long
-  std::vector<float> column_storage;  ///< what `columns` points into
+  std::vector<float*> columns;              ///< by extracted feature, each kBatchPackets long
+  std::vector<const float*> model_columns;  ///< by the model's feature: some of `columns`
+
+  /// Columns for `features` extracted features; `model_features[i]` is the extracted feature that
+  /// the model's feature i is. Called once, when the pool is made.
+  void allocate_columns(std::size_t features, std::span<const std::uint32_t> model_features);
+
+  /// Moves on to place `to`; aborts where the batch is not at `from`.
+  void advance(At from, At to) noexcept {
+    WEIR_CHECK(place.load(std::memory_order_acquire) == from);
+    place.store(to, std::memory_order_release);
+  }
+
+ private:
+  std::vector<float> column_storage_;
+};
+
+/// What a batch's columns hold: the same for all batches of an engine.
+struct Columns {
+  std::size_t extracted = 0;                  ///< features that the extractor writes
+  std::vector<std::uint32_t> model_features;  ///< by the model's feature: which of them it is
+
+  /// The usual case: the extractor was made for exactly the model's features, in its order.
+  static Columns all_of(std::size_t features);
+};
+
+/// The fixed batches of one channel, the latest used first: its lines are still in the cache.
+///
+/// Threads   the channel's own. Errors    `take` gives nullptr where none is left: backpressure.
+class BatchPool {
+ public:
+  BatchPool(std::uint32_t channel, std::size_t batches, const Columns& columns);
+  [[nodiscard]] Batch* take() noexcept;
+  void give(Batch* batch) noexcept;  ///< must be decided, or never have been submitted
+  [[nodiscard]] std::size_t available() const noexcept { return free_.size(); }
+  [[nodiscard]] std::size_t size() const noexcept { return batches_.size(); }
+
+ private:
+  std::vector<std::unique_ptr<Batch>> batches_;
+  std::vector<Batch*> free_;
 };
 
 }  // namespace weir::pipeline

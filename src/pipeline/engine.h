@@ -3,34 +3,39 @@
 /// (graph.cpp).
 ///
 /// Order     tickets are given by `submit` in the order of its calls; extract and decide run in
-/// ticket order; a channel
-///           gets its batches back in the order in which it submitted them.
+///           ticket order; a channel gets its batches back in the order in which it submitted them.
 /// Owner     a submitted batch belongs to the engine until `done` is called for it.
 /// Threads   `submit` by each channel's thread; `done` is called from any thread, in ticket order,
-/// and must be quick. Bounds    as many batches are in flight as the channels' pools hold: the
-/// pools are the only backpressure.
+///           one call at a time, and must be quick.
+/// Bounds    as many batches are in flight as the channels' pools hold: the pools are the only
+///           backpressure.
+/// Errors    set-up only. Memory that runs out while a batch travels ends the program: half-judged
+///           traffic has no safe way on.
 #pragma once
 
 #include <functional>
 #include <memory>
+#include <vector>
 
 #include "base/result.h"
 #include "pipeline/stages.h"
 
 namespace weir::pipeline {
 
+inline constexpr std::uint32_t kWorkersMax = 256;
+
 struct EngineConfig {
-  std::uint32_t workers = 0;  ///< 0: the stages run on the submitting thread
-  std::vector<std::uint32_t>
-      worker_cpus;  ///< pin workers to these CPUs, round robin; empty: not pinned
+  std::uint32_t workers = 0;               ///< 0: the stages run on the submitting thread
+  std::vector<std::uint32_t> worker_cpus;  ///< pin workers to these, round robin; empty: not pinned
 };
 
 /// What the stages work with; must outlive the engine.
 struct Judge {
   detect::Extractor& extractor;
   detect::Policy& policy;
-  const forest::Evaluator& evaluator;  ///< cloned for each worker
+  forest::Evaluator& evaluator;  ///< cloned for each worker
   BlockSink& sink;
+  weir_scope scope = WEIR_SCOPE_ssdp;  ///< what new blocks drop
 };
 
 class Engine {
@@ -43,6 +48,7 @@ class Engine {
 
 using Done = std::function<void(Batch*)>;
 
+/// Channels that share a serial engine take turns, a batch at a time.
 std::unique_ptr<Engine> make_serial_engine(const Judge& judge, Done done);
 Result<std::unique_ptr<Engine>> make_graph_engine(const EngineConfig& config, const Judge& judge,
                                                   Done done);

@@ -2,11 +2,17 @@
 /// The stages between receive and transmit, as plain functions over a batch; the engines only
 /// decide where they run.
 ///
-///   parse     headers (where the datapath did not leave them) and SSDP            stateless, any
-///   thread extract   rows, contexts: touches the tables                                   in
-///   ticket order, one at a time classify  scores by the forest stateless, one evaluator a thread
-///   decide    verdicts; new blocks go to the `BlockSink`                           in ticket
-///   order, one at a time
+///   parse     headers (where the datapath did not leave them) and SSDP
+///             stateless, any thread
+///   extract   rows and contexts: touches the tables
+///             in ticket order, one batch at a time
+///   classify  scores by the forest
+///             stateless, one evaluator a thread
+///   decide    verdicts; new blocks go to the `BlockSink`
+///             in ticket order, one batch at a time
+///
+/// Cost      every stage runs over the whole batch before the next one starts, so that its code is
+///           fetched once a batch and not once a packet.
 #pragma once
 
 #include "datapath/datapath.h"
@@ -21,14 +27,18 @@ namespace weir::pipeline {
 class BlockSink {
  public:
   virtual ~BlockSink() = default;
-  /// False where it is full: the block is lost, counted, and made again by the source's next attack
-  /// packet.
+  /// False where it is full: the block is lost, counted by the sink, and made again by the source's
+  /// next attack packet.
   virtual bool put(const datapath::Block& block, PacketTime first_seen) noexcept = 0;
 };
+
+/// The blocklist entry that `decision` asks for: made by policy for what was scored as an attack.
+datapath::Block make_block(const detect::Context& context, const detect::Decision& decision,
+                           weir_scope scope) noexcept;
 
 void parse(Batch& batch) noexcept;
 void extract(Batch& batch, detect::Extractor& extractor) noexcept;
 void classify(Batch& batch, forest::Evaluator& evaluator) noexcept;
-void decide(Batch& batch, detect::Policy& policy, BlockSink& sink) noexcept;
+void decide(Batch& batch, detect::Policy& policy, weir_scope scope, BlockSink& sink) noexcept;
 
 }  // namespace weir::pipeline

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// The stages on a oneTBB flow graph; the only file that names oneTBB.
+///
+///   submit -> parse -> by ticket -> extract -> classify -> by ticket -> decide -> done
+///             any n    sequencer    one        any n       sequencer    one
+///
+/// A serial node limits concurrency and keeps no order (oneTBB issue 829), so a sequencer stands
+/// before each node that must see order, and the node checks the ticket in every build. Nothing
+/// here limits how many batches travel: the pools do.
+#include <fmt/format.h>
+#include <oneapi/tbb/flow_graph.h>
+#include <oneapi/tbb/global_control.h>
+#include <oneapi/tbb/task_arena.h>
+#include <oneapi/tbb/task_scheduler_observer.h>
+#include <pthread.h>
+#include <sched.h>
+
+#include <algorithm>
+#include <atomic>
+#include <exception>
+#include <utility>
+
+#include "pipeline/engine.h"
+
+namespace weir::pipeline {
+namespace {
+
+namespace flow = oneapi::tbb::flow;
+
+/// Names the workers, and pins them where the configuration says so.
+class Workers final : public oneapi::tbb::task_scheduler_observer {
+ public:
+  Workers(oneapi::tbb::task_arena& arena, std::vector<std::uint32_t> cpus)
+      : task_scheduler_observer(arena), cpus_(std::move(cpus)) {
+    observe(true);
+  }
+  ~Workers() override { observe(false); }
+  Workers(const Workers&) = delete;
+  Workers& operator=(const Workers&) = delete;
+
+  void on_scheduler_entry(bool is_worker) override {
+    if (!is_worker) return;
+    pthread_setname_np(pthread_self(), "weir-worker");
+    if (cpus_.empty()) return;
+    const int slot = oneapi::tbb::this_task_arena::current_thread_index();
+    cpu_set_t cpus;
+    CPU_ZERO(&cpus);
+    CPU_SET(cpus_[static_cast<std::size_t>(std::max(slot, 0)) % cpus_.size()], &cpus);
+    // A CPU that went offline since the configuration was checked: the worker runs where it may.
+    pthread_setaffinity_np(pthread_self(), sizeof cpus, &cpus);
+  }
+
+ private:
+  const std::vector<std::uint32_t> cpus_;
+};
+
+struct ByTicket {
+  std::size_t operator()(Batch* const& batch) const noexcept { return batch->ticket; }
+};
+
+class GraphEngine final : public Engine {
+ public:
+  GraphEngine(const EngineConfig& config, const Judge& judge, Done done)
+      : judge_(judge),
+        done_(std::move(done)),
+        parallelism_(oneapi::tbb::global_control::max_allowed_parallelism, config.workers + 1),
+        arena_(static_cast<int>(config.workers), 0) {
+    // oneTBB gives an arena two slots even where one thread may be in it at a time.
+    for (std::uint32_t i = 0; i < std::max(config.workers, 2U); ++i)
+      evaluators_.push_back(judge.evaluator.clone());
+    workers_ = std::make_unique<Workers>(arena_, config.worker_cpus);
+    arena_.execute(
+        [this] { nodes_ = std::make_unique<Nodes>(*this); });  // the graph is the arena's
+  }
+
+  ~GraphEngine() override {
+    drain();
+    arena_.execute([this] { nodes_.reset(); });
+    workers_.reset();
+  }
+  GraphEngine(const GraphEngine&) = delete;
+  GraphEngine& operator=(const GraphEngine&) = delete;
+
+  void submit(Batch* batch) noexcept override {
+    batch->ticket = next_ticket_.fetch_add(1, std::memory_order_relaxed);
+    batch->advance(Batch::At::pool, Batch::At::submitted);
+    WEIR_CHECK(nodes_->parse.try_put(batch));
+  }
+
+  void drain() noexcept override { nodes_->graph.wait_for_all(); }
+
+ private:
+  Batch* run_parse(Batch* batch) noexcept {
+    pipeline::parse(*batch);
+    return batch;
+  }
+  Batch* run_extract(Batch* batch) noexcept {
+    WEIR_CHECK(batch->ticket == extracted_);
+    ++extracted_;
+    pipeline::extract(*batch, judge_.extractor);
+    return batch;
+  }
+  Batch* run_classify(Batch* batch) noexcept {
+    const auto slot =
+        static_cast<std::size_t>(oneapi::tbb::this_task_arena::current_thread_index());
+    WEIR_CHECK(slot < evaluators_.size());
+    pipeline::classify(*batch, *evaluators_[slot]);
+    return batch;
+  }
+  void run_decide(Batch* batch) noexcept {
+    WEIR_CHECK(batch->ticket == decided_);
+    ++decided_;
+    pipeline::decide(*batch, judge_.policy, judge_.scope, judge_.sink);
+    done_(batch);
+  }
+
+  struct Nodes {
+    explicit Nodes(GraphEngine& e)
+        : parse(graph, flow::unlimited, [&e](Batch* b) noexcept { return e.run_parse(b); }),
+          extract_order(graph, ByTicket{}),
+          extract(graph, flow::serial, [&e](Batch* b) noexcept { return e.run_extract(b); }),
+          classify(graph, flow::unlimited, [&e](Batch* b) noexcept { return e.run_classify(b); }),
+          decide_order(graph, ByTicket{}),
+          decide(graph, flow::serial, [&e](Batch* b) noexcept {
+            e.run_decide(b);
+            return flow::continue_msg{};
+          }) {
+      flow::make_edge(parse, extract_order);
+      flow::make_edge(extract_order, extract);
+      flow::make_edge(extract, classify);
+      flow::make_edge(classify, decide_order);
+      flow::make_edge(decide_order, decide);
+    }
+    flow::graph graph;
+    flow::function_node<Batch*, Batch*> parse;
+    flow::sequencer_node<Batch*> extract_order;
+    flow::function_node<Batch*, Batch*> extract;
+    flow::function_node<Batch*, Batch*> classify;
+    flow::sequencer_node<Batch*> decide_order;
+    flow::function_node<Batch*> decide;
+  };
+
+  Judge judge_;
+  Done done_;
+  oneapi::tbb::global_control parallelism_;  // oneTBB would cap the workers at the CPUs
+  oneapi::tbb::task_arena arena_;
+  std::vector<std::unique_ptr<forest::Evaluator>> evaluators_;  // by slot of the arena
+  std::unique_ptr<Workers> workers_;
+  std::unique_ptr<Nodes> nodes_;
+  std::uint64_t extracted_ = 0;  // the extract node's: batches that it has seen
+  std::uint64_t decided_ = 0;    // the decide node's
+  alignas(2 * kCacheLine_bytes) std::atomic<std::uint64_t> next_ticket_{0};
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Engine>> make_graph_engine(const EngineConfig& config, const Judge& judge,
+                                                  Done done) {
+  if (config.workers == 0 || config.workers > kWorkersMax)
+    return fail(fmt::format("workers is {}: a graph takes 1 to {}, and 0 means no graph",
+                            config.workers, kWorkersMax));
+  for (const std::uint32_t cpu : config.worker_cpus)
+    if (cpu >= CPU_SETSIZE)
+      return fail(fmt::format("worker CPU {} is out of range: CPU numbers end at {}", cpu,
+                              CPU_SETSIZE - 1));
+  try {
+    return std::make_unique<GraphEngine>(config, judge, std::move(done));
+  } catch (const std::exception& e) {
+    return fail(fmt::format("starting {} workers: {}", config.workers, e.what()));
+  }
+}
+
+}  // namespace weir::pipeline
