@@ -1,0 +1,65 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// A whole inline box on one machine: namespaces `wan`, `box` and `lan`, joined by two veth pairs.
+///
+///     wan namespace        box namespace         lan namespace
+///     wan0 ─────────────── wan        lan ─────────────── lan0
+///
+/// Addresses wan0 198.51.100.1/24 and 2001:db8:77::1/64, lan0 198.51.100.2/24 and
+/// 2001:db8:77::2/64:
+///           the box is a wire, so both ends share a network.
+/// Clean-up  the namespaces have no names and the mounts (bpffs at /sys/fs/bpf, an empty /run/weir)
+///           are this process's own: all of it goes when the process ends, however it ends.
+/// Offloads  checksum and segmentation offloads are off at the ends, as on a wire: what crosses is
+/// a
+///           frame with its checksums in it.
+/// Threads   one owner.
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "process.h"
+
+namespace weir::test {
+
+/// Gives this process its own mounts; call once, before any thread is made. The error says which
+/// privilege is missing.
+Status own_mounts();
+
+/// A network namespace that lives as long as its object and the processes in it.
+class Namespace {
+ public:
+  Namespace();
+  ~Namespace();
+  Namespace(const Namespace&) = delete;
+  Namespace& operator=(const Namespace&) = delete;
+
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+  [[nodiscard]] std::string path() const;  ///< for `ip link ... netns PATH`
+  /// `run` in here, its words split at spaces; aborts the test program where it fails.
+  std::string must(const std::string& command) const;
+
+ private:
+  int fd_ = -1;
+};
+
+/// The calling thread is inside a namespace while this lives.
+class Inside {
+ public:
+  explicit Inside(const Namespace& where);
+  ~Inside();
+  Inside(const Inside&) = delete;
+  Inside& operator=(const Inside&) = delete;
+
+ private:
+  int before_ = -1;
+};
+
+struct Wire {
+  explicit Wire(unsigned queues = 1);
+  Namespace wan, box, lan;
+};
+
+}  // namespace weir::test
