@@ -1,0 +1,222 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control/config.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "control/config_parse.h"
+
+namespace weir::control {
+namespace {
+
+/// What keys must say together. `name` is the file in errors.
+Status check_together(const Parsed& parsed, const std::string& name, Purpose purpose) {
+  const Settings& s = parsed.settings;
+  if (purpose == Purpose::run) {
+    for (const auto& [key, value] :
+         {std::pair{"wan", &s.interfaces_wan}, {"lan", &s.interfaces_lan}}) {
+      if (value->empty()) {
+        return fail(fmt::format("{}: interfaces.{} is missing; name an interface, as {} = \"eth0\"",
+                                name, key, key));
+      }
+    }
+    if (s.interfaces_wan == s.interfaces_lan) {
+      return fail(fmt::format(
+          "{}: interfaces.lan is \"{}\", which is interfaces.wan too; allowed are two interfaces",
+          parsed.where(name, "interfaces.lan"), s.interfaces_lan));
+    }
+  }
+  if (s.steer_udp_ports.empty() && !s.steer_ssdp_payload) {
+    return fail(
+        fmt::format("{}: steer.udp_ports is empty and steer.ssdp_payload is false, so nothing "
+                    "would be judged; set one of them",
+                    parsed.where(name, "steer.udp_ports")));
+  }
+  if (s.channels_frames < 2 * s.channels_ring) {
+    return fail(fmt::format(
+        "{}: channels.frames is {} and channels.ring {}; allowed is at least two frames an entry, "
+        "for the rings of two interfaces",
+        parsed.where(
+            name, parsed.places.contains("channels.frames") ? "channels.frames" : "channels.ring"),
+        s.channels_frames, s.channels_ring));
+  }
+  if (s.policy_block_ms > s.policy_block_max_ms) {
+    return fail(fmt::format("{}: policy.block_ms is {}; allowed is at most policy.block_max_ms, {}",
+                            parsed.where(name, "policy.block_ms"), s.policy_block_ms,
+                            s.policy_block_max_ms));
+  }
+  if (s.allow_prefixes.size() > s.tables_allow_max) {
+    return fail(fmt::format("{}: allow.prefixes has {} entries; allowed is tables.allow_max, {}",
+                            parsed.where(name, "allow.prefixes"), s.allow_prefixes.size(),
+                            s.tables_allow_max));
+  }
+  constexpr std::size_t kSocketPathMax = sizeof(sockaddr_un::sun_path) - 1;
+  if (s.control_socket.size() > kSocketPathMax) {
+    return fail(
+        fmt::format("{}: control.socket is {} bytes long; a Unix socket's path has at most {}",
+                    parsed.where(name, "control.socket"), s.control_socket.size(), kSocketPathMax));
+  }
+  return {};
+}
+
+/// CPUs that exist, and threads that fit on them.
+Status check_cpus(const Parsed& parsed, const std::string& name, unsigned cpus,
+                  std::vector<std::string>& warnings) {
+  const Settings& s = parsed.settings;
+  for (const auto& [key, list] :
+       {std::pair{"channels.io_cpus", &s.channels_io_cpus}, {"workers.cpus", &s.workers_cpus}}) {
+    for (std::size_t i = 0; i < list->size(); ++i) {
+      if ((*list)[i] < cpus) continue;
+      return fail(fmt::format("{}: {} names CPU {}; this machine has the CPUs 0 to {}",
+                              parsed.where(name, key, i), key, (*list)[i], cpus - 1));
+    }
+  }
+  if (s.workers_count == 0 && !s.workers_cpus.empty()) {
+    warnings.push_back(fmt::format("{}: workers.cpus has no effect while workers.count is 0",
+                                   parsed.where(name, "workers.cpus")));
+  }
+  const unsigned threads = s.workers_count + s.channels_count;
+  if (threads > cpus) {
+    warnings.push_back(fmt::format(
+        "{}: {} workers and {} I/O threads are more than this machine's {} CPUs, which is slower "
+        "than fewer",
+        parsed.where(name, "workers.count"), s.workers_count,
+        s.channels_count == 0 ? std::string("as many channels as queues of")
+                              : std::to_string(s.channels_count),
+        cpus));
+  }
+  return {};
+}
+
+std::string beside(const std::string& name, const std::string& path) {
+  const std::filesystem::path given(path);
+  if (given.is_absolute()) return path;
+  return (std::filesystem::path(name).parent_path() / given).lexically_normal().string();
+}
+
+void fill_modules(Config& config) {
+  const Settings& s = config.settings;
+  auto& d = config.datapath;
+  d.fail_closed = s.fail_fail_mode == "closed";
+  d.drop_fragments = s.steer_fragments == "drop";
+  d.ssdp_payload = s.steer_ssdp_payload;
+  d.udp_ports.assign(s.steer_udp_ports.begin(), s.steer_udp_ports.end());
+  d.heartbeat_limit_ms = s.fail_heartbeat_limit_ms;
+  d.blocks_max = s.tables_blocks_max;
+  d.allow_max = s.tables_allow_max;
+
+  config.kernel = {.pin_directory = s.control_pin_directory,
+                   .interfaces = {s.interfaces_wan, s.interfaces_lan},
+                   .generic_only = s.interfaces_xdp == "generic"};
+
+  auto& x = config.af_xdp;
+  x.interfaces = config.kernel.interfaces;
+  x.frames = s.channels_frames;
+  x.ring = s.channels_ring;
+  x.force_copy = s.channels_copy == "always";
+  x.busy_poll = s.channels_busy_poll;
+  x.busy_poll_budget = s.channels_busy_poll_budget;
+  x.busy_poll_us = s.channels_busy_poll_us;
+  x.tx_budget = s.channels_tx_budget;
+
+  auto& t = config.tables;
+  t.sources_max = s.tables_sources_max;
+  t.destinations_max = s.tables_destinations_max;
+  t.expectations_max = s.tables_expectations_max;
+  t.expectation_ms = s.tables_expectation_ms;
+
+  auto& p = config.policy;
+  p.threshold = static_cast<float>(s.policy_threshold);
+  p.evidence_packets = s.policy_evidence_packets;
+  p.evidence_ms = s.policy_evidence_ms;
+  p.block_ms = s.policy_block_ms;
+  p.block_max_ms = s.policy_block_max_ms;
+  p.suspects_max = s.tables_suspects_max;
+  p.blocks_per_s = s.policy_blocks_per_s;
+  p.scope_all = s.policy_scope == "all";
+  p.shadow = s.policy_mode == "shadow";
+  p.allow = s.allow_prefixes;
+
+  config.engine = {.workers = s.workers_count, .worker_cpus = s.workers_cpus};
+  // One run directory may serve several weirs: their files are told apart by the pin directory,
+  // which is each one's own.
+  std::string pair = std::filesystem::path(s.control_pin_directory + "/")
+                         .lexically_normal()
+                         .parent_path()
+                         .relative_path()
+                         .string();
+  std::replace(pair.begin(), pair.end(), '/', '-');
+  config.state_file = fmt::format("{}/{}.host", s.control_run_dir, pair);
+  config.lock_file = fmt::format("{}/{}.lock", s.control_run_dir, pair);
+}
+
+Result<std::string> read_file(const std::string& path) {
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  if (fd < 0) return fail_errno(fmt::format("cannot read the configuration {}", path), errno);
+  std::string text(kConfigFile_bytes + 1, '\0');
+  std::size_t used = 0;
+  ssize_t got = 0;
+  do {
+    got = read(fd, text.data() + used, text.size() - used);
+    if (got > 0) used += static_cast<std::size_t>(got);
+  } while (got > 0 || (got < 0 && errno == EINTR));
+  const int error = got < 0 ? errno : 0;
+  close(fd);
+  if (error != 0) return fail_errno(fmt::format("cannot read the configuration {}", path), error);
+  if (used > kConfigFile_bytes) {
+    return fail(fmt::format("{} is larger than {} bytes, which no configuration is", path,
+                            kConfigFile_bytes));
+  }
+  text.resize(used);
+  return text;
+}
+
+unsigned cpu_count() {
+  const long configured = sysconf(_SC_NPROCESSORS_CONF);
+  return configured > 0 ? static_cast<unsigned>(configured) : 1;
+}
+
+/// The model that came with this program: in a build tree, config/; installed, PREFIX/share/weir.
+std::string shipped_model() {
+  std::error_code error;
+  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
+  const auto folder = program.parent_path();
+  const auto installed = (folder / "../share/weir/model.json").lexically_normal();
+  if (std::filesystem::exists(installed, error)) return installed.string();
+  return (folder / "../../config/model.json").lexically_normal().string();
+}
+
+}  // namespace
+
+Result<Config> parse_config(std::string_view text, const std::string& name, Purpose purpose,
+                            unsigned cpus) {
+  WEIR_ASSIGN(Parsed parsed, parse_settings(text, name));
+  WEIR_TRY(check_together(parsed, name, purpose));
+  Config config;
+  if (purpose == Purpose::run) WEIR_TRY(check_cpus(parsed, name, cpus, config.warnings));
+  config.file = name;
+  config.settings = std::move(parsed.settings);
+  config.model_path = beside(name, config.settings.model_path);
+  fill_modules(config);
+  return config;
+}
+
+Result<Config> load_config(const std::string& path, Purpose purpose) {
+  WEIR_ASSIGN(const std::string text, read_file(path));
+  return parse_config(text, path, purpose, cpu_count());
+}
+
+Config default_config() {
+  auto config = parse_config("", "", Purpose::replay, cpu_count());
+  WEIR_CHECK(config.has_value());
+  config->model_path = shipped_model();
+  return std::move(*config);
+}
+
+}  // namespace weir::control

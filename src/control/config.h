@@ -1,0 +1,86 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// The configuration: weir.toml in, every module's own plain struct out.
+///
+/// Source    config_keys.h lists every section and key once.
+/// Errors    one sentence that starts with FILE:LINE:COLUMN, says what was found and what is
+///           allowed, and names the nearest key where one is unknown. The first fault ends it:
+///           nothing partial is returned.
+/// Limits    a file of more than `kConfigFile_bytes` is refused unread.
+/// Threads   values.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/address.h"
+#include "base/result.h"
+#include "control/config_keys.h"
+#include "datapath/kernel.h"
+#include "detect/extractor.h"
+#include "detect/policy.h"
+#include "io/af_xdp.h"
+#include "pipeline/engine.h"
+
+namespace weir::control {
+
+inline constexpr std::size_t kConfigFile_bytes = 1U << 20U;
+
+/// C++ types of the kinds in config_keys.h.
+namespace kind {
+using interface = std::string;
+using text = std::string;
+using path = std::string;
+using file = std::string;
+using flag = bool;
+using number = std::uint32_t;
+using power = std::uint32_t;
+using real = double;
+using choice = std::string;
+using quantity = std::uint32_t;
+using numbers = std::vector<std::uint32_t>;
+using prefixes = std::vector<Prefix>;
+}  // namespace kind
+
+/// The file as it stands: one field a key, named section_key.
+struct Settings {
+#define WEIR_CONFIG_FIELD(section, key, kind_, default_, allowed, help) \
+  kind::kind_ section##_##key{};
+  WEIR_CONFIG_KEYS(WEIR_CONFIG_FIELD)
+#undef WEIR_CONFIG_FIELD
+};
+
+/// What the file means, for each module.
+struct Config {
+  std::string file;  ///< where it was read from; empty for the defaults
+  Settings settings;
+
+  datapath::Config datapath;
+  datapath::KernelOptions kernel;
+  io::AfXdpConfig af_xdp;
+  detect::TableConfig tables;
+  detect::PolicyConfig policy;
+  pipeline::EngineConfig engine;
+  std::string model_path;  ///< absolute, or relative to the working directory
+  std::string state_file;  ///< in run_dir: host settings to give back
+  std::string lock_file;   ///< in run_dir: one weir a pin directory
+
+  std::vector<std::string> warnings;  ///< allowed, but probably not meant
+};
+
+/// What a configuration is wanted for. A replay may run on another machine than the file is for:
+/// interfaces may be missing from it, and its CPUs need not exist here.
+enum class Purpose : std::uint8_t { run, replay };
+
+Result<Config> load_config(const std::string& path, Purpose purpose);
+/// The same from memory. `name` stands in for the path in errors; relative paths start at its
+/// folder; `cpus` is how many CPUs there are to name.
+Result<Config> parse_config(std::string_view text, const std::string& name, Purpose purpose,
+                            unsigned cpus);
+/// Every key at its default; no interfaces. The model is the one that came with this weir.
+Config default_config();
+/// config/weir.toml: every key with its help, unit, range and default.
+std::string render_defaults();
+
+}  // namespace weir::control

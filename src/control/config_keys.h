@@ -1,0 +1,117 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// Every section and key of weir.toml, once: parsing, validation, `config/weir.toml` and
+/// `weir check --defaults` all come from these two lists.
+///
+/// Section   X(name, help)
+/// Key       X(section, key, kind, default, allowed, help)
+///           default and allowed are TOML text; a kind says what `allowed` means:
+///   interface  a name of an interface; the default is only an example, the key must be given
+///   text       a string that is not empty
+///   path       an absolute path
+///   file       a path; a relative one starts at the configuration file's folder
+///   flag       true or false
+///   number     an integer, "least..most"
+///   power      an integer that is a power of two, "least..most"
+///   real       a number, "least..most"
+///   choice     one of the strings "a|b|c"
+///   quantity   "auto" or an integer, "least..most" (0 in `Settings` means auto)
+///   numbers    a list of integers without duplicates, each "least..most"
+///   prefixes   a list of addresses or prefixes without duplicates
+/// Units     stand at the end of a key's name (`_ms`); a bare number is a count.
+#pragma once
+
+#define WEIR_CONFIG_SECTIONS(X)                                                               \
+  X(interfaces, "The two interfaces that weir joins into a wire. Both must exist and be up.") \
+  X(steer, "Which packets are looked at by userspace; all else goes straight to the peer.")   \
+  X(fail, "What happens to steered packets while userspace is dead, stuck or overloaded.")    \
+  X(channels, "A channel is one rx/tx queue of both interfaces, with one I/O thread.")        \
+  X(workers, "Threads that score batches of packets.")                                        \
+  X(model, "The forest that scores packets.")                                                 \
+  X(policy, "When a packet is dropped, and when its source is blocked.")                      \
+  X(allow, "Sources that are never dropped and never blocked.")                               \
+  X(tables, "Bounds of everything that is remembered. Memory is taken at start.")             \
+  X(control, "Where weir keeps its files.")                                                   \
+  X(log, "Messages on stderr.")
+
+#define WEIR_CONFIG_KEYS(X)                                                                      \
+  X(interfaces, wan, interface, "\"eth0\"", "", "The side that attacks come from.")              \
+  X(interfaces, lan, interface, "\"eth1\"", "", "The side that is protected.")                   \
+  X(interfaces, xdp, choice, "\"auto\"", "auto|generic",                                         \
+    "auto: the driver's native XDP, or the kernel's slower generic XDP where there is none.")    \
+  X(steer, udp_ports, numbers, "[1900]", "1..65535",                                             \
+    "UDP ports, source or destination, whose packets are judged.")                               \
+  X(steer, ssdp_payload, flag, "true", "",                                                       \
+    "Judge packets that start like SSDP on any other port too: half of real replies do.")        \
+  X(steer, fragments, choice, "\"pass\"", "pass|drop",                                           \
+    "UDP fragments after the first have no ports: pass them all, or drop them all.")             \
+  X(fail, fail_mode, choice, "\"open\"", "open|closed",                                          \
+    "open: steered packets go on to the peer unjudged; closed: they are dropped.")               \
+  X(fail, heartbeat_limit_ms, number, "200", "20..60000",                                        \
+    "A channel without progress for so long is stalled. Smaller reacts sooner; below 50 a busy " \
+    "machine may look stalled.")                                                                 \
+  X(channels, count, quantity, "\"auto\"", "1..64",                                              \
+    "auto: as many as the interface with fewer rx queues has. Packets of a queue without a "     \
+    "channel take fail_mode.")                                                                   \
+  X(channels, io_cpus, numbers, "[]", "0..4095",                                                 \
+    "CPUs for the I/O threads, in channel order and round robin; empty: not pinned.")            \
+  X(channels, frames, power, "8192", "1024..1048576",                                            \
+    "Frames of 4 KiB in a channel's memory, for both interfaces; at least 2 x ring.")            \
+  X(channels, ring, power, "2048", "64..65536",                                                  \
+    "Entries of each of a socket's rings. Larger rides out longer pauses, smaller stays in "     \
+    "cache.")                                                                                    \
+  X(channels, batch, number, "256", "1..256",                                                    \
+    "Packets that travel together at most; a batch never waits to be full.")                     \
+  X(channels, batches, number, "16", "2..1024",                                                  \
+    "Batches of a channel that may be under way at once; more only deepens the queue.")          \
+  X(channels, overload, choice, "\"forward\"", "forward|drop",                                   \
+    "What happens to packets that find every batch in use.")                                     \
+  X(channels, copy, choice, "\"auto\"", "auto|always",                                           \
+    "auto: zero-copy where the driver has it; always: copy mode.")                               \
+  X(channels, busy_poll, flag, "false", "",                                                      \
+    "Poll the driver from the I/O thread: lower latency, and a CPU that is always busy.")        \
+  X(channels, busy_poll_budget, number, "64", "1..1024", "Packets a busy poll takes at most.")   \
+  X(channels, busy_poll_us, number, "20", "1..10000", "How long a busy poll goes on.")           \
+  X(channels, tx_budget, number, "32", "1..1024",                                                \
+    "Packets that one send may pass on in copy mode, where the kernel can change it (6.17).")    \
+  X(workers, count, number, "0", "0..256",                                                       \
+    "0: score on the I/O threads, best for light load and few cores.")                           \
+  X(workers, cpus, numbers, "[]", "0..4095",                                                     \
+    "CPUs for the workers, round robin; empty: not pinned.")                                     \
+  X(model, path, file, "\"model.json\"", "", "A relative path starts at this file's folder.")    \
+  X(policy, mode, choice, "\"active\"", "active|shadow",                                         \
+    "shadow: judge, count and report, but drop nothing and block nothing.")                      \
+  X(policy, threshold, real, "0.5", "0.0..1.0",                                                  \
+    "Score from which a packet is dropped. Higher drops less.")                                  \
+  X(policy, evidence_packets, number, "3", "2..10000",                                           \
+    "Attack packets of one source within evidence_ms before it is blocked: never one alone, "    \
+    "for its address may be forged.")                                                            \
+  X(policy, evidence_ms, number, "10000", "100..3600000", "The window for evidence_packets.")    \
+  X(policy, block_ms, number, "600000", "1000..86400000",                                        \
+    "How long a first block lasts; each repeat doubles it.")                                     \
+  X(policy, block_max_ms, number, "86400000", "1000..2592000000", "The longest block.")          \
+  X(policy, scope, choice, "\"ssdp\"", "ssdp|all",                                               \
+    "What a block drops: SSDP and the steered ports only, or everything from the source.")       \
+  X(policy, blocks_per_s, number, "100000", "1..10000000",                                       \
+    "New blocks a second at most; what is over it is dropped packet by packet.")                 \
+  X(allow, prefixes, prefixes, "[]", "",                                                         \
+    "Addresses or prefixes, for instance [\"192.0.2.1\", \"2001:db8::/32\"].")                   \
+  X(tables, blocks_max, number, "131072", "1024..4194304",                                       \
+    "Blocks in the kernel for each of IPv4 and IPv6; fast while at most half full.")             \
+  X(tables, allow_max, number, "4096", "1..1048576", "Prefixes of the allowlist a family.")      \
+  X(tables, sources_max, number, "262144", "1024..16777216", "Sources that are remembered.")     \
+  X(tables, destinations_max, number, "16384", "256..16777216",                                  \
+    "Destinations that are remembered.")                                                         \
+  X(tables, suspects_max, number, "262144", "1024..16777216",                                    \
+    "Sources with evidence against them.")                                                       \
+  X(tables, expectations_max, number, "65536", "256..16777216",                                  \
+    "Searches and flows of the LAN whose answers are awaited.")                                  \
+  X(tables, expectation_ms, number, "30000", "1000..600000",                                     \
+    "How long the answer to a search is awaited; real devices answer up to 22 s late.")          \
+  X(control, run_dir, path, "\"/run/weir\"", "",                                                 \
+    "Folder for the lock and for the host settings that weir gives back at its end.")            \
+  X(control, socket, path, "\"/run/weir/control.sock\"", "",                                     \
+    "Unix socket that weir status, block and allow talk to.")                                    \
+  X(control, pin_directory, path, "\"/sys/fs/bpf/weir\"", "",                                    \
+    "Folder in a BPF file system for the kernel's tables: one for each pair of interfaces.")     \
+  X(log, level, choice, "\"info\"", "debug|info|warning|error",                                  \
+    "Lines below this level are not written.")

@@ -1,0 +1,37 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// Inside the configuration: TOML text to `Settings`, with the place of everything in the file.
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "control/config.h"
+
+namespace weir::control {
+
+/// From 1; line 0 is "not in the file".
+struct Position {
+  std::uint32_t line = 0;
+  std::uint32_t column = 0;
+};
+
+struct Parsed {
+  Settings settings;
+  /// By "section.key": the value's place, then the place of each element of a list.
+  std::map<std::string, std::vector<Position>> places;
+
+  /// "NAME:LINE:COLUMN" of a key's value or of its element, or NAME alone where the key is not in
+  /// the file.
+  [[nodiscard]] std::string where(const std::string& name, const std::string& key,
+                                  std::size_t element = kValue) const;
+  static constexpr std::size_t kValue = static_cast<std::size_t>(-1);
+};
+
+/// Checks names, types and ranges against config_keys.h; what a key's neighbours say is checked by
+/// the caller. Keys that are not in the text have their default; interfaces are empty.
+Result<Parsed> parse_settings(std::string_view text, const std::string& name);
+
+}  // namespace weir::control
