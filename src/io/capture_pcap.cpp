@@ -1,0 +1,94 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <fmt/format.h>
+
+#include "io/capture_reader.h"
+
+namespace weir::io::detail {
+
+namespace {
+
+constexpr std::size_t kFileHeader_bytes = 24;
+constexpr std::size_t kRecordHeader_bytes = 16;
+
+class PcapReader final : public Reader {
+ public:
+  PcapReader(std::span<const std::uint8_t> file, std::string name) noexcept
+      : Reader(file, std::move(name)) {}
+
+  /// Reads the file's header.
+  Step start() {
+    std::uint32_t magic = 0;
+    std::memcpy(&magic, here(), sizeof magic);
+    swapped_ = magic == 0xd4c3b2a1 || magic == 0x4d3cb2a1;
+    fraction_ns_ = magic == 0xa1b2c3d4 || magic == 0xd4c3b2a1 ? 1000 : 1;
+    if (left() < kFileHeader_bytes) {
+      return fail_with(
+          fmt::format("is cut off in its header: it has {} of {} bytes; copy or "
+                      "capture it again",
+                      left(), kFileHeader_bytes));
+    }
+    const unsigned major = u16(here() + 4);
+    const unsigned minor = u16(here() + 6);
+    if (major != 2 || minor != 4) {
+      return fail_with(fmt::format(
+          "is of pcap version {}.{}: 2.4 is expected; convert it with 'editcap'", major, minor));
+    }
+    // The upper bits tell of a frame check sequence: its bytes are a trailer like any other.
+    const std::uint32_t link_type = u32(here() + 20) & 0xffffU;
+    const auto framing = framing_of(link_type);
+    if (!framing) return fail_with("has " + link_refused(link_type));
+    framing_ = *framing;
+    offset_ = kFileHeader_bytes;
+    return Step::packet;
+  }
+
+  Step next(CapturedPacket& packet) override {
+    if (state_ != Step::packet) return state_;
+    if (left() < kRecordHeader_bytes) [[unlikely]] {
+      return left() == 0 ? state_ = Step::end : cut_off(kRecordHeader_bytes);
+    }
+    const std::uint8_t* const record = here();
+    const std::uint32_t captured = u32(record + 8);
+    if (captured > left() - kRecordHeader_bytes || captured > kPacketMax_bytes) [[unlikely]] {
+      return bad_length(captured);
+    }
+    packet.time = {std::uint64_t{u32(record)} * 1'000'000'000U +
+                   std::uint64_t{u32(record + 4)} * fraction_ns_};
+    packet.interface = 0;
+    packet.comment = {};
+    deliver(packet, record + kRecordHeader_bytes, captured, u32(record + 12), framing_);
+    offset_ += kRecordHeader_bytes + captured;
+    return Step::packet;
+  }
+
+  void rewind() noexcept override {
+    offset_ = kFileHeader_bytes;
+    packets_ = 0;
+    state_ = Step::packet;
+    reframed_.clear();
+  }
+  [[nodiscard]] std::size_t interfaces() const noexcept override { return 1; }
+  [[nodiscard]] std::string_view interface_name(std::size_t /*number*/) const noexcept override {
+    return {};
+  }
+
+ private:
+  Step bad_length(std::uint32_t captured) {
+    if (captured <= kPacketMax_bytes) return cut_off(kRecordHeader_bytes + captured);
+    return damaged(fmt::format("its length is given as {} bytes, and no packet has more than {}",
+                               captured, kPacketMax_bytes));
+  }
+
+  std::uint32_t fraction_ns_ = 1;
+  Framing framing_ = Framing::ethernet;
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Reader>> open_pcap(std::span<const std::uint8_t> file, std::string name) {
+  auto reader = std::make_unique<PcapReader>(file, std::move(name));
+  if (reader->start() == Step::error) return fail(reader->error().message);
+  return reader;
+}
+
+}  // namespace weir::io::detail

@@ -1,0 +1,111 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// What the readers of both capture formats share: the bytes, the place in them, and the way in
+/// which a capture ends. Inside of io/capture.h; nobody else includes this.
+///
+/// Bounds    a reader looks at a byte only after it compared with `left()`; `offset_` only grows.
+/// Threads   one owner.
+#pragma once
+
+#include <cstring>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "io/capture.h"
+
+namespace weir::io::detail {
+
+/// How a link type's packets become Ethernet frames.
+enum class Framing : std::uint8_t { ethernet, raw_ip, raw_ip4, raw_ip6 };
+/// Empty for a link type that weir does not read.
+std::optional<Framing> framing_of(std::uint32_t link_type) noexcept;
+/// "link type 113 (Linux cooked, as from 'any'): Ethernet (1) or raw IP ... is expected, ...".
+std::string link_refused(std::uint32_t link_type);
+
+/// A file, mapped for reading. Empty files have no bytes and no map.
+class Mapping {
+ public:
+  static Result<Mapping> of(const std::string& path);
+  Mapping() noexcept = default;
+  Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
+  Mapping& operator=(Mapping&& other) noexcept {
+    std::swap(bytes_, other.bytes_);
+    return *this;
+  }
+  ~Mapping();
+  [[nodiscard]] std::span<const std::uint8_t> bytes() const noexcept { return bytes_; }
+
+ private:
+  std::span<std::uint8_t> bytes_;
+};
+
+/// Copies of raw IP packets with an Ethernet header in front, in large blocks of memory.
+class Reframed {
+ public:
+  std::span<const std::uint8_t> add(std::span<const std::uint8_t> packet, Framing framing);
+  void clear() noexcept;
+
+ private:
+  std::vector<std::unique_ptr<std::uint8_t[]>> blocks_;
+  std::size_t used_ = 0;  // of the last block
+};
+
+class Reader : public CaptureReader {
+ public:
+  Reader(std::span<const std::uint8_t> file, std::string name) noexcept
+      : file_(file), name_(std::move(name)) {}
+  [[nodiscard]] const Error& error() const noexcept final { return error_; }
+  [[nodiscard]] std::uint64_t packets() const noexcept final { return packets_; }
+  void keep(Mapping mapping) noexcept { mapping_ = std::move(mapping); }
+
+ protected:
+  [[nodiscard]] std::size_t left() const noexcept { return file_.size() - offset_; }
+  [[nodiscard]] const std::uint8_t* here() const noexcept { return file_.data() + offset_; }
+  [[nodiscard]] std::uint16_t u16(const std::uint8_t* p) const noexcept {
+    std::uint16_t v = 0;
+    std::memcpy(&v, p, sizeof v);
+    return swapped_ ? __builtin_bswap16(v) : v;
+  }
+  [[nodiscard]] std::uint32_t u32(const std::uint8_t* p) const noexcept {
+    std::uint32_t v = 0;
+    std::memcpy(&v, p, sizeof v);
+    return swapped_ ? __builtin_bswap32(v) : v;
+  }
+
+  /// Ends the capture. `what`: the rest of the sentence that starts with the capture's name.
+  Step fail_with(std::string what);
+  /// The record or block at `offset_` needs `needed` bytes, and they are not there.
+  Step cut_off(std::uint64_t needed);
+  /// The record or block at `offset_` says what cannot be.
+  Step damaged(const std::string& what);
+  /// Fills in bytes and original length, and counts the packet.
+  void deliver(CapturedPacket& packet, const std::uint8_t* data, std::uint32_t captured,
+               std::uint32_t original, Framing framing) {
+    packet.bytes = {data, captured};
+    packet.original_length = original < captured ? captured : original;
+    if (framing != Framing::ethernet) [[unlikely]]
+      reframe(packet, framing);
+    ++packets_;
+  }
+
+  const std::span<const std::uint8_t> file_;
+  const std::string name_;
+  std::size_t offset_ = 0;
+  std::uint64_t packets_ = 0;
+  bool swapped_ = false;       // the file's byte order is not this machine's
+  Step state_ = Step::packet;  // `end` and `error` are kept
+  Reframed reframed_;
+
+ private:
+  void reframe(CapturedPacket& packet, Framing framing);
+
+  Error error_;
+  Mapping mapping_;
+};
+
+/// Both want at least the magic number to be there, and check the rest of the file's header.
+Result<std::unique_ptr<Reader>> open_pcap(std::span<const std::uint8_t> file, std::string name);
+Result<std::unique_ptr<Reader>> open_pcapng(std::span<const std::uint8_t> file, std::string name);
+
+}  // namespace weir::io::detail
