@@ -6,9 +6,10 @@
 ///           header names in any case, LF alone as a line end, a missing empty line at the end.
 /// Shape     views into the payload: they live as long as the frame.
 /// Bounds    never reads behind the payload; at most `kHeadersMax` headers are looked at; time is
-/// linear in what is read. Errors    none: `Method::none` is "not SSDP", `Method::malformed` is
-/// "starts like SSDP and then breaks its rules", with
-///           the broken rules in `anomalies`.
+/// linear in what is read.
+/// Errors    none: `Method::none` is "not SSDP"; `Method::malformed` is "starts like SSDP and then
+/// breaks HTTP's grammar" (start line, header lines, control bytes, too many headers). Every broken
+/// rule is a bit of `anomalies`; those that shipped devices break too leave the method as it is.
 /// Threads   pure function.
 #pragma once
 
@@ -33,6 +34,7 @@ enum Anomaly : std::uint16_t {
   kMissingHeader = 1U << 8U,    ///< a header that the method must have is not there
   kDuplicateHeader = 1U << 9U,  ///< HOST, ST, NT, MX, MAN, USN or LOCATION twice
   kTrailingBytes = 1U << 10U,   ///< bytes behind the empty line
+  kBadStartLine = 1U << 11U,    ///< it begins as a start line and does not go on as one
 };
 
 /// What ST (search, reply) or NT (notify) asks for, by kind.

@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// What is remembered of strangers, in a fixed amount of memory: a set-associative table that a
+/// flood of forged addresses can fill but not steer.
+///
+/// Shape     buckets of 8 ways. A bucket's tags and idle stamps are one cache line; the entries
+///           stand in an array of their own. Everything is allocated by the constructor.
+/// Eviction  a full bucket gives up the way that has been idle longest among those on probation.
+///           An entry becomes lasting where its type says so (`Entry::lasting`); at most 6 ways
+///           of a bucket are, so that newcomers always find a way, and newcomers only ever displace
+///           newcomers. A lasting entry gives its place up to one that asks for it after half an
+///           hour of idleness (UPnP devices announce themselves at least that often: CACHE-CONTROL
+///           max-age is 1,800 s). So a million forged sources, seen once each, churn through the
+///           probation ways and reach nothing that is known for longer.
+/// Hash      given by the caller and seeded: a stranger cannot aim at a bucket. A tag that matches
+///           is always confirmed by the whole key.
+/// Cost      one line for the bucket, then the entry: `prefetch` both for packets that are to come.
+/// Entry     has `Key`, `Key key`, and `bool lasting(PacketTime) const`.
+/// Threads   one owner.
+/// Errors    none: full buckets evict and count.
+#pragma once
+
+#include <algorithm>
+#include <array>
+#include <cstdint>
+#include <memory>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "base/types.h"
+
+namespace weir::detect {
+
+template <typename Entry>
+class BoundedTable {
+ public:
+  using Key = typename Entry::Key;
+  static constexpr unsigned kWays = 8;
+  static constexpr unsigned kLastingMax = 6;
+  static constexpr Nanoseconds kLastingIdle = std::chrono::minutes(30);
+
+  /// Room for `entries`, rounded down to whole buckets; one bucket at least.
+  explicit BoundedTable(std::uint32_t entries)
+      : buckets_count_(std::max<std::uint32_t>(entries / kWays, 1)),
+        buckets_(std::make_unique<Bucket[]>(buckets_count_)),
+        entries_(std::make_unique<Entry[]>(std::size_t{buckets_count_} * kWays)) {}
+
+  void prefetch(std::uint64_t hash) const noexcept {
+    __builtin_prefetch(&buckets_[bucket_of(hash)], 1);
+  }
+
+  [[nodiscard]] Entry* find(const Key& key, std::uint64_t hash) noexcept {
+    const std::size_t b = bucket_of(hash);
+    const unsigned way = way_of(b, key, tag_of(hash));
+    return way < kWays ? &entries_[b * kWays + way] : nullptr;
+  }
+
+  /// The entry of `key`, made (as `Entry{}` with its key set) where there was none; marks it as used
+  /// at `now`. `fresh` says whether it was made.
+  Entry& touch(const Key& key, std::uint64_t hash, PacketTime now, bool& fresh) noexcept {
+    const std::size_t b = bucket_of(hash);
+    const std::uint32_t tag = tag_of(hash);
+    unsigned way = way_of(b, key, tag);
+    fresh = way == kWays;
+    if (fresh) way = make_room(b, now);
+    Bucket& bucket = buckets_[b];
+    Entry& entry = entries_[b * kWays + way];
+    if (fresh) {
+      entry = Entry{};
+      entry.key = key;
+      bucket.tags[way] = tag;
+      bucket.stamps[way] = 0;
+      ++size_;
+    }
+    const bool lasting = (bucket.stamps[way] & kLasting) != 0 || promote(bucket, entry, now);
+    bucket.stamps[way] = stamp_of(now) | (lasting ? kLasting : 0);
+    return entry;
+  }
+
+  void erase(const Key& key, std::uint64_t hash) noexcept {
+    const std::size_t b = bucket_of(hash);
+    const unsigned way = way_of(b, key, tag_of(hash));
+    if (way == kWays) return;
+    buckets_[b].tags[way] = 0;
+    buckets_[b].stamps[way] = 0;
+    --size_;
+  }
+
+  [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
+  [[nodiscard]] std::uint64_t evicted() const noexcept { return evicted_; }
+  [[nodiscard]] std::size_t capacity() const noexcept { return std::size_t{buckets_count_} * kWays; }
+
+ private:
+  struct alignas(kCacheLine_bytes) Bucket {
+    std::array<std::uint32_t, kWays> tags{};    // 0: the way is free
+    std::array<std::uint32_t, kWays> stamps{};  // last use in units of 2^27 ns, and kLasting
+  };
+  static constexpr std::uint32_t kLasting = 1U << 31U;
+  static constexpr unsigned kStampShift = 27;
+
+  static constexpr std::uint32_t stamp_of(PacketTime time) noexcept {
+    return static_cast<std::uint32_t>(time.ns >> kStampShift) & ~kLasting;
+  }
+  /// In stamps; zero for a stamp from the future (packets out of order).
+  static constexpr std::uint32_t idle(std::uint32_t stamp, std::uint32_t now) noexcept {
+    const std::uint32_t distance = (now - stamp) & ~kLasting;
+    return distance < kLasting / 2 ? distance : 0;
+  }
+  [[nodiscard]] std::size_t bucket_of(std::uint64_t hash) const noexcept {
+    return (static_cast<std::uint64_t>(static_cast<std::uint32_t>(hash)) * buckets_count_) >> 32U;
+  }
+  static constexpr std::uint32_t tag_of(std::uint64_t hash) noexcept {
+    return static_cast<std::uint32_t>(hash >> 32U) | 1U;
+  }
+
+  [[nodiscard]] unsigned way_of(std::size_t b, const Key& key, std::uint32_t tag) const noexcept {
+    const Bucket& bucket = buckets_[b];
+    unsigned matches = 0;
+    for (unsigned way = 0; way < kWays; ++way) {  // vectorised by the compiler
+      matches |= static_cast<unsigned>(bucket.tags[way] == tag) << way;
+    }
+    for (; matches != 0; matches &= matches - 1) {
+      const auto way = static_cast<unsigned>(__builtin_ctz(matches));
+      if (entries_[b * kWays + way].key == key) return way;
+    }
+    return kWays;
+  }
+
+  unsigned make_room(std::size_t b, PacketTime now) noexcept {
+    const Bucket& bucket = buckets_[b];
+    const std::uint32_t stamp = stamp_of(now);
+    unsigned oldest = kWays;
+    std::uint32_t most = 0;
+    for (unsigned way = 0; way < kWays; ++way) {
+      if (bucket.tags[way] == 0) return way;
+      if ((bucket.stamps[way] & kLasting) != 0) continue;
+      const std::uint32_t way_idle = idle(bucket.stamps[way], stamp);
+      if (oldest == kWays || way_idle > most) {
+        oldest = way;
+        most = way_idle;
+      }
+    }
+    WEIR_DCHECK(oldest < kWays);  // kLastingMax ways at most are lasting
+    ++evicted_;
+    --size_;
+    return oldest;
+  }
+
+  /// Whether `entry` becomes lasting now: its type asks for it, and its bucket has a place.
+  static bool promote(Bucket& bucket, const Entry& entry, PacketTime now) noexcept {
+    if (!entry.lasting(now)) return false;
+    unsigned lasting = 0;
+    unsigned oldest = kWays;
+    std::uint32_t most =
+        static_cast<std::uint32_t>(static_cast<std::uint64_t>(kLastingIdle.count()) >> kStampShift);
+    for (unsigned way = 0; way < kWays; ++way) {
+      if ((bucket.stamps[way] & kLasting) == 0) continue;
+      ++lasting;
+      const std::uint32_t way_idle = idle(bucket.stamps[way] & ~kLasting, stamp_of(now));
+      if (way_idle > most) {
+        oldest = way;
+        most = way_idle;
+      }
+    }
+    if (lasting < kLastingMax) return true;
+    if (oldest == kWays) return false;
+    bucket.stamps[oldest] &= ~kLasting;
+    return true;
+  }
+
+  const std::uint32_t buckets_count_;
+  const std::unique_ptr<Bucket[]> buckets_;
+  const std::unique_ptr<Entry[]> entries_;
+  std::uint64_t size_ = 0;
+  std::uint64_t evicted_ = 0;
+};
+
+}  // namespace weir::detect

@@ -1,0 +1,273 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "packet/ssdp.h"
+
+#include <algorithm>
+#include <array>
+#include <charconv>
+#include <cstring>
+
+namespace weir::packet {
+namespace {
+
+/// Headers that must not stand twice, and those that a method must have; bits of `Reader::seen_`.
+enum Known : std::uint16_t {
+  kHost = 1U << 0U,
+  kSt = 1U << 1U,
+  kNt = 1U << 2U,
+  kNts = 1U << 3U,
+  kMan = 1U << 4U,
+  kMx = 1U << 5U,
+  kUsn = 1U << 6U,
+  kLocation = 1U << 7U,
+  kServer = 1U << 8U,
+  kUserAgent = 1U << 9U,
+};
+constexpr std::uint16_t kOnce = kHost | kSt | kNt | kMan | kMx | kUsn | kLocation;
+
+/// Grammar that no HTTP parser would accept: the message is `Method::malformed`. All other
+/// anomalies are met in shipped devices, which a strict reader would cut off.
+constexpr std::uint16_t kFatal = kBadStartLine | kBadHeaderLine | kControlBytes | kTooManyHeaders;
+
+constexpr char lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
+}
+
+constexpr bool equal_no_case(std::string_view a, std::string_view lower_b) noexcept {
+  if (a.size() != lower_b.size()) return false;
+  for (std::size_t i = 0; i < a.size(); ++i) {
+    if (lower(a[i]) != lower_b[i]) return false;
+  }
+  return true;
+}
+
+constexpr bool starts_no_case(std::string_view text, std::string_view lower_prefix) noexcept {
+  return equal_no_case(text.substr(0, lower_prefix.size()), lower_prefix);
+}
+
+/// Characters of a header's name (RFC 7230, 3.2.6: token).
+constexpr std::array<bool, 256> kToken = [] {
+  std::array<bool, 256> table{};
+  for (unsigned c = '0'; c <= '9'; ++c) table[c] = true;
+  for (unsigned c = 'A'; c <= 'Z'; ++c) table[c] = table[c | 0x20U] = true;
+  for (const char c : {'!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~'})
+    table[static_cast<unsigned char>(c)] = true;
+  return table;
+}();
+
+bool is_token(std::string_view name) noexcept {
+  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
+    return kToken[static_cast<unsigned char>(c)];
+  });
+}
+
+std::string_view trim(std::string_view text) noexcept {
+  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
+  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
+  return text;
+}
+
+/// By length first: most headers of real messages are told apart by it alone.
+std::uint16_t known_header(std::string_view name) noexcept {
+  switch (name.size()) {
+    case 2:
+      if (equal_no_case(name, "st")) return kSt;
+      if (equal_no_case(name, "nt")) return kNt;
+      return equal_no_case(name, "mx") ? std::uint16_t{kMx} : std::uint16_t{0};
+    case 3:
+      if (equal_no_case(name, "usn")) return kUsn;
+      if (equal_no_case(name, "man")) return kMan;
+      return equal_no_case(name, "nts") ? std::uint16_t{kNts} : std::uint16_t{0};
+    case 4:
+      return equal_no_case(name, "host") ? std::uint16_t{kHost} : std::uint16_t{0};
+    case 6:
+      return equal_no_case(name, "server") ? std::uint16_t{kServer} : std::uint16_t{0};
+    case 8:
+      return equal_no_case(name, "location") ? std::uint16_t{kLocation} : std::uint16_t{0};
+    case 10:
+      return equal_no_case(name, "user-agent") ? std::uint16_t{kUserAgent} : std::uint16_t{0};
+    default:
+      return 0;
+  }
+}
+
+Target target_of(std::string_view text) noexcept {
+  if (text.empty()) return Target::absent;
+  if (equal_no_case(text, "ssdp:all")) return Target::all;
+  if (equal_no_case(text, "upnp:rootdevice")) return Target::root_device;
+  if (starts_no_case(text, "uuid:")) return Target::uuid;
+  if (!starts_no_case(text, "urn:")) return Target::other;
+  const std::string_view kind = text.substr(std::min(text.find(':', 4), text.size()));
+  if (starts_no_case(kind, ":device:")) return Target::device;
+  if (starts_no_case(kind, ":service:")) return Target::service;
+  return Target::other;
+}
+
+/// The method that the first bytes announce, before any rule is asked for.
+Method announced(std::string_view text) noexcept {
+  if (starts_no_case(text, "m-search ")) return Method::search;
+  if (starts_no_case(text, "notify ")) return Method::notify;
+  if (starts_no_case(text, "http/1.")) return Method::reply;
+  return Method::none;
+}
+
+/// "M-SEARCH * HTTP/1.1", "NOTIFY * HTTP/1.0", "HTTP/1.1 200 OK" (the reason phrase is free).
+bool start_line_holds(Method method, std::string_view line) noexcept {
+  if (method == Method::reply) {
+    return line.size() >= 12 && line.starts_with("HTTP/1.") && (line[7] == '0' || line[7] == '1') &&
+           line.substr(8, 4) == " 200" && (line.size() == 12 || line[12] == ' ');
+  }
+  const std::string_view verb = method == Method::search ? "M-SEARCH * " : "NOTIFY * ";
+  if (!line.starts_with(verb)) return false;
+  line.remove_prefix(verb.size());
+  return trim(line) == "HTTP/1.1" || trim(line) == "HTTP/1.0";
+}
+
+/// Required by the method (UPnP DA 2.0, 1.2 and 1.3). MX is not: a search to one address has none.
+/// Of a reply only what makes it one: shipped devices leave out EXT, CACHE-CONTROL, even LOCATION.
+std::uint16_t required(Method method) noexcept {
+  switch (method) {
+    case Method::search:
+      return kHost | kMan | kSt;
+    case Method::notify:
+      return kHost | kNt | kNts | kUsn;
+    default:
+      return kSt | kUsn;
+  }
+}
+
+class Reader {
+ public:
+  explicit Reader(std::string_view text) noexcept
+      : text_(text.substr(0, Ssdp::kRead_bytes)), cut_(text.size() > Ssdp::kRead_bytes) {}
+
+  Ssdp read() noexcept {
+    const Method method = announced(text_);
+    if (method == Method::none) return out_;
+    if (cut_) out_.anomalies |= kTooLong;
+    std::string_view line;
+    next_line(line);
+    if (!start_line_holds(method, line)) out_.anomalies |= kBadStartLine;
+    read_headers(method);
+    scan_bytes();
+    if ((required(method) & ~seen_) != 0 && !cut_) out_.anomalies |= kMissingHeader;
+    out_.method = (out_.anomalies & kFatal) != 0 ? Method::malformed : method;
+    out_.target = target_of(out_.st);
+    return out_;
+  }
+
+ private:
+  /// Takes the next line, without its end; false where the text is used up.
+  bool next_line(std::string_view& line) noexcept {
+    if (position_ >= text_.size()) return false;
+    const char* const begin = text_.data() + position_;
+    const std::size_t left = text_.size() - position_;
+    const void* const found = std::memchr(begin, '\n', left);
+    if (found == nullptr) {  // the text ends in the middle of a line
+      line = {begin, left};
+      position_ = text_.size();
+      if (line.ends_with('\r')) {
+        line.remove_suffix(1);
+        ++line_end_crs_;
+      }
+      return true;
+    }
+    const auto length = static_cast<std::size_t>(static_cast<const char*>(found) - begin);
+    line = {begin, length};
+    position_ += length + 1;
+    if (line.ends_with('\r')) {
+      line.remove_suffix(1);
+      ++line_end_crs_;
+    } else {
+      out_.anomalies |= kBareLf;
+    }
+    return true;
+  }
+
+  void read_headers(Method method) noexcept {
+    std::string_view line;
+    while (next_line(line)) {
+      if (line.empty()) {
+        if (position_ < text_.size()) out_.anomalies |= kTrailingBytes;
+        return;
+      }
+      if (line.front() == ' ' || line.front() == '\t') {  // a folded line belongs to the one before
+        if (out_.headers == 0) out_.anomalies |= kBadHeaderLine;
+        continue;
+      }
+      if (out_.headers == Ssdp::kHeadersMax) {
+        out_.anomalies |= kTooManyHeaders;
+        return;
+      }
+      ++out_.headers;
+      read_header(method, line);
+    }
+    if (!cut_) out_.anomalies |= kNoEnd;
+  }
+
+  void read_header(Method method, std::string_view line) noexcept {
+    const std::size_t colon = line.find(':');
+    if (colon == std::string_view::npos || !is_token(line.substr(0, colon))) {
+      out_.anomalies |= kBadHeaderLine;
+      return;
+    }
+    const std::uint16_t header = known_header(line.substr(0, colon));
+    if (header == 0) return;
+    if ((header & seen_ & kOnce) != 0) {
+      out_.anomalies |= kDuplicateHeader;
+      return;  // the first one counts
+    }
+    seen_ |= header;
+    const std::string_view value = trim(line.substr(colon + 1));
+    if (header == (method == Method::notify ? kNt : kSt)) out_.st = value;
+    if (header == kUsn) out_.usn = value;
+    if (header == kLocation) out_.location = value;
+    if (header == kServer || (header == kUserAgent && out_.server.empty())) out_.server = value;
+    if (header == kNts) out_.byebye = equal_no_case(value, "ssdp:byebye");
+    if (header == kMx) read_mx(value);
+  }
+
+  void read_mx(std::string_view value) noexcept {
+    unsigned seconds = 0;
+    const char* const end = value.data() + value.size();
+    const auto [stop, error] = std::from_chars(value.data(), end, seconds);
+    if (value.empty() || error != std::errc{} || stop != end || seconds > 120) {
+      out_.anomalies |= kBadMx;
+    } else {
+      out_.mx = static_cast<std::int16_t>(seconds);
+    }
+  }
+
+  /// One pass without branches, so that it runs vectorised, over what was read as header lines.
+  void scan_bytes() noexcept {
+    unsigned high = 0;
+    unsigned control = 0;
+    unsigned returns = 0;
+    for (const char c : text_.substr(0, position_)) {
+      const auto byte = static_cast<unsigned char>(c);
+      high |= byte & 0x80U;
+      const unsigned below = static_cast<unsigned>(byte < 0x20) | static_cast<unsigned>(byte == 0x7f);
+      const unsigned spared = static_cast<unsigned>(byte == '\t') | static_cast<unsigned>(byte == '\n') |
+                              static_cast<unsigned>(byte == '\r');
+      control |= below & ~spared;
+      returns += static_cast<unsigned>(byte == '\r');
+    }
+    if (high != 0) out_.anomalies |= kNotAscii;
+    if ((control & 1U) != 0 || returns != line_end_crs_) out_.anomalies |= kControlBytes;
+  }
+
+  const std::string_view text_;
+  const bool cut_;
+  std::size_t position_ = 0;
+  unsigned line_end_crs_ = 0;
+  std::uint16_t seen_ = 0;
+  Ssdp out_;
+};
+
+}  // namespace
+
+Ssdp parse_ssdp(std::span<const std::uint8_t> payload) noexcept {
+  if (payload.empty()) return {};
+  return Reader({reinterpret_cast<const char*>(payload.data()), payload.size()}).read();
+}
+
+}  // namespace weir::packet
