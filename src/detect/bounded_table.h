@@ -54,8 +54,8 @@ class BoundedTable {
     return way < kWays ? &entries_[b * kWays + way] : nullptr;
   }
 
-  /// The entry of `key`, made (as `Entry{}` with its key set) where there was none; marks it as used
-  /// at `now`. `fresh` says whether it was made.
+  /// The entry of `key`, made (as `Entry{}` with its key set) where there was none; marks it as
+  /// used at `now`. `fresh` says whether it was made.
   Entry& touch(const Key& key, std::uint64_t hash, PacketTime now, bool& fresh) noexcept {
     const std::size_t b = bucket_of(hash);
     const std::uint32_t tag = tag_of(hash);
@@ -87,7 +87,9 @@ class BoundedTable {
 
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   [[nodiscard]] std::uint64_t evicted() const noexcept { return evicted_; }
-  [[nodiscard]] std::size_t capacity() const noexcept { return std::size_t{buckets_count_} * kWays; }
+  [[nodiscard]] std::size_t capacity() const noexcept {
+    return std::size_t{buckets_count_} * kWays;
+  }
 
  private:
   struct alignas(kCacheLine_bytes) Bucket {

@@ -16,10 +16,12 @@ struct Context {
   PacketTime time;
   Side side = Side::wan;
   packet::Method method = packet::Method::none;
-  bool solicited = false;  ///< the LAN asked: an open expectation matches this packet
+  bool solicited = false;  ///< the other side asked: an open expectation admits this packet
   bool client_flow =
       false;  ///< no SSDP, and of a flow that the LAN opened: a mere user of the port number
-  bool multicast = false;              ///< to a multicast group or broadcast
+  bool wrong_side = false;  ///< its source address lives on the other side: forged, or just moved
+  PacketTime first_seen;    ///< the first packet of its source that userspace saw
+  bool multicast = false;   ///< to a multicast group or broadcast
   std::uint16_t source_port = 0;       ///< host order
   std::uint16_t destination_port = 0;  ///< host order
 };

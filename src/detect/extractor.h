@@ -28,6 +28,7 @@ struct TableConfig {
   std::uint32_t sources_max = 262'144;
   std::uint32_t destinations_max = 16'384;
   std::uint32_t expectations_max = 65'536;
+  std::uint32_t flows_max = 65'536;
   std::uint32_t expectation_ms = 30'000;  ///< real devices answer up to 22 s after the search
   std::uint64_t hash_seed = 0x77656972;   ///< fixed in replays; random live
 };
@@ -45,6 +46,10 @@ class Extractor {
                                                  std::span<const std::string> features);
   virtual ~Extractor() = default;
 
+  /// Asks the memory for the table lines of a packet that `extract` will be called for soon (some
+  /// ten packets ahead is best). Changes nothing.
+  virtual void prefetch(const packet::Frame& frame,
+                        const packet::Headers& headers) const noexcept = 0;
   /// Writes row `row` into `columns` (one column for each wanted feature) and returns the packet's
   /// context.
   virtual Context extract(const packet::Frame& frame, const packet::Headers& headers,

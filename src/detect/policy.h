@@ -3,15 +3,29 @@
 ///
 /// Shape     a bounded table of suspects, by source; allocated once.
 /// Order     packets in arrival order; decisions depend on packets, scores and packet time alone.
-/// Rules     never a block on one packet: its address may be forged. Solicited replies, flows that
-/// the LAN opened, and
-///           allowlisted sources never count as evidence.
+/// Rules     in this order:
+///           1. an allowlisted source is forwarded, always;
+///           2. a blocked source is dropped until its block expires, whatever it sends: the kernel
+///              does the same, so a verdict does not depend on when a block gets there;
+///           3. solicited replies and flows that the LAN opened are forwarded and no evidence;
+///           4. a score from `threshold` on drops the packet, and is evidence against its source.
+/// Blocks    never on one packet: its address may be forged. `evidence_packets` within
+/// `evidence_ms`
+///           of the first of them make a block; each further block of a source that is still
+///           remembered is twice as long as its last.
+///           No evidence against whoever may not be its sender or cannot help it: an address that
+///           lives on the other side (`Context::wrong_side`), a LAN device that answers what it was
+///           asked (the search was the attack: blocking the device would cut it off).
+/// Again     a packet of a blocked source that comes 250 ms or more after the decision orders its
+/// block
+///           once more: a full queue, or a kernel that refused, loses a block only for so long.
 /// Threads   one owner at a time (the serial decide node).
 /// Errors    none at run time; bounds are counted.
 #pragma once
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <vector>
 
 #include "base/address.h"
@@ -25,7 +39,7 @@ namespace weir::detect {
 #define WEIR_REASONS(X)                                                                \
   X(0, clean, "scored below the threshold")                                            \
   X(1, allowed, "its source is on the allowlist")                                      \
-  X(2, solicited, "answers a search that the LAN sent")                                \
+  X(2, solicited, "answers a search that the other side sent")                         \
   X(3, client_flow, "no SSDP: a flow that the LAN opened from or to this port number") \
   X(4, scored, "scored as an attack")                                                  \
   X(5, blocked, "its source is blocked")                                               \
@@ -39,6 +53,13 @@ enum class Reason : std::uint8_t {
 };
 const char* name(Reason reason) noexcept;
 const char* help(Reason reason) noexcept;
+struct ReasonInfo {
+  Reason reason;
+  const char* name;
+  const char* help;
+};
+/// All of them, by number.
+std::span<const ReasonInfo> all_reasons() noexcept;
 
 struct PolicyConfig {
   float threshold = 0.5F;  ///< score from which a packet is dropped
@@ -61,8 +82,7 @@ struct Decision {
   bool block = false;         ///< put its source on the blocklist now
   std::uint32_t strikes = 0;  ///< with `block`: how often it was blocked before
   PacketTime expires;         ///< with `block`
-  PacketTime first_seen;  ///< with `block`: the source's first packet that was scored as an attack
-                          ///< or, earlier, seen
+  PacketTime first_seen;      ///< with `block`: the source's first packet that userspace saw
 };
 
 struct PolicyCounters {

@@ -55,9 +55,8 @@ constexpr std::array<bool, 256> kToken = [] {
 }();
 
 bool is_token(std::string_view name) noexcept {
-  return !name.empty() && std::all_of(name.begin(), name.end(), [](char c) {
-    return kToken[static_cast<unsigned char>(c)];
-  });
+  return !name.empty() && std::all_of(name.begin(), name.end(),
+                                      [](char c) { return kToken[static_cast<unsigned char>(c)]; });
 }
 
 std::string_view trim(std::string_view text) noexcept {
@@ -245,8 +244,10 @@ class Reader {
     for (const char c : text_.substr(0, position_)) {
       const auto byte = static_cast<unsigned char>(c);
       high |= byte & 0x80U;
-      const unsigned below = static_cast<unsigned>(byte < 0x20) | static_cast<unsigned>(byte == 0x7f);
-      const unsigned spared = static_cast<unsigned>(byte == '\t') | static_cast<unsigned>(byte == '\n') |
+      const unsigned below =
+          static_cast<unsigned>(byte < 0x20) | static_cast<unsigned>(byte == 0x7f);
+      const unsigned spared = static_cast<unsigned>(byte == '\t') |
+                              static_cast<unsigned>(byte == '\n') |
                               static_cast<unsigned>(byte == '\r');
       control |= below & ~spared;
       returns += static_cast<unsigned>(byte == '\r');

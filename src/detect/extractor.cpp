@@ -1,0 +1,278 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "detect/extractor.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <bit>
+#include <limits>
+#include <string_view>
+
+#include "detect/destination_table.h"
+#include "detect/expectations.h"
+#include "detect/feature_list.h"
+#include "detect/flows.h"
+#include "detect/source_table.h"
+
+namespace weir::detect {
+namespace {
+
+using packet::Method;
+
+constexpr float kAgeMost_s = 3600;
+
+constexpr std::array<FeatureInfo, kFeatures> kInfos = {{
+#define WEIR_FEATURE_INFO(name, group, unit, help) {#name, #group, unit, help},
+    WEIR_FEATURES(WEIR_FEATURE_INFO)
+#undef WEIR_FEATURE_INFO
+}};
+
+std::size_t edit_distance(std::string_view a, std::string_view b) {
+  std::vector<std::size_t> row(b.size() + 1);
+  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
+  for (std::size_t i = 1; i <= a.size(); ++i) {
+    std::size_t diagonal = row[0];
+    row[0] = i;
+    for (std::size_t j = 1; j <= b.size(); ++j) {
+      const std::size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
+      diagonal = row[j];
+      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
+    }
+  }
+  return row.back();
+}
+
+const FeatureInfo& nearest_feature(std::string_view name) {
+  return *std::min_element(kInfos.begin(), kInfos.end(), [&](const auto& a, const auto& b) {
+    return edit_distance(name, a.name) < edit_distance(name, b.name);
+  });
+}
+
+using Row = std::array<float, kFeatures>;
+
+/// Named access to a row under construction.
+class RowWriter {
+ public:
+  explicit RowWriter(Row& row) noexcept : row_(row) {}
+  void set(Feature feature, float value) noexcept {
+    row_[static_cast<std::size_t>(feature)] = value;
+  }
+  void set(Feature feature, bool value) noexcept { set(feature, value ? 1.0F : 0.0F); }
+
+ private:
+  Row& row_;
+};
+
+template <typename Count>
+void count_up(Count& count) noexcept {
+  if (count != std::numeric_limits<Count>::max()) ++count;
+}
+
+class TableExtractor final : public Extractor {
+ public:
+  TableExtractor(const TableConfig& config, std::vector<std::uint8_t> wanted)
+      : seed_(config.hash_seed),
+        wanted_(std::move(wanted)),
+        sources_(config.sources_max),
+        destinations_(config.destinations_max),
+        asked_by_{Expectations(config.expectations_max / 4, open_for(config), ~config.hash_seed),
+                  Expectations(config.expectations_max, open_for(config), config.hash_seed)},
+        flows_(config.flows_max, config.hash_seed) {}
+
+  void prefetch(const packet::Frame& frame,
+                const packet::Headers& headers) const noexcept override {
+    sources_.prefetch(packet::source(frame.bytes(), headers).hash(seed_));
+    destinations_.prefetch(packet::destination(frame.bytes(), headers).hash(seed_));
+  }
+
+  Context extract(const packet::Frame& frame, const packet::Headers& headers,
+                  const packet::Ssdp& ssdp, float* const* columns,
+                  std::size_t row) noexcept override {
+    Context context;
+    context.source = packet::source(frame.bytes(), headers);
+    context.destination = packet::destination(frame.bytes(), headers);
+    context.time = frame.time;
+    context.side = frame.side;
+    context.method = ssdp.method;
+    context.multicast = context.destination.is_multicast();
+    context.source_port = headers.source_port;
+    context.destination_port = headers.destination_port;
+
+    Row values;
+    const std::uint64_t source_hash = context.source.hash(seed_);
+    bool fresh = false;
+    SourceEntry& source = sources_.touch(context.source, source_hash, context.time, fresh);
+    if (fresh) source.first_seen = context.time;
+    source.fade_to(context.time);
+    context.first_seen = source.first_seen;
+    context.wrong_side = source.note_side(context.side, context.time, fresh);
+    relate(context, source);
+
+    const bool unasked = is_unasked(context);
+    const auto bytes = static_cast<float>(headers.payload_length);
+    count_source(source, context, bytes, unasked);
+    const std::uint64_t destination_hash = context.destination.hash(seed_);
+    DestinationEntry& destination =
+        count_destination(context, destination_hash, bytes, unasked, fresh);
+    fill_packet(values, context, headers, ssdp);
+    fill_tables(values, context, source, destination);
+    RowWriter out(values);
+    out.set(Feature::source_destinations, source.destinations.add(context.time, destination_hash));
+    out.set(Feature::destination_sources, context.solicited || context.client_flow
+                                              ? destination.sources.at(context.time)
+                                              : destination.sources.add(context.time, source_hash));
+    for (std::size_t i = 0; i < wanted_.size(); ++i) columns[i][row] = values[wanted_[i]];
+    return context;
+  }
+
+  [[nodiscard]] TableCounters counters() const noexcept override {
+    return {.sources = sources_.size(),
+            .sources_evicted = sources_.evicted(),
+            .destinations = destinations_.size(),
+            .destinations_evicted = destinations_.evicted(),
+            .expectations = asked_by_[0].size() + asked_by_[1].size(),
+            .expectations_evicted = asked_by_[0].evicted() + asked_by_[1].evicted()};
+  }
+
+ private:
+  static Nanoseconds open_for(const TableConfig& config) noexcept {
+    return std::chrono::milliseconds(config.expectation_ms);
+  }
+
+  /// How the packet fits to what the other side did before: solicited, client_flow.
+  void relate(Context& context, const SourceEntry& source) noexcept {
+    if (context.method == Method::notify) return;
+    if (context.method == Method::search) {
+      // A forged search would make its victim's port an open door.
+      if (!context.wrong_side) {
+        asked_by_[index(context.side)].open(context.source, context.source_port,
+                                            context.destination, context.time);
+      }
+      return;
+    }
+    if (context.multicast) return;
+    context.solicited = asked_by_[index(opposite(context.side))].admit(
+        context.destination, context.destination_port, context.source,
+        {.unsolicited = source.unsolicited, .known = source.lasting(context.time)}, context.time);
+    if (context.solicited || context.method != Method::none) return;
+    if (context.side == Side::lan) {
+      flows_.open({.lan = context.source,
+                   .wan = context.destination,
+                   .lan_port = context.source_port,
+                   .wan_port = context.destination_port},
+                  context.time);
+      context.client_flow = true;
+    } else {
+      context.client_flow = flows_.is_open({.lan = context.destination,
+                                            .wan = context.source,
+                                            .lan_port = context.destination_port,
+                                            .wan_port = context.source_port},
+                                           context.time);
+    }
+  }
+
+  /// Searches and announcements to a group need nobody's asking; all else does.
+  static bool is_unasked(const Context& context) noexcept {
+    if (context.solicited || context.client_flow || context.method == Method::search) return false;
+    return !(context.method == Method::notify && context.multicast);
+  }
+
+  static void count_source(SourceEntry& source, const Context& context, float bytes,
+                           bool unasked) noexcept {
+    source.last_seen = context.time;
+    count_up(source.total);
+    source.packets += 1;
+    source.bytes += bytes;
+    source.packets_long += 1;
+    if (unasked) source.unsolicited += 1;
+    if (context.method == Method::search) source.searches += 1;
+    if (context.method == Method::notify) source.notifies += 1;
+    if (context.method == Method::malformed) source.broken += 1;
+  }
+
+  DestinationEntry& count_destination(const Context& context, std::uint64_t hash, float bytes,
+                                      bool unasked, bool new_source) noexcept {
+    bool fresh = false;
+    DestinationEntry& entry = destinations_.touch(context.destination, hash, context.time, fresh);
+    if (fresh) entry.first_seen = context.time;
+    entry.fade_to(context.time);
+    count_up(entry.total);
+    entry.packets += 1;
+    entry.bytes += bytes;
+    if (unasked) entry.unsolicited += 1;
+    if (context.method == Method::search) entry.searches += 1;
+    if (new_source) entry.new_sources += 1;
+    return entry;
+  }
+
+  static void fill_packet(Row& row, const Context& context, const packet::Headers& headers,
+                          const packet::Ssdp& ssdp) noexcept {
+    RowWriter out(row);
+    out.set(Feature::payload_bytes, static_cast<float>(headers.payload_length));
+    out.set(Feature::ttl, static_cast<float>(headers.ttl));
+    out.set(Feature::is_search, ssdp.method == Method::search);
+    out.set(Feature::is_notify, ssdp.method == Method::notify);
+    out.set(Feature::is_reply, ssdp.method == Method::reply);
+    out.set(Feature::is_malformed, ssdp.method == Method::malformed);
+    out.set(Feature::header_lines, static_cast<float>(ssdp.headers));
+    out.set(Feature::anomalies, static_cast<float>(std::popcount(ssdp.anomalies)));
+    out.set(Feature::asks_all, ssdp.method == Method::search && ssdp.target == packet::Target::all);
+    out.set(Feature::from_port_1900, headers.source_port == 1900);
+    out.set(Feature::to_port_1900, headers.destination_port == 1900);
+    out.set(Feature::to_multicast, context.multicast);
+    out.set(Feature::from_lan, context.side == Side::lan);
+    out.set(Feature::solicited, context.solicited);
+    out.set(Feature::client_flow, context.client_flow);
+    out.set(Feature::wrong_side, context.wrong_side);
+  }
+
+  static void fill_tables(Row& row, const Context& context, const SourceEntry& source,
+                          const DestinationEntry& destination) noexcept {
+    RowWriter out(row);
+    const double age_s = seconds(context.time - source.first_seen);
+    out.set(Feature::source_packets, source.packets);
+    out.set(Feature::source_bytes, source.bytes);
+    out.set(Feature::source_packets_long, source.packets_long);
+    out.set(Feature::source_unsolicited, source.unsolicited);
+    out.set(Feature::source_searches, source.searches);
+    out.set(Feature::source_notifies, source.notifies);
+    out.set(Feature::source_broken, source.broken);
+    out.set(Feature::source_age_s, std::clamp(static_cast<float>(age_s), 0.0F, kAgeMost_s));
+    out.set(Feature::destination_packets, destination.packets);
+    out.set(Feature::destination_bytes, destination.bytes);
+    out.set(Feature::destination_unsolicited, destination.unsolicited);
+    out.set(Feature::destination_searches, destination.searches);
+    out.set(Feature::destination_new_sources, destination.new_sources);
+  }
+
+  const std::uint64_t seed_;
+  const std::vector<std::uint8_t> wanted_;  // numbers of `Feature`, in the model's order
+  SourceTable sources_;
+  DestinationTable destinations_;
+  std::array<Expectations, kSides> asked_by_;  // by the searcher's side
+  Flows flows_;
+};
+
+}  // namespace
+
+std::span<const FeatureInfo> all_features() noexcept { return kInfos; }
+
+Result<std::unique_ptr<Extractor>> Extractor::make(const TableConfig& config,
+                                                   std::span<const std::string> features) {
+  std::vector<std::uint8_t> wanted;
+  for (const std::string& name : features) {
+    const auto* const info = std::find_if(kInfos.begin(), kInfos.end(),
+                                          [&](const FeatureInfo& i) { return name == i.name; });
+    if (info == kInfos.end()) {
+      return fail(fmt::format(
+          "the model asks for the feature '{}', which this weir does not know (did it mean '{}'?); "
+          "train it again with this version's scripts/train",
+          name, nearest_feature(name).name));
+    }
+    wanted.push_back(static_cast<std::uint8_t>(info - kInfos.begin()));
+  }
+  return std::make_unique<TableExtractor>(config, std::move(wanted));
+}
+
+}  // namespace weir::detect

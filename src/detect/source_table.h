@@ -1,0 +1,67 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// What is remembered of each source address: counts in fading windows, how many addresses it sends
+/// to, when it was first seen, and on which side it lives.
+///
+/// Lasting   a source that was seen over 10 s and in at least 4 packets: a single volley of forged
+///           packets does not get there (bounded_table.h says what lasting means).
+/// Side      that of its first packet; a packet from the LAN makes it the LAN's at once, for the
+///           LAN's addresses are those that are worth forging. A WAN packet takes a LAN address
+///           over only after `kSideKept` without a packet from the LAN (a laptop that was carried
+///           over).
+#pragma once
+
+#include "base/address.h"
+#include "base/types.h"
+#include "detect/bounded_table.h"
+#include "detect/sketch.h"
+#include "detect/window.h"
+
+namespace weir::detect {
+
+struct SourceEntry {
+  using Key = Address;
+  Key key;
+  FadeClock clock;
+  PacketTime first_seen, last_seen;
+  PacketTime last_from_lan;
+  float packets = 0, bytes = 0;                                                     // short
+  float packets_long = 0, unsolicited = 0, searches = 0, notifies = 0, broken = 0;  // long
+  std::uint32_t total = 0;  // packets ever, saturating
+  Side side = Side::wan;
+  DistinctSketch<1> destinations;
+
+  static constexpr Nanoseconds kSideKept = std::chrono::minutes(5);
+
+  [[nodiscard]] bool lasting(PacketTime now) const noexcept {
+    return total >= 4 && now - first_seen >= std::chrono::seconds(10);
+  }
+
+  void fade_to(PacketTime now) noexcept {
+    const Factors f = clock.advance(now);
+    if (!f.changed) return;
+    packets *= f.short_window;
+    bytes *= f.short_window;
+    packets_long *= f.long_window;
+    unsolicited *= f.long_window;
+    searches *= f.long_window;
+    notifies *= f.long_window;
+    broken *= f.long_window;
+  }
+
+  /// Notes a packet that came in by `from`; true where the address lives on the other side.
+  bool note_side(Side from, PacketTime now, bool fresh) noexcept {
+    if (from == Side::lan) {
+      side = Side::lan;
+      last_from_lan = now;
+      return false;
+    }
+    if (fresh || side == Side::wan) return false;
+    if (now - last_from_lan <= kSideKept) return true;
+    side = Side::wan;
+    return false;
+  }
+};
+
+using SourceTable = BoundedTable<SourceEntry>;
+
+}  // namespace weir::detect
