@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The named ends of a packet's way through the datapath: one list, used by the XDP program, the native build, metrics,
  * the status page and the README's table. Each packet has exactly one. A number is never reused: a retired outcome keeps
- * its line with the name `retired_N`.
+ * its line, renamed to retired_ and the number.
  *
  * X(number, name, effect, help)   effect: peer (to the other interface), socket (to AF_XDP), drop
  */
