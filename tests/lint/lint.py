@@ -1,0 +1,227 @@
+#!/usr/bin/env python3
+# SPDX-License-Identifier: BSD-2-Clause
+"""The rules of the source tree, one check a call.
+
+usage: lint.py CHECK ROOT [ARGUMENT...]
+
+Every finding is one line 'file:line: what is wrong'. The exit status is 0 where there is none.
+"""
+import pathlib
+import re
+import subprocess
+import sys
+
+TOP_LEVEL = {"meson.build", "src", "bpf", "config", "tests", "perf", "scripts", "README.md", "LICENSE"}
+LINES_MAX = 500
+
+# A library's own names, and the only files that may say them (in src; tests and perf use what they test with).
+THIRD_PARTY = [
+    ("oneTBB", r"#include <(oneapi/)?tbb/|\btbb::", r"pipeline/graph\.cpp"),
+    ("Highway", r"#include [<\"]hwy/|\bhwy::|\bHWY_", r"forest/evaluate[^/]*"),
+    ("libbpf", r"#include <bpf/", r"datapath/kernel[^/]*\.(cpp|h)|io/(xsk|af_xdp)[^/]*"),
+    ("libxdp", r"#include <xdp/", r"io/(xsk|af_xdp)[^/]*|datapath/kernel[^/]*\.cpp"),
+    ("toml++", r"#include <toml|\btoml::", r"control/config[^/]*"),
+    ("CLI11", r"#include <CLI/|\bCLI::", r"cli/[^/]*|main\.cpp"),
+    ("spdlog", r"#include <spdlog/|\bspdlog::", r"control/[^/]*|cli/[^/]*|main\.cpp"),
+]
+
+# Headers and structs that a second packet parser would need.
+PARSER = re.compile(r"\b(ethhdr|ether_header|vlan_hdr|iphdr|ipv6hdr|ip6_hdr|udphdr|tcphdr)\b|<netinet/(ip|ip6|udp|if_ether)\.h>"
+                    r"|<linux/(ip|ipv6|udp|if_ether)\.h>")
+
+# Words of unfinished work; written apart, so that this file does not find itself.
+UNFINISHED = re.compile(r"\b(TO" r"DO|FIX" r"ME|XX" r"X|HA" r"CK)\b|\bfor " r"now\b")
+
+
+def tracked(root):
+    """The files of the tree, as git knows them; without git, all but dot-folders and build folders."""
+    try:
+        # -c: a clone of another user's is read as well; it is listed, nothing in it is run.
+        names = subprocess.run(["git", "-c", "safe.directory=*", "-C", root, "ls-files", "-z", "-c", "-o",
+                                "--exclude-standard"], check=True, capture_output=True).stdout.decode().split("\0")
+    except (OSError, subprocess.CalledProcessError):
+        names = [str(p.relative_to(root)) for p in root.rglob("*")]
+        names = [n for n in names if not n.startswith((".git/", "build")) and "/__pycache__/" not in n]
+    return sorted(n for n in names if n and (root / n).is_file())
+
+
+def sources(root, suffixes=(".h", ".cpp"), folders=("src", "tests", "perf")):
+    return [n for n in tracked(root) if n.endswith(suffixes) and n.split("/")[0] in folders]
+
+
+def numbered(root, name):
+    return enumerate((root / name).read_text(encoding="utf-8").splitlines(), 1)
+
+
+def without_comments(text):
+    """C++ text with comments blanked, lines kept."""
+    blank = lambda m: "\n" * m.group().count("\n") if m.group().startswith("/") else m.group()
+    return re.sub(r'//[^\n]*|/\*.*?\*/|"(?:\\.|[^"\\\n])*"', blank, text, flags=re.S)
+
+
+def modules(root):
+    """The modules of src in their order, read from where the build reads it."""
+    return re.findall(r"'(\w+)'", re.search(r"modules = \[(.*?)\]", (root / "src/meson.build").read_text(), re.S).group(1))
+
+
+def check_format(root):
+    names = [n for n in sources(root) if not n.endswith(".bpf.c")]
+    ran = subprocess.run(["clang-format-14", "--dry-run", "-Werror", *names], cwd=root, capture_output=True, text=True)
+    for line in re.findall(r"^(.*?:\d+):\d+: error:", ran.stderr, re.M):
+        yield f"{line}: not as .clang-format has it; run clang-format-14 -i on the file"
+    if ran.returncode != 0 and ": error:" not in ran.stderr:
+        yield "clang-format-14 failed: " + ran.stderr.strip()
+
+
+def check_includes(root):
+    ranks = {module: rank for rank, module in enumerate(modules(root))}
+    for name in sources(root, folders=("src",)):
+        own = name.split("/")[1]
+        for number, line in numbered(root, name):
+            found = re.match(r'\s*#\s*include\s+"([\w.-]+)/', line)
+            if not found or found[1] not in ranks or own not in ranks:
+                continue
+            if ranks[found[1]] > ranks[own]:
+                yield f"{name}:{number}: {own} includes {found[1]}, which stands after it in src/meson.build"
+
+
+def check_headers(root):
+    """Every header compiles alone."""
+    jobs = []
+    for name in sources(root, suffixes=(".h",)):
+        if name.endswith(("-inl.h", ".skel.h")):
+            continue
+        language = "c" if name == "perf/generator/layout.h" else "c++"
+        jobs.append((name, ["g++", "-x", language, "-std=c++20" if language == "c++" else "-std=gnu11", "-fsyntax-only",
+                            "-Wall", "-Wextra", "-Werror", "-I", "src", "-I", ".", "-I", "tests", "-include", name,
+                            "/dev/null"]))
+    for name, ran in parallel(jobs, root):
+        if ran.returncode != 0:
+            first = next((l for l in ran.stderr.splitlines() if "error" in l), ran.stderr.strip())
+            yield f"{name}:1: does not compile alone: {first}"
+
+
+def parallel(jobs, root, at_once=2):
+    from concurrent.futures import ThreadPoolExecutor
+    run = lambda job: (job[0], subprocess.run(job[1], cwd=root, capture_output=True, text=True))
+    with ThreadPoolExecutor(at_once) as pool:
+        yield from pool.map(run, jobs)
+
+
+def check_third_party(root):
+    for name in sources(root, folders=("src",)):
+        inner = name.removeprefix("src/")
+        for number, line in enumerate(without_comments((root / name).read_text()).splitlines(), 1):
+            for library, pattern, allowed in THIRD_PARTY:
+                if re.search(pattern, line) and not re.fullmatch(allowed, inner):
+                    yield f"{name}:{number}: {library} is for src/{allowed} alone"
+
+
+def check_length(root):
+    for name in tracked(root):
+        if name == "LICENSE" or name.startswith("config/") and name.endswith(".json"):
+            continue
+        try:
+            lines = (root / name).read_text(encoding="utf-8").count("\n")
+        except UnicodeDecodeError:
+            continue
+        if lines > LINES_MAX:
+            yield f"{name}:{lines}: longer than {LINES_MAX} lines"
+
+
+def check_names(root):
+    """What a header's comment puts in backticks exists, as code, somewhere in the tree."""
+    words = set()
+    for name in tracked(root):
+        if name.endswith((".h", ".cpp", ".c")):
+            words.update(re.findall(r"\w+", without_comments((root / name).read_text())))
+        elif name.endswith((".toml", "meson.build", ".service", ".py")) or "/" in name and "." not in name.split("/")[-1]:
+            words.update(re.findall(r"\w+", (root / name).read_text(errors="replace")))
+    for name in sources(root, suffixes=(".h",), folders=("src", "bpf", "perf", "tests")):
+        text = (root / name).read_text()
+        comments = [(text.count("\n", 0, m.start()) + 1, m.group()) for m in re.finditer(r"//[^\n]*|/\*.*?\*/", text, re.S)]
+        for line, comment in comments:
+            for quoted in re.findall(r"`([^`\n]+)`", comment):
+                if not re.fullmatch(r"[A-Za-z_][\w:.]*(\(\))?", quoted):
+                    continue
+                missing = [w for w in re.findall(r"\w+", quoted) if w not in words]
+                if missing:
+                    yield f"{name}:{line}: `{quoted}` names what is not in the code: {missing[0]}"
+
+
+def check_top_level(root):
+    for name in sorted({n.split("/")[0] for n in tracked(root)}):
+        if not name.startswith(".") and name not in TOP_LEVEL:
+            yield f"{name}:1: is not for the top level, which is {' '.join(sorted(TOP_LEVEL))} and dot-files"
+
+
+def check_spdx(root):
+    for name in tracked(root):
+        if name == "LICENSE" or name.endswith((".md", ".json")) or name.split("/")[-1].startswith("."):
+            continue
+        head = "".join((root / name).read_text(errors="replace").splitlines(True)[:3])
+        wanted = "(GPL-2.0-only OR BSD-2-Clause)" if name.endswith(".bpf.c") or name.startswith("bpf/") and name.endswith(
+            (".h", ".c")) else "BSD-2-Clause"
+        if f"SPDX-License-Identifier: {wanted}" not in head and not (
+                "SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)" in head and name.endswith(".h")):
+            yield f"{name}:1: has no line 'SPDX-License-Identifier: {wanted}' at its top"
+
+
+def check_parser(root):
+    for name in sources(root, folders=("src",)):
+        for number, line in enumerate(without_comments((root / name).read_text()).splitlines(), 1):
+            if found := PARSER.search(line):
+                yield f"{name}:{number}: {found[0]}: packets are parsed in bpf/parse.h and nowhere else"
+
+
+def check_binaries(root):
+    for name in tracked(root):
+        if name.endswith((".pcap", ".pcapng", ".o", ".so", ".a")) or b"\0" in (root / name).read_bytes():
+            yield f"{name}:1: a binary or a capture; the tree holds text alone"
+
+
+def check_unfinished(root):
+    for name in tracked(root):
+        if name == "LICENSE":
+            continue
+        for number, line in enumerate((root / name).read_text(errors="replace").splitlines(), 1):
+            if found := UNFINISHED.search(line):
+                yield f"{name}:{number}: '{found[0]}': finish it, or file it as an issue"
+
+
+def check_tidy(root, build):
+    names = [n for n in sources(root, suffixes=(".cpp",), folders=("src",))]
+    jobs = [(n, ["clang-tidy-14", "--quiet", "-p", build, "--extra-arg=-Wno-unknown-warning-option", n]) for n in names]
+    for name, ran in parallel(jobs, root):
+        found = re.findall(r"^(\S+?:\d+):\d+: (?:error|warning): (.*)$", ran.stdout, re.M)
+        yield from (f"{place}: {what}" for place, what in dict.fromkeys(found))
+        if ran.returncode != 0 and not found:
+            yield f"{name}:1: clang-tidy-14 failed: {(ran.stdout + ran.stderr).strip()[-500:]}"
+
+
+def check_hardening(_root, binary):
+    read = lambda *options: subprocess.run(["readelf", "--wide", *options, binary], check=True, capture_output=True,
+                                           text=True).stdout
+    symbols, segments, dynamic = read("--symbols", "--dyn-syms"), read("--segments"), read("--dynamic")
+    for what, there in {
+            "a position-independent executable (-fPIE -pie)": "DYN" in read("--file-header"),
+            "read-only relocations (-z relro)": "GNU_RELRO" in segments,
+            "binding at start (-z now)": "BIND_NOW" in dynamic or "NOW" in dynamic,
+            "a stack that is not executable (-z noexecstack)": re.search(r"GNU_STACK.*\sRW\s", segments),
+            "the stack protector (-fstack-protector-strong)": "__stack_chk_fail" in symbols,
+            "checked copies (_FORTIFY_SOURCE)": re.search(r"__\w+_chk@", symbols.replace("__stack_chk_fail", "")),
+    }.items():
+        if not there:
+            yield f"{binary}:1: built without {what}"
+
+
+def main(arguments):
+    check = globals().get("check_" + arguments[0].replace("-", "_"))
+    findings = list(check(pathlib.Path(arguments[1]).resolve(), *arguments[2:]))
+    for finding in findings:
+        print(finding)
+    return 1 if findings else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
