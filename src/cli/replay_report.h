@@ -1,0 +1,22 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// What a replay came to, for people and for programs.
+#pragma once
+
+#include <string>
+
+#include "pipeline/replay.h"
+
+namespace weir::cli {
+
+/// What the report itself does not know.
+struct ReplaySetting {
+  std::uint32_t workers = 0;
+  std::uint32_t channels = 1;
+  std::string model;  ///< empty: none
+};
+
+std::string replay_text(const pipeline::ReplayReport& report, const ReplaySetting& setting);
+/// One object: packets, forwarded, dropped, blocks, verdict_digest (16 hexadecimal digits), ...
+std::string replay_json(const pipeline::ReplayReport& report, const ReplaySetting& setting);
+
+}  // namespace weir::cli

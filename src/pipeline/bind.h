@@ -1,0 +1,33 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// Binds a model to the feature list: what an engine judges with.
+///
+/// Errors    a feature that weir does not extract, or a model that is no judge of two classes: one
+///           sentence with the model's name and what it would have to be.
+/// Threads   none; set-up.
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "detect/extractor.h"
+#include "forest/evaluate.h"
+#include "forest/model.h"
+#include "pipeline/batch.h"
+
+namespace weir::pipeline {
+
+struct Bound {
+  std::unique_ptr<detect::Extractor> extractor;
+  std::unique_ptr<forest::Evaluator> evaluator;
+  Columns columns;
+};
+
+enum class Extract : std::uint8_t {
+  model_features,  ///< what the model asks for, in its order
+  all_features,    ///< detect::all_features(), in that order: for training and explanations
+};
+
+/// `model` may be nullptr: then every score is 0, and nothing is an attack.
+Result<Bound> bind(const forest::Model* model, const detect::TableConfig& tables, Extract extract);
+
+}  // namespace weir::pipeline

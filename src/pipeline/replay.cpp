@@ -1,0 +1,276 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "pipeline/replay.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <chrono>
+#include <deque>
+#include <limits>
+#include <string_view>
+#include <utility>
+
+#include "base/ring.h"
+#include "datapath/native.h"
+#include "pipeline/replay_labels.h"
+
+namespace weir::pipeline {
+namespace {
+
+constexpr std::uint64_t mix(std::uint64_t x) noexcept {
+  x += 0x9e3779b97f4a7c15ULL;
+  x = (x ^ (x >> 30U)) * 0xbf58476d1ce4e5b9ULL;
+  x = (x ^ (x >> 27U)) * 0x94d049bb133111ebULL;
+  return x ^ (x >> 31U);
+}
+
+constexpr PacketTime kNever{std::numeric_limits<std::uint64_t>::max()};
+
+/// Blocks come out of the batches themselves, in order: nothing to keep here.
+class NoSink final : public BlockSink {
+ public:
+  bool put(const datapath::Block& /*block*/, PacketTime /*first_seen*/) noexcept override {
+    return true;
+  }
+};
+
+/// What the replay keeps of a batch while it travels.
+struct Travelling {
+  std::uint64_t first_steered = 0;  // its first packet's number among the steered ones
+  PacketTime oldest;                // of its packets
+  std::array<std::int32_t, kBatchPackets> labels;
+};
+
+class ReplayRun final : public Replay {
+ public:
+  ReplayRun(const ReplayConfig& config, Bound bound)
+      : config_(config),
+        scope_(config.policy.scope_all ? WEIR_SCOPE_all : WEIR_SCOPE_ssdp),
+        bound_(std::move(bound)),
+        datapath_(config.datapath),
+        policy_(config.policy),
+        returned_(kReplayBatches) {
+    for (std::uint32_t c = 0; c < config.channels; ++c)
+      pools_.emplace_back(c, kReplayBatches / config.channels, bound_.columns);
+    report_.evaluator = bound_.evaluator->describe();
+  }
+
+  Status start() {
+    for (const Prefix& prefix : config_.policy.allow) WEIR_TRY(datapath_.add_allow(prefix));
+    const Judge judge{*bound_.extractor, policy_, *bound_.evaluator, sink_, scope_};
+    WEIR_ASSIGN(engine_, make_engine(config_.engine, judge, [this](Batch* batch) { done(batch); }));
+    return {};
+  }
+
+  Result<ReplayReport> run(ReplaySource& source, const ReplayObserver& observer) override {
+    observer_ = &observer;
+    const auto start = std::chrono::steady_clock::now();
+    ReplayPacket packet;
+    io::Step step = source.next(packet);
+    if (step == io::Step::packet) report_.first = packet.captured.time;
+    for (; step == io::Step::packet; step = source.next(packet)) take(packet);
+    submit();
+    engine_->drain();
+    while (collected_ < submitted_) collect();
+    if (step == io::Step::error) return tl::unexpected<Error>(source.error());
+    report_.elapsed = std::chrono::steady_clock::now() - start;
+    WEIR_ASSIGN(report_.outcomes, datapath_.counters());
+    report_.labels = std::move(labels_).tallies();
+    report_.tables = bound_.extractor->counters();
+    report_.policy = policy_.counters();
+    return std::move(report_);
+  }
+
+ private:
+  /// One packet through the datapath, and into a batch where that steers it.
+  void take(const ReplayPacket& packet) {
+    packet::Frame frame;
+    frame.data = packet.captured.bytes.data();
+    frame.length = static_cast<std::uint32_t>(packet.captured.bytes.size());
+    frame.number = report_.packets++;
+    frame.time = packet.captured.time;
+    frame.side = packet.side ? *packet.side : side_of(frame);
+    report_.bytes += packet.captured.original_length;
+    report_.last = frame.time;
+    const std::int32_t label = labels_.of(packet.captured.comment);
+    settle(frame.time);
+    enforce(frame.time);
+    packet::Headers headers;
+    const datapath::Outcome outcome = datapath_.judge(frame, headers);
+    switch (datapath::effect(outcome)) {
+      case datapath::Effect::socket:
+        return steer(frame, headers, label);
+      case datapath::Effect::peer:
+        return count(frame.number, Verdict::forward, label, &LabelTally::dropped_datapath);
+      case datapath::Effect::drop:
+        return count(frame.number, Verdict::drop, label, &LabelTally::dropped_datapath);
+    }
+  }
+
+  /// No capture says it: what comes from a LAN address comes from the LAN.
+  Side side_of(const packet::Frame& frame) const noexcept {
+    const packet::Headers headers = packet::parse(frame.bytes());
+    const Address source = packet::source(frame.bytes(), headers);
+    return any_contains(config_.lan_prefixes, source) ? Side::lan : Side::wan;
+  }
+
+  void steer(const packet::Frame& frame, const packet::Headers& headers, std::int32_t label) {
+    while (batch_ == nullptr) {
+      batch_ = pools_[channel_].take();
+      if (batch_ == nullptr) {
+        collect();
+        continue;
+      }
+      batch_->headers_known = true;
+      travelling().first_steered = steered_;
+      travelling().oldest = frame.time;
+    }
+    travelling().oldest = std::min(travelling().oldest, frame.time);
+    oldest_ = std::min(oldest_, frame.time);
+    const std::uint32_t i = batch_->size++;
+    batch_->frames[i] = frame;
+    batch_->headers[i] = headers;
+    travelling().labels[i] = label;
+    ++steered_;
+    if (batch_->size == config_.batch_packets) submit();
+  }
+
+  Travelling& travelling() noexcept { return travelling_[submitted_ % kReplayBatches]; }
+
+  void submit() {
+    if (batch_ == nullptr) return;
+    channel_ = (channel_ + 1) % pools_.size();
+    ++submitted_;
+    engine_->submit(std::exchange(batch_, nullptr));
+    Batch* batch = nullptr;
+    while (returned_.pop(batch)) account(*batch);
+  }
+
+  void done(Batch* batch) noexcept {
+    WEIR_CHECK(returned_.push(batch));
+    done_.fetch_add(1, std::memory_order_release);
+    done_.notify_one();
+  }
+
+  /// Waits for a batch to come back.
+  void collect() {
+    Batch* batch = nullptr;
+    while (!returned_.pop(batch)) done_.wait(collected_, std::memory_order_acquire);
+    account(*batch);
+  }
+
+  void account(Batch& batch) {
+    const Travelling& travelled = travelling_[collected_++ % kReplayBatches];
+    report_.judged += batch.size;
+    for (std::size_t i = 0; i < batch.size; ++i) {
+      const detect::Decision& decision = batch.decisions[i];
+      ++report_.reasons[static_cast<std::size_t>(decision.reason) % report_.reasons.size()];
+      const std::int32_t label = travelled.labels[i];
+      count(batch.frames[i].number, decision.verdict, label, &LabelTally::dropped_judged);
+      if (label >= 0) ++labels_[label].judged;
+      if (!decision.block) continue;
+      const auto block = make_block(batch.contexts[i], decision, scope_);
+      report_.blocks.push_back({block, decision.first_seen});
+      pending_.emplace_back(travelled.first_steered + i, block);
+    }
+    if (*observer_) (*observer_)(batch, labels_.tallies(), {travelled.labels.data(), batch.size});
+    pools_[batch.channel].give(&batch);
+    oldest_ = kNever;
+    const std::uint32_t end = submitted_ + (batch_ != nullptr ? 1U : 0U);
+    for (std::uint32_t i = collected_; i != end; ++i)
+      oldest_ = std::min(oldest_, travelling_[i % kReplayBatches].oldest);
+  }
+
+  /// Waits until nothing is in flight that is so old that a block out of it would be due by now.
+  void settle(PacketTime now) {
+    while (oldest_ <= now && now - oldest_ >= kEnforceLag) {
+      if (collected_ == submitted_)
+        submit();
+      else
+        collect();
+    }
+  }
+
+  void count(std::uint64_t number, Verdict verdict, std::int32_t label,
+             std::uint64_t LabelTally::*dropped) noexcept {
+    const bool drop = verdict == Verdict::drop;
+    report_.verdict_digest += mix(2 * number + (drop ? 1U : 0U));
+    ++(drop ? report_.dropped : report_.forwarded);
+    if (label < 0) return;
+    ++labels_[label].packets;
+    if (drop) ++(labels_[label].*dropped);
+  }
+
+  /// Blocks whose time has come take effect. All decisions that can be due are known: what is in
+  /// flight is younger than the lag.
+  void enforce(PacketTime now) {
+    while (!pending_.empty()) {
+      const auto& [cause, block] = pending_.front();
+      const bool due = cause + kEnforceLag_packets <= steered_ ||
+                       now - PacketTime{block.value.created_ns} >= kEnforceLag;
+      if (!due) return;
+      if (!add(block)) {
+        sweep(now);
+        if (!add(block)) ++report_.blocks_refused;
+      }
+      pending_.pop_front();
+    }
+  }
+
+  bool add(const datapath::Block& block) {
+    const auto added = datapath_.add_blocks({&block, 1});
+    return added && *added == 1;
+  }
+
+  /// Makes room, as the live enforcer does: at most once a second of packet time.
+  void sweep(PacketTime now) {
+    if (swept_ != PacketTime{} && now - swept_ < std::chrono::seconds(1)) return;
+    swept_ = now;
+    const auto blocks = datapath_.list_blocks();
+    if (!blocks) return;
+    std::vector<Address> expired;
+    for (const datapath::Block& block : *blocks)
+      if (block.value.expires_ns != 0 && block.value.expires_ns <= now.ns)
+        expired.push_back(block.source);
+    static_cast<void>(datapath_.remove_blocks(expired));
+  }
+
+  const ReplayConfig config_;
+  const weir_scope scope_;
+  Bound bound_;
+  datapath::Native datapath_;
+  detect::Policy policy_;
+  NoSink sink_;
+  std::deque<BatchPool> pools_;
+  const ReplayObserver* observer_ = nullptr;
+  ReplayReport report_;
+  ReplayLabels labels_;
+  std::size_t channel_ = 0;  // whose batch is next
+  Batch* batch_ = nullptr;   // being filled
+  std::uint64_t steered_ = 0;
+  std::uint32_t submitted_ = 0;
+  std::uint32_t collected_ = 0;
+  std::array<Travelling, kReplayBatches> travelling_;  // by submission, which is ticket order
+  std::deque<std::pair<std::uint64_t, datapath::Block>> pending_;  // by steered packet
+  PacketTime oldest_ = kNever;                                     // of all packets in flight
+  PacketTime swept_;
+  SpscRing<Batch*> returned_;  // from the engine's decide to this thread
+  std::atomic<std::uint32_t> done_{0};
+  std::unique_ptr<Engine> engine_;  // goes first: it holds batches
+};
+
+}  // namespace
+
+Result<std::unique_ptr<Replay>> Replay::make(const ReplayConfig& config,
+                                             const forest::Model* model) {
+  if (config.channels < 1 || config.channels > kReplayChannelsMax)
+    return fail(fmt::format("a replay with {} channels: 1 to {} are possible", config.channels,
+                            kReplayChannelsMax));
+  WEIR_CHECK(config.batch_packets >= 1 && config.batch_packets <= kBatchPackets);
+  WEIR_ASSIGN(Bound bound, bind(model, config.tables, config.extract));
+  auto replay = std::make_unique<ReplayRun>(config, std::move(bound));
+  WEIR_TRY(replay->start());
+  return replay;
+}
+
+}  // namespace weir::pipeline

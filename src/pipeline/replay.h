@@ -1,0 +1,113 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// A capture through weir as it runs live: datapath, stages, policy, and blocks back into the
+/// datapath.
+///
+///   read -> side -> datapath -> peer or drop: counted
+///                            -> steered: batch -> engine -> verdicts -> counted; blocks ->
+///                            datapath
+///
+/// Repeatable  the verdict of every packet depends on the captures and the configuration, never on
+///             workers, channels or batch size:
+///             - batches take consecutive steered packets, so tickets are the capture's order;
+///             - a block rules in the datapath from `kEnforceLag_packets` steered packets, or from
+///               `kEnforceLag` of packet time after the packet that caused it, whichever comes
+///               first; no packet older than either is in flight when the next one is judged.
+///               (Until then, and live too, the policy itself drops what comes from that source.)
+/// Digest      the sum, modulo 2^64, of mix(2 x number + (verdict is drop)) over all packets, where
+///             mix is the finaliser of SplitMix64 and numbers count from 0 in replay order.
+/// Time        packet time, the capture's own. Only `ReplayReport::elapsed` is a real clock's.
+/// Threads     `run` is one thread's, which reads, judges by the datapath and keeps the books; the
+///             engine's workers do the rest.
+/// Errors      a capture that is wrong or cut off, at that packet; a model that cannot be bound.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "datapath/datapath.h"
+#include "detect/extractor.h"
+#include "detect/policy.h"
+#include "forest/model.h"
+#include "pipeline/bind.h"
+#include "pipeline/engine.h"
+#include "pipeline/replay_source.h"
+
+namespace weir::pipeline {
+
+/// From a block's cause to its effect. Live that is the enforcer's delay, below a millisecond: at 4
+/// Mpps, 4096 packets. Smaller would leave fewer batches to work on at once; a longer time would
+/// let more through in a slow capture.
+inline constexpr std::uint64_t kEnforceLag_packets = 4096;
+inline constexpr Nanoseconds kEnforceLag = std::chrono::milliseconds(10);
+/// Batches over all channels: full ones, with one to spare, stay below the lag.
+inline constexpr std::uint32_t kReplayBatches = kEnforceLag_packets / kBatchPackets - 1;
+inline constexpr std::uint32_t kReplayChannelsMax = kReplayBatches;
+
+struct ReplayConfig {
+  datapath::Config datapath;
+  detect::TableConfig tables;
+  detect::PolicyConfig policy;
+  EngineConfig engine;
+  std::uint32_t channels = 1;  ///< pools of batches, used in turn: 1 to kReplayChannelsMax
+  std::uint32_t batch_packets = kBatchPackets;
+  std::vector<Prefix> lan_prefixes = private_prefixes();  ///< where no capture tells the side
+  Extract extract = Extract::model_features;
+};
+
+/// A block as policy asked for it.
+struct ReplayBlock {
+  datapath::Block block;
+  PacketTime first_seen;
+};
+
+/// What became of the packets with one comment: "label=attack kind=reflection", as `weir synth`
+/// writes them.
+struct LabelTally {
+  std::string label;
+  std::string kind;
+  std::uint64_t packets = 0;
+  std::uint64_t judged = 0;            ///< by policy; the others end in the datapath
+  std::uint64_t dropped_judged = 0;    ///< by policy
+  std::uint64_t dropped_datapath = 0;  ///< by blocks
+  [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_judged + dropped_datapath; }
+};
+
+struct ReplayReport {
+  std::uint64_t packets = 0;
+  std::uint64_t bytes = 0;  ///< as they were on the wire
+  std::uint64_t forwarded = 0;
+  std::uint64_t dropped = 0;
+  std::uint64_t judged = 0;  ///< steered to userspace
+  std::uint64_t verdict_digest = 0;
+  datapath::Counters outcomes;
+  std::array<std::uint64_t, 16> reasons{};  ///< judged packets, by detect::Reason
+  std::vector<ReplayBlock> blocks;          ///< in the order in which they were made
+  std::uint64_t blocks_refused = 0;         ///< the blocklist was full
+  std::vector<LabelTally> labels;           ///< by comment; empty where no packet has one
+  PacketTime first, last;                   ///< of the packets
+  Nanoseconds elapsed{};                    ///< of the machine's own clock
+  std::string evaluator;
+  detect::TableCounters tables;
+  detect::PolicyCounters policy;
+};
+
+/// Sees each judged batch once, in order; `labels[i]` is packet i's place in `labels` of the
+/// tallies, or -1.
+using ReplayObserver = std::function<void(const Batch& batch, const std::vector<LabelTally>& labels,
+                                          std::span<const std::int32_t> label_of)>;
+
+class Replay {
+ public:
+  /// `model` may be nullptr (nothing is an attack then) and is not needed after this.
+  static Result<std::unique_ptr<Replay>> make(const ReplayConfig& config,
+                                              const forest::Model* model);
+  virtual ~Replay() = default;
+  /// Once.
+  virtual Result<ReplayReport> run(ReplaySource& source, const ReplayObserver& observer) = 0;
+};
+
+}  // namespace weir::pipeline
