@@ -170,7 +170,8 @@ class ReplayRun final : public Replay {
       if (label >= 0) ++labels_[label].judged;
       if (!decision.block) continue;
       const auto block = make_block(batch.contexts[i], decision, scope_);
-      report_.blocks.push_back({block, decision.first_seen});
+      if (decision.reason != detect::Reason::blocked)  // else ordered again
+        report_.blocks.push_back({block, decision.first_seen});
       pending_.emplace_back(travelled.first_steered + i, block);
     }
     if (*observer_) (*observer_)(batch, labels_.tallies(), {travelled.labels.data(), batch.size});

@@ -8,6 +8,10 @@ namespace {
 /// memory (80-100 ns).
 constexpr std::size_t kPrefetchAhead = 4;
 
+/// The same for the tables' lines: a few lines a packet, so not too many packets at once (a core
+/// has 10 to 16 line fill buffers).
+constexpr std::size_t kTablesAhead = 8;
+
 void prefetch(const packet::Frame& frame) noexcept {
   __builtin_prefetch(frame.data);
   __builtin_prefetch(frame.data + kCacheLine_bytes);
@@ -23,7 +27,10 @@ datapath::Block make_block(const detect::Context& context, const detect::Decisio
   block.value.created_ns = context.time.ns;
   block.value.scope = scope;
   block.value.origin = WEIR_ORIGIN_policy;
-  block.value.reason = static_cast<std::uint32_t>(decision.reason);
+  // A block that is ordered again keeps the reason that it had.
+  const auto reason =
+      decision.reason == detect::Reason::blocked ? detect::Reason::scored : decision.reason;
+  block.value.reason = static_cast<std::uint32_t>(reason);
   block.value.strikes = decision.strikes;
   return block;
 }
@@ -43,9 +50,15 @@ void parse(Batch& batch) noexcept {
 void extract(Batch& batch, detect::Extractor& extractor) noexcept {
   batch.advance(Batch::At::parsed, Batch::At::extracted);
   float* const* columns = batch.columns.data();
-  for (std::size_t i = 0; i < batch.size; ++i)
+  const std::size_t size = batch.size;
+  for (std::size_t i = 0; i < size && i < kTablesAhead; ++i)
+    extractor.prefetch(batch.frames[i], batch.headers[i]);
+  for (std::size_t i = 0; i < size; ++i) {
+    if (const std::size_t next = i + kTablesAhead; next < size)
+      extractor.prefetch(batch.frames[next], batch.headers[next]);
     batch.contexts[i] =
         extractor.extract(batch.frames[i], batch.headers[i], batch.ssdp[i], columns, i);
+  }
 }
 
 void classify(Batch& batch, forest::Evaluator& evaluator) noexcept {
