@@ -1,0 +1,292 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The I/O loop of a channel: every frame comes back once, in order, judged or shed as configured.
+#include <gmock/gmock.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <functional>
+#include <numeric>
+#include <random>
+#include <set>
+#include <thread>
+
+#include "judge_doubles.h"
+#include "memory_channel.h"
+#include "pipeline/channel.h"
+
+namespace weir::pipeline {
+namespace {
+
+using test::Doubles;
+using test::MemoryChannel;
+
+constexpr std::uint64_t kSeed = 417;
+
+/// Heartbeats as the datapath would have them.
+struct Beats {
+  std::atomic<std::uint64_t> beats{0};
+  std::atomic<std::uint64_t> withdrawals{0};
+  Heartbeat heartbeat() {
+    return [this](PacketTime time) { ++(time == PacketTime{} ? withdrawals : beats); };
+  }
+};
+
+/// An engine that keeps what it gets until it is told to let it go: all is then forwarded.
+class HoldingEngine final : public Engine {
+ public:
+  void submit(Batch* batch) noexcept override {
+    const std::lock_guard lock(mutex_);
+    batch->advance(Batch::At::pool, Batch::At::submitted);
+    held_.push_back(batch);
+    came_.notify_all();
+  }
+  void drain() noexcept override {}
+  void wait_for(std::size_t batches) {
+    std::unique_lock lock(mutex_);
+    came_.wait(lock, [&] { return held_.size() >= batches; });
+  }
+  void let_go(ChannelLoop& loop) {
+    const std::lock_guard lock(mutex_);
+    for (Batch* batch : held_) {
+      batch->decisions.fill({});
+      batch->advance(Batch::At::submitted, Batch::At::decided);
+      loop.done(batch);
+    }
+    held_.clear();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable came_;
+  std::vector<Batch*> held_;
+};
+
+/// A channel's loop on a thread of its own.
+struct Running {
+  Running(const ChannelConfig& config, MemoryChannel& io) {
+    auto made = ChannelLoop::make(config, io, Columns::all_of(1), beats.heartbeat());
+    EXPECT_TRUE(made.has_value());
+    loop = std::move(*made);
+  }
+  ~Running() { stop(); }
+  Running(const Running&) = delete;
+  Running& operator=(const Running&) = delete;
+  void start(Engine& engine) {
+    thread = std::thread([this, &engine] { loop->run(engine); });
+  }
+  void stop() {
+    if (!thread.joinable()) return;
+    loop->request_stop();
+    thread.join();
+  }
+  Beats beats;
+  std::unique_ptr<ChannelLoop> loop;
+  std::thread thread;
+};
+
+/// Waits for what must come; a test that waits in vain is ended by its runner.
+void wait_until(const std::function<bool()>& holds) {
+  while (!holds()) std::this_thread::yield();
+}
+
+std::vector<std::uint64_t> sent_by(const MemoryChannel& io, Side side) {
+  std::vector<std::uint64_t> numbers;
+  for (const auto& sent : io.sent())
+    if (sent.side == side) numbers.push_back(sent.number);
+  return numbers;
+}
+
+class ChannelOfWorkers : public testing::TestWithParam<std::uint32_t> {};
+INSTANTIATE_TEST_SUITE_P(Workers, ChannelOfWorkers, testing::Values(0U, 1U, 2U));
+
+TEST_P(ChannelOfWorkers, BringsEveryFrameToItsEndInOrder) {
+  constexpr std::uint64_t kFrames = 20'000;
+  MemoryChannel io(512);
+  // Frames are numbered by arrival, which is what the channel numbers them by as well: one side.
+  Doubles doubles(kSeed);
+  ChannelConfig config;
+  config.overload = Overload::wait;
+  config.batches = 3;
+  Running channel(config, io);
+  EngineConfig engine_config;
+  engine_config.workers = GetParam();
+  auto engine =
+      make_engine(engine_config, doubles.judge(), [&](Batch* batch) { channel.loop->done(batch); });
+  ASSERT_TRUE(engine.has_value());
+  channel.start(**engine);
+  for (std::uint64_t n = 0; n < kFrames;)
+    if (io.arrive(Side::wan, n)) ++n;
+  wait_until([&] { return io.returned() == kFrames; });
+  channel.stop();
+  (*engine)->drain();
+
+  EXPECT_EQ(io.free_frames(), 512U);
+  EXPECT_TRUE(io.conserved());
+  EXPECT_TRUE(sent_by(io, Side::wan).empty());
+  const auto forwarded = sent_by(io, Side::lan);
+  const auto dropped = io.released();
+  EXPECT_TRUE(std::is_sorted(forwarded.begin(), forwarded.end()));
+  EXPECT_TRUE(std::is_sorted(dropped.begin(), dropped.end()));
+  EXPECT_EQ(std::set(forwarded.begin(), forwarded.end()).size() +
+                std::set(dropped.begin(), dropped.end()).size(),
+            kFrames);
+  EXPECT_TRUE(std::none_of(forwarded.begin(), forwarded.end(), test::is_attack));
+  const ChannelTally tally = channel.loop->tally();
+  EXPECT_EQ(tally.received, kFrames);
+  EXPECT_EQ(tally.forwarded, forwarded.size());
+  EXPECT_EQ(tally.dropped, dropped.size());
+  EXPECT_EQ(tally.shed_forwarded + tally.shed_dropped, 0U);
+  EXPECT_EQ(std::accumulate(tally.reasons.begin(), tally.reasons.end(), std::uint64_t{0}), kFrames);
+  EXPECT_EQ(std::accumulate(tally.fill.begin(), tally.fill.end(), std::uint64_t{0}), tally.batches);
+  EXPECT_GT(channel.beats.beats, 0U);
+}
+
+TEST_P(ChannelOfWorkers, LosesNothingWhereTheEngineIsOverloaded) {
+  constexpr std::uint64_t kFrames = 20'000;
+  for (const Overload overload : {Overload::forward, Overload::drop}) {
+    MemoryChannel io(256);
+    Doubles doubles(kSeed);
+    ChannelConfig config;
+    config.overload = overload;
+    config.batches = 1;
+    config.batch_packets = 4;
+    Running channel(config, io);
+    EngineConfig engine_config;
+    engine_config.workers = GetParam();
+    auto engine = make_engine(engine_config, doubles.judge(),
+                              [&](Batch* batch) { channel.loop->done(batch); });
+    ASSERT_TRUE(engine.has_value());
+    channel.start(**engine);
+    std::mt19937_64 random(kSeed);
+    for (std::uint64_t n = 0; n < kFrames;)
+      if (io.arrive(random() % 2 == 0 ? Side::wan : Side::lan, n)) ++n;
+    wait_until([&] { return io.returned() == kFrames; });
+    channel.stop();
+    (*engine)->drain();
+
+    EXPECT_EQ(io.free_frames(), 256U);
+    EXPECT_TRUE(io.conserved());
+    std::set<std::uint64_t> numbers;
+    for (const auto& sent : io.sent()) numbers.insert(sent.number);
+    const auto released = io.released();
+    numbers.insert(released.begin(), released.end());
+    EXPECT_EQ(numbers.size(), kFrames);
+    const ChannelTally tally = channel.loop->tally();
+    EXPECT_EQ(tally.received, kFrames);
+    EXPECT_EQ(tally.forwarded + tally.shed_forwarded, io.sent().size());
+    EXPECT_EQ(tally.dropped + tally.shed_dropped, released.size());
+    EXPECT_EQ(overload == Overload::forward ? tally.shed_dropped : tally.shed_forwarded, 0U);
+  }
+}
+
+TEST(ChannelLoop, ShedsAsConfiguredWhileEveryBatchIsInUse) {
+  for (const Overload overload : {Overload::forward, Overload::drop}) {
+    MemoryChannel io(64);
+    HoldingEngine engine;
+    ChannelConfig config;
+    config.overload = overload;
+    config.batches = 2;
+    Running channel(config, io);
+    channel.start(engine);
+    ASSERT_TRUE(io.arrive(Side::wan, 0));
+    engine.wait_for(1);
+    ASSERT_TRUE(io.arrive(Side::lan, 1));
+    engine.wait_for(2);
+    ASSERT_TRUE(io.arrive(Side::wan, 2));
+    ASSERT_TRUE(io.arrive(Side::lan, 3));
+    wait_until([&] { return io.returned() == 2; });
+    const ChannelTally tally = channel.loop->tally();
+    if (overload == Overload::forward) {
+      EXPECT_THAT(sent_by(io, Side::lan), testing::ElementsAre(2U));
+      EXPECT_THAT(sent_by(io, Side::wan), testing::ElementsAre(3U));
+      EXPECT_EQ(tally.shed_dropped, 0U);
+    } else {
+      EXPECT_THAT(io.released(), testing::UnorderedElementsAre(2U, 3U));
+      EXPECT_EQ(tally.shed_forwarded, 0U);
+    }
+    engine.let_go(*channel.loop);
+    wait_until([&] { return io.returned() == 4; });
+    channel.stop();
+    EXPECT_EQ(channel.loop->tally().forwarded, 2U);
+    EXPECT_EQ(channel.loop->tally().shed_forwarded + channel.loop->tally().shed_dropped, 2U);
+    EXPECT_EQ(io.free_frames(), 64U);
+  }
+}
+
+TEST(ChannelLoop, LeavesFramesInTheRingWhereOverloadIsWait) {
+  MemoryChannel io(64);
+  HoldingEngine engine;
+  ChannelConfig config;
+  config.overload = Overload::wait;
+  config.batches = 1;
+  Running channel(config, io);
+  channel.start(engine);
+  ASSERT_TRUE(io.arrive(Side::wan, 0));
+  engine.wait_for(1);
+  ASSERT_TRUE(io.arrive(Side::wan, 1));
+  wait_until([&] { return channel.loop->tally().pool_empty > 2; });
+  EXPECT_EQ(io.returned(), 0U);
+  engine.let_go(*channel.loop);
+  engine.wait_for(1);
+  engine.let_go(*channel.loop);
+  wait_until([&] { return io.returned() == 2; });
+  EXPECT_THAT(sent_by(io, Side::lan), testing::ElementsAre(0U, 1U));
+}
+
+TEST(ChannelLoop, SeesOffWhatIsInFlightWhenItStops) {
+  MemoryChannel io(64);
+  HoldingEngine engine;
+  Running channel({}, io);
+  channel.start(engine);
+  ASSERT_TRUE(io.arrive(Side::lan, 7));
+  engine.wait_for(1);
+  channel.loop->request_stop();
+  engine.let_go(*channel.loop);
+  channel.stop();
+  EXPECT_THAT(sent_by(io, Side::wan), testing::ElementsAre(7U));
+  EXPECT_EQ(io.free_frames(), 64U);
+  EXPECT_GE(channel.beats.withdrawals, 1U);
+}
+
+TEST(ChannelLoop, BeatsWhileIdleAndWithdrawsWhileStarved) {
+  MemoryChannel io(64);
+  HoldingEngine engine;
+  ChannelConfig config;
+  config.sleep_max = std::chrono::milliseconds(2);
+  Running channel(config, io);
+  channel.start(engine);
+  wait_until([&] { return channel.beats.beats >= 3; });
+  EXPECT_EQ(channel.beats.withdrawals, 0U);
+  io.set_headroom(0.01);
+  wait_until([&] { return channel.beats.withdrawals == 1; });
+  const std::uint64_t beats = channel.beats.beats;
+  const std::uint64_t sleeps = channel.loop->tally().sleeps;
+  wait_until([&] { return channel.loop->tally().sleeps > sleeps + 3; });
+  EXPECT_EQ(channel.beats.beats, beats);
+  EXPECT_EQ(channel.beats.withdrawals, 1U);  // said once
+  io.set_headroom(1.0);
+  wait_until([&] { return channel.beats.beats > beats; });
+  EXPECT_EQ(channel.loop->tally().withdrawals, 1U);
+}
+
+TEST(ChannelLoop, DoesNotBeatWhileItsBatchesAreStuck) {
+  MemoryChannel io(64);
+  HoldingEngine engine;
+  ChannelConfig config;
+  config.sleep_max = std::chrono::milliseconds(2);
+  Running channel(config, io);
+  channel.start(engine);
+  wait_until([&] { return channel.beats.beats >= 1; });
+  ASSERT_TRUE(io.arrive(Side::wan, 0));
+  engine.wait_for(1);
+  const std::uint64_t sleeps = channel.loop->tally().sleeps;
+  wait_until([&] { return channel.loop->tally().sleeps > sleeps + 2; });
+  const std::uint64_t beats = channel.beats.beats;
+  wait_until([&] { return channel.loop->tally().sleeps > sleeps + 6; });
+  EXPECT_EQ(channel.beats.beats, beats);
+  engine.let_go(*channel.loop);
+  wait_until([&] { return channel.beats.beats > beats; });
+}
+
+}  // namespace
+}  // namespace weir::pipeline
