@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// Reads a model file, by content and not by name.
 ///
-/// Errors    one sentence with file, position and reason; nothing partial is returned.
-/// Limits    stated and enforced here, before anything is allocated for a file's own claims.
+/// Formats   weir JSON (README.md here), ONNX, XGBoost JSON and UBJSON, LightGBM text, PMML.
+///           A pickle is refused: reading one runs code. scripts/export_sklearn.py writes weir
+///           JSON.
+/// Errors    one sentence with file, position and reason; nothing partial is returned. What a
+///           format can say and weir cannot evaluate exactly is refused by its name.
+/// Limits    below; enforced before anything is allocated for a file's own claims.
 /// Threads   pure functions.
 #pragma once
 
+#include <cstddef>
 #include <string>
 #include <string_view>
 
@@ -14,12 +19,16 @@
 
 namespace weir::forest {
 
-inline constexpr std::size_t kModelFile_bytes = 256U << 20U;  ///< larger files are refused unread
-inline constexpr std::size_t kNodesMax = 8U << 20U;
+/// Larger files are refused unread. A parsed text takes up to ten times its size while it is read.
+inline constexpr std::size_t kModelFile_bytes = 128U << 20U;
+inline constexpr std::size_t kNodesMax = 4U << 20U;
+inline constexpr std::size_t kValuesMax = 16U << 20U;
 inline constexpr std::size_t kTreesMax = 10'000;
 inline constexpr std::size_t kLeavesPerTreeMax = 65'535;
 inline constexpr std::size_t kDepthMax = 4'096;
 inline constexpr std::size_t kFeaturesMax = 4'096;
+inline constexpr std::size_t kClassesMax = 256;
+inline constexpr std::size_t kNameMax_bytes = 256;
 
 Result<Model> load_model(const std::string& path);
 /// The same from memory; `name` stands in for the path in errors.

@@ -2,41 +2,48 @@
 /// A trained ensemble of decision trees, or a linear model, as it was trained: exact, format-blind,
 /// immutable.
 ///
-/// Shape     structure of arrays a node list, trees one behind the other, roots in `Tree::root`;
-/// children always stand
-///           behind their parent (child index > parent index), so that no cycle is possible.
+/// Shape     one array of nodes, trees one behind the other, each starting with its root; children
+///           stand behind their parent (child index > parent index), so no cycle is possible.
+/// Units     thresholds and values as trained; `cover` in training rows (or summed hessians).
 /// Owner     whoever holds the value; evaluators copy what they need.
 /// Threads   immutable after load.
-/// Errors    `import.h` checks everything once; a `Model` that exists is consistent.
+/// Errors    `validate.h` checks everything once: a `Model` that an importer returned is
+/// consistent.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
-#include <map>
 #include <string>
 #include <vector>
 
 namespace weir::forest {
 
-/// How a node's condition sends a value to the left child.
+/// The condition that sends a value to the left child: `value <= threshold` or `value < threshold`.
 enum class Compare : std::uint8_t { less_equal, less };
-/// How the trees' outputs become a score.
+/// How the trees' outputs become margins: their mean (forests), or bias + their sum (boosting).
 enum class Vote : std::uint8_t { mean, sum };
+/// What turns margins into scores.
 enum class Link : std::uint8_t { identity, sigmoid, softmax };
+/// The arithmetic in which the trainer's own library adds the trees, in tree order. It decides
+/// rows whose score stands so near the decision that rounding would choose the class.
+enum class Sums : std::uint8_t { float64, float32 };
 
 struct Node {
-  double threshold = 0;  ///< exact as trained: a float32 value where `Model::float32_thresholds`
-  std::int32_t feature = -1;  ///< index into `Model::features`; -1: leaf
+  double threshold = 0;       ///< exact as trained
+  std::int32_t feature = -1;  ///< index into `Model::features`; -1: a leaf
   std::uint32_t left = 0;     ///< node indices in the same array
   std::uint32_t right = 0;
-  std::uint32_t leaf = 0;     ///< leaf: index of its first value in `Model::values`
+  std::uint32_t value = 0;    ///< leaf: index of its first value in `Model::values`
   bool missing_left = false;  ///< where NaN goes
-  double cover = 0;           ///< training rows that came here (for explanations); 0 where unknown
+  double cover = 0;           ///< training rows that came here, for explanations; 0 where unknown
 };
 
 struct Tree {
+  static constexpr std::int32_t kAllOutputs = -1;
   std::uint32_t root = 0;
-  std::uint32_t output =
-      0;  ///< the output it adds to (boosted multi-class); mean votes fill all outputs from a leaf
+  /// The one output that its leaves add to, or kAllOutputs: then a leaf has `Model::outputs`
+  /// values.
+  std::int32_t output = kAllOutputs;
 };
 
 struct ClassShare {
@@ -48,22 +55,29 @@ struct Model {
   enum class Kind : std::uint8_t { trees, linear };
   Kind kind = Kind::trees;
   std::string name;
-  std::string sha256;      ///< of the file it came from
+  std::string format;      ///< of the file it came from, e.g. "XGBoost JSON"
+  std::string sha256;      ///< of that file, 64 lower-case hex digits
   std::string provenance;  ///< what made it, in words
   std::vector<std::string> features;
   std::vector<std::string> units;   ///< same length as `features`; "" where unknown
   std::vector<ClassShare> classes;  ///< two or more for a classifier; empty for a regressor
-  std::uint32_t outputs =
-      1;  ///< values a leaf holds / margins a row has: 1 for binary (the last class)
+  /// Margins a row has. Binary classifiers: 1 (the last class's) or 2.
+  std::uint32_t outputs = 1;
   std::vector<Tree> trees;
   std::vector<Node> nodes;
   std::vector<double> values;
-  std::vector<double> bias;     ///< one an output, added before the link
+  std::vector<double> bias;     ///< one an output, before the trees in the sum (Vote::sum, linear)
   std::vector<double> weights;  ///< linear: outputs x features
   Compare compare = Compare::less_equal;
-  bool float32_inputs = true;  ///< features are rounded to float32 before the compare
   Vote vote = Vote::mean;
   Link link = Link::identity;
+  Sums sums = Sums::float64;
 };
+
+/// Columns of scores that an evaluator writes: 1 for a binary classifier (probability of the last
+/// class), the classes of a wider one, the outputs of a regressor.
+inline std::size_t score_columns(const Model& model) noexcept {
+  return model.classes.size() == 2 ? 1 : model.outputs;
+}
 
 }  // namespace weir::forest

@@ -1,0 +1,28 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// The importers, one a file; `parse_model` picks one by content and ends with `validate`.
+///
+/// Errors    as in import.h; `name` is the file's and begins each sentence.
+#pragma once
+
+#include <cstddef>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "forest/model.h"
+
+namespace weir::forest {
+
+using Json = nlohmann::json;
+
+/// Strict JSON: no duplicate keys, at most 64 levels; an error says line and column.
+Result<Json> read_json(std::string_view text, const std::string& name);
+/// UBJSON as XGBoost writes it.
+Result<Json> read_ubjson(std::string_view bytes, const std::string& name);
+
+/// `document` is what `text` parses to; the text is needed for its hash.
+Result<Model> import_weir_json(const Json& document, std::string_view text,
+                               const std::string& name);
+
+}  // namespace weir::forest

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "forest/import.h"
+
+#include <fmt/format.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+
+#include "forest/formats.h"
+#include "forest/sha256.h"
+#include "forest/validate.h"
+
+namespace weir::forest {
+namespace {
+
+bool starts_with_any(std::string_view bytes, std::initializer_list<std::string_view> heads) {
+  for (const std::string_view head : heads)
+    if (bytes.starts_with(head)) return true;
+  return false;
+}
+
+/// Pickles of protocol 2 and later begin with PROTO; joblib may wrap them in zlib, gzip, bz2, xz.
+bool is_pickle(std::string_view bytes) {
+  if (bytes.size() >= 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5) return true;
+  using namespace std::string_view_literals;
+  return starts_with_any(
+      bytes, {"\x78\x01"sv, "\x78\x5e"sv, "\x78\x9c"sv, "\x78\xda"sv, "\x1f\x8b"sv, "BZh"sv,
+              "\xfd\x37zXZ"sv, "ccopy_reg"sv, "c__builtin__"sv, "ZF"sv});
+}
+
+std::string_view skip_space(std::string_view text) {
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  return first == std::string_view::npos ? std::string_view{} : text.substr(first);
+}
+
+Result<Model> import_json(std::string_view text, const std::string& name) {
+  WEIR_ASSIGN(const Json document, read_json(text, name));
+  if (document.is_object() && document.value("format", Json()) == "weir-model")
+    return import_weir_json(document, text, name);
+  return fail(fmt::format(
+      "{}: a JSON file, but no model that weir knows (\"format\": \"weir-model\" is missing)",
+      name));
+}
+
+Result<Model> import_by_content(std::string_view bytes, const std::string& name) {
+  if (bytes.empty()) return fail(fmt::format("{}: the file is empty", name));
+  if (is_pickle(bytes))
+    return fail(fmt::format(
+        "{}: this is a Python pickle (or a compressed one); reading it would run code from the "
+        "file, so weir refuses it: convert it with scripts/export_sklearn.py",
+        name));
+  const std::string_view text = skip_space(bytes);
+  if (text.starts_with('{')) return import_json(bytes, name);
+  return fail(fmt::format("{}: not a model file that weir knows; supported is weir JSON", name));
+}
+
+}  // namespace
+
+Result<Model> parse_model(std::string_view bytes, const std::string& name) {
+  if (bytes.size() > kModelFile_bytes)
+    return fail(
+        fmt::format("{}: {} bytes, at most {} are read", name, bytes.size(), kModelFile_bytes));
+  // Libraries that read a format throw; what they throw ends here.
+  try {
+    WEIR_ASSIGN(Model model, import_by_content(bytes, name));
+    WEIR_TRY(validate(model, name));
+    model.sha256 = sha256(bytes);
+    if (model.name.empty()) model.name = name.substr(name.find_last_of('/') + 1);
+    return model;
+  } catch (const std::exception& e) {
+    return fail(fmt::format("{}: {}", name, e.what()));
+  }
+}
+
+Result<Model> load_model(const std::string& path) {
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"),
+                                                             &std::fclose);
+  if (!file) return fail_errno(fmt::format("read model {}", path), errno);
+  std::string bytes;
+  std::string chunk(std::size_t{1} << 16U, '\0');
+  while (const std::size_t got = std::fread(chunk.data(), 1, chunk.size(), file.get())) {
+    bytes.append(chunk, 0, got);
+    if (bytes.size() > kModelFile_bytes)
+      return fail(fmt::format("{}: larger than {} bytes, which is the most that is read", path,
+                              kModelFile_bytes));
+  }
+  if (std::ferror(file.get()) != 0) return fail_errno(fmt::format("read model {}", path), errno);
+  return parse_model(bytes, path);
+}
+
+}  // namespace weir::forest

@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "forest/json_view.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <set>
+
+namespace weir::forest {
+namespace {
+
+constexpr int kLevelsMax = 64;
+
+/// "line 3, column 14" of a byte offset.
+std::string position(std::string_view text, std::size_t offset) {
+  const std::string_view before = text.substr(0, std::min(offset, text.size()));
+  const auto line = 1 + std::count(before.begin(), before.end(), '\n');
+  const std::size_t start = before.rfind('\n');
+  const std::size_t column =
+      start == std::string_view::npos ? before.size() : before.size() - start - 1;
+  return fmt::format("line {}, column {}", line, column);
+}
+
+/// Watches nlohmann's parser: duplicate keys and too many levels, which it would accept.
+struct Watcher {
+  std::vector<std::set<std::string>> keys;
+  std::string fault;
+
+  bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
+    if (depth > kLevelsMax) fault = fmt::format("nested deeper than {} levels", kLevelsMax);
+    switch (event) {
+      case Json::parse_event_t::object_start:
+        keys.emplace_back();
+        break;
+      case Json::parse_event_t::object_end:
+        if (!keys.empty()) keys.pop_back();
+        break;
+      case Json::parse_event_t::key:
+        if (!keys.empty() && !keys.back().insert(parsed.get<std::string>()).second)
+          fault = fmt::format("key '{}' stands twice in one object", parsed.get<std::string>());
+        break;
+      default:
+        break;
+    }
+    return fault.empty();
+  }
+};
+
+}  // namespace
+
+Result<Json> read_json(std::string_view text, const std::string& name) {
+  // The parser recurses nowhere, so the level limit may be checked while it runs.
+  Watcher watcher;
+  try {
+    Json json = Json::parse(text.begin(), text.end(), std::ref(watcher));
+    if (!watcher.fault.empty()) return fail(fmt::format("{}: {}", name, watcher.fault));
+    return json;
+  } catch (const Json::parse_error& e) {
+    const bool cut = e.byte >= text.size();
+    return fail(fmt::format(
+        "{}: {}: {}", name, position(text, e.byte),
+        cut ? "the JSON text ends too early; the file is cut off" : "this is not valid JSON"));
+  } catch (const Json::exception& e) {
+    return fail(fmt::format("{}: {}", name, e.what()));
+  }
+}
+
+Result<View> View::at(const char* key) const {
+  WEIR_TRY(object());
+  const auto found = json_->find(key);
+  if (found == json_->end()) return refuse(fmt::format("'{}' is missing", key));
+  return View(*found, where_.ends_with(": ") ? where_ + key : where_ + '.' + key);
+}
+
+View View::operator[](std::size_t i) const {
+  return {(*json_)[i], fmt::format("{}[{}]", where_, i)};
+}
+
+Status View::only(std::initializer_list<const char*> known) const {
+  WEIR_TRY(object());
+  for (const auto& [key, value] : json_->items()) {
+    if (std::none_of(known.begin(), known.end(), [&](const char* k) { return key == k; }))
+      return refuse(fmt::format("unknown key '{}'", key.substr(0, 80)));
+  }
+  return {};
+}
+
+Result<std::string> View::text() const {
+  if (!json_->is_string()) return wrong_type("a text");
+  return json_->get<std::string>();
+}
+
+Result<double> View::number() const {
+  if (!json_->is_number()) return wrong_type("a number");
+  const auto value = json_->get<double>();
+  if (!std::isfinite(value)) return refuse("the number is not finite");
+  return value;
+}
+
+Result<std::int64_t> View::integer() const {
+  if (json_->is_number_unsigned() && json_->get<std::uint64_t>() > INT64_MAX)
+    return refuse("the number is too large");
+  if (json_->is_number_integer()) return json_->get<std::int64_t>();
+  return wrong_type("a whole number");
+}
+
+Result<bool> View::boolean() const {
+  if (json_->is_boolean()) return json_->get<bool>();
+  if (json_->is_number_integer()) {
+    const auto value = json_->get<std::int64_t>();
+    if (value == 0 || value == 1) return value == 1;
+  }
+  return wrong_type("true or false");
+}
+
+Status View::array(std::size_t max) const {
+  if (!json_->is_array()) return wrong_type("an array");
+  if (json_->size() > max)
+    return refuse(fmt::format("{} elements, at most {} are allowed", json_->size(), max));
+  return {};
+}
+
+Status View::object() const {
+  if (!json_->is_object()) return wrong_type("an object");
+  return {};
+}
+
+Result<std::vector<double>> View::numbers(std::size_t max) const {
+  WEIR_TRY(array(max));
+  std::vector<double> values;
+  values.reserve(json_->size());
+  for (const Json& element : *json_) {
+    if (!element.is_number() || !std::isfinite(element.get<double>()))
+      return (*this)[values.size()].refuse("a finite number is expected here");
+    values.push_back(element.get<double>());
+  }
+  return values;
+}
+
+Result<std::vector<std::int64_t>> View::integers(std::size_t max) const {
+  WEIR_TRY(array(max));
+  std::vector<std::int64_t> values;
+  values.reserve(json_->size());
+  for (std::size_t i = 0; i < json_->size(); ++i) {
+    const Json& element = (*json_)[i];
+    if (element.is_boolean()) {
+      values.push_back(element.get<bool>() ? 1 : 0);
+    } else if (element.is_number_integer() &&
+               !(element.is_number_unsigned() && element.get<std::uint64_t>() > INT64_MAX)) {
+      values.push_back(element.get<std::int64_t>());
+    } else {
+      return (*this)[i].refuse("a whole number is expected here");
+    }
+  }
+  return values;
+}
+
+tl::unexpected<Error> View::refuse(const std::string& reason) const {
+  return fail(where_.ends_with(": ") ? where_ + reason : where_ + ": " + reason);
+}
+
+tl::unexpected<Error> View::wrong_type(const char* expected) const {
+  return refuse(fmt::format("{} is expected here, found {}", expected, json_->type_name()));
+}
+
+}  // namespace weir::forest

@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <gtest/gtest.h>
+
+#include <string>
+
+#include "forest/import.h"
+#include "forest/sha256.h"
+
+namespace weir::forest {
+namespace {
+
+const std::string kStump =
+    R"({"format": "weir-model", "version": 1, "kind": "trees", "name": "stump",
+  "features": [{"name": "length", "unit": "bytes"}],
+  "classes": [{"name": "benign", "rows": 60}, {"name": "attack", "rows": 40}],
+  "outputs": 1, "link": "identity", "vote": "mean", "compare": "<=",
+  "trees": [{"feature": [0, -1, -1], "threshold": [300.5, 0, 0], "left": [1, -1, -1],
+             "right": [2, -1, -1], "values": [0.05, 0.925], "cover": [100, 60, 40]}])";
+
+std::string sealed(const std::string& body) {
+  return body + ", \"sha256\": \"" + sha256(body) + "\"}\n";
+}
+
+/// `kStump` with the first `from` replaced, complete but unsealed.
+std::string changed(const std::string& from, const std::string& to) {
+  std::string text = kStump + "}";
+  text.replace(text.find(from), from.size(), to);
+  return text;
+}
+
+std::string error_of(const std::string& text) {
+  const auto model = parse_model(text, "m.json");
+  return model ? std::string("accepted") : model.error().message;
+}
+
+TEST(Sha256, KnowsTheVectorsOfFips180) {
+  EXPECT_EQ(sha256(""), "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855");
+  EXPECT_EQ(sha256("abc"), "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad");
+  EXPECT_EQ(sha256("abcdbcdecdefdefgefghfghighijhijkijkljklmklmnlmnomnopnopq"),
+            "248d6a61d20638b8e5c026930c3e6039a33ce45964ff2167f6ecedd419db06c1");
+}
+
+TEST(WeirJson, ReadsTheSmallestModel) {
+  const auto model = parse_model(sealed(kStump), "dir/stump.json");
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_EQ(model->name, "stump");
+  EXPECT_EQ(model->features, std::vector<std::string>{"length"});
+  EXPECT_EQ(model->units, std::vector<std::string>{"bytes"});
+  ASSERT_EQ(model->classes.size(), 2U);
+  EXPECT_EQ(model->classes[1].rows, 40);
+  ASSERT_EQ(model->nodes.size(), 3U);
+  EXPECT_EQ(model->nodes[0].threshold, 300.5);
+  EXPECT_EQ(model->values, (std::vector<double>{0.05, 0.925}));
+  EXPECT_EQ(model->sha256, sha256(sealed(kStump)));
+}
+
+TEST(WeirJson, RefusesAFileThatWasChangedAfterItWasSealed) {
+  std::string text = sealed(kStump);
+  text.replace(text.find("0.925"), 5, "0.125");
+  EXPECT_NE(error_of(text).find("changed or damaged"), std::string::npos) << error_of(text);
+}
+
+TEST(WeirJson, RefusesEveryTruncation) {
+  const std::string text = sealed(kStump);
+  for (std::size_t size = 0; size + 2 < text.size(); ++size)
+    EXPECT_FALSE(parse_model(text.substr(0, size), "m.json")) << size;
+}
+
+TEST(WeirJson, SaysFilePlaceAndReason) {
+  const auto expect = [](const std::string& text, const std::string& part) {
+    EXPECT_NE(error_of(text).find(part), std::string::npos) << error_of(text);
+    EXPECT_EQ(error_of(text).rfind("m.json: ", 0), 0U) << error_of(text);
+    EXPECT_EQ(error_of(text).find('\n'), std::string::npos) << error_of(text);
+  };
+  expect(changed("\"version\": 1", "\"version\": 2"), "version 2 of the model format");
+  expect(changed("\"name\": \"stump\"", "\"nome\": \"stump\""), "unknown key 'nome'");
+  expect(changed("\"name\": \"stump\"", "\"kind\": \"trees\""), "'kind' stands twice");
+  expect(changed("[0, -1, -1]", "[1, -1, -1]"), "trees[0]: feature[0] is 1, allowed are -1 to 0");
+  expect(changed("[0, -1, -1]", "[0, -1]"), "trees[0].threshold: 3 elements for 2 nodes");
+  expect(changed("\"left\": [1", "\"left\": [3"), "left[0] is 3");
+  expect(changed("\"left\": [1", "\"left\": [0"), "left[0] is 0");
+  expect(changed("\"left\": [1", "\"left\": [2"), "two parents or leads back");
+  expect(changed("[0.05, 0.925]", "[0.05]"), "1 values, but 2 leaves with 1 each");
+  expect(changed("[300.5", "[1e999"), "m.json: ");
+  expect(changed("[300.5", "[null"), "trees[0].threshold[0]: a finite number is expected here");
+  expect(changed("\"<=\"", "\"=<\""), "compare: \"=<\" is none of \"<=\", \"<\"");
+  expect(changed("\"outputs\": 1", "\"outputs\": 3"), "m.json: ");
+  expect(changed("\"rows\": 60", "\"rows\": -1"), "class 'benign' has -1 training rows");
+  expect(changed("\"length\"", "\"\""), "a feature's name has 0 bytes");
+  expect(changed("\"vote\": \"mean\", ", ""), "'vote' is missing");
+  expect("[1, 2]", "not a model file");
+  expect("{\"a\": 1}", "no model that weir knows");
+  expect("{\"a\": \n  1,, }", "line 2, column 5");
+  expect(std::string("{\"a\":") + std::string(100, '[') + std::string(100, ']') + "}",
+         "nested deeper than 64 levels");
+}
+
+TEST(WeirJson, RefusesAPickleByName) {
+  EXPECT_NE(error_of("\x80\x04\x95").find("scripts/export_sklearn.py"), std::string::npos);
+  EXPECT_NE(error_of("\x78\x9c garbage").find("run code"), std::string::npos);
+}
+
+TEST(LoadModel, NamesAFileThatIsNotThere) {
+  const auto model = load_model("/nonexistent/model.json");
+  ASSERT_FALSE(model);
+  EXPECT_EQ(model.error().message, "read model /nonexistent/model.json: No such file or directory");
+}
+
+}  // namespace
+}  // namespace weir::forest
