@@ -86,6 +86,13 @@ struct weir_config {
   __u32 ssdp_payload;       /* 1: an SSDP start line steers, whatever the ports */
   __u32 single_port;        /* host order; steer this port only, without a map. 0: ask the ports map */
   __u32 heartbeat_limit_ms; /* a heartbeat older than this is a stalled channel */
+  __u32 multi_buffer;       /* 1: loaded as xdp.frags, so a packet may go on behind `data_end` */
+};
+
+/* A value of the heartbeats map (mapped into the appliance), key: channel. */
+struct weir_heartbeat {
+  __u64 time_ns;   /* CLOCK_MONOTONIC of the channel's last progress; 0: withdrawn */
+  __u64 unused[7]; /* a cache line a channel: the channels' threads write theirs at once */
 };
 
 /* The ports map: an array of 1024 __u64, bit (port % 64) of entry port / 64. */

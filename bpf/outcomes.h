@@ -8,22 +8,22 @@
 #ifndef WEIR_OUTCOMES_H
 #define WEIR_OUTCOMES_H
 
-#define WEIR_OUTCOMES(X)                                                                                 \
-  X(0, peer_not_ip, peer, "neither IPv4 nor IPv6: ARP, STP, LLDP, MPLS, more tags than are parsed, ...")  \
-  X(1, peer_not_udp, peer, "IP, but not UDP")                                                             \
-  X(2, peer_not_steered, peer, "UDP that no port and no SSDP start line selects")                         \
-  X(3, peer_fragment, peer, "IP fragment after the first: it has no ports")                               \
-  X(4, peer_malformed, peer, "cut off, or a header that contradicts itself: passed as it is")             \
-  X(5, peer_too_deep, peer, "more IPv6 extension headers than are parsed")                                \
-  X(6, socket_steered, socket, "SSDP, or a port of steer.udp_ports: to the channel's socket")             \
-  X(7, peer_no_socket, peer, "steered, but its queue has no socket and fail_mode is open")                \
-  X(8, peer_stalled, peer, "steered, but its channel's heartbeat is too old and fail_mode is open")       \
-  X(9, drop_no_socket, drop, "steered, but its queue has no socket and fail_mode is closed")              \
-  X(10, drop_stalled, drop, "steered, but its channel's heartbeat is too old and fail_mode is closed")    \
-  X(11, drop_block_ssdp, drop, "steered, from a source that is blocked with scope ssdp")                  \
-  X(12, drop_block_all, drop, "from a source that is blocked with scope all")                             \
-  X(13, drop_block_fragment, drop, "UDP fragment after the first, from a blocked source")                 \
-  X(14, drop_fragment, drop, "UDP fragment after the first, with steer.fragments = \"drop\"")             \
+#define WEIR_OUTCOMES(X)                                                                                         \
+  X(0, peer_not_ip, peer, "neither IPv4 nor IPv6: ARP, STP, LLDP, MPLS, more tags than are parsed, ...")         \
+  X(1, peer_not_udp, peer, "IP, but not UDP")                                                                    \
+  X(2, peer_not_steered, peer, "UDP that no port and no SSDP start line selects")                                \
+  X(3, peer_fragment, peer, "IP fragment after the first: it has no ports")                                      \
+  X(4, peer_malformed, peer, "cut off, or a header that contradicts itself: passed as it is")                    \
+  X(5, peer_too_deep, peer, "more IPv6 extension headers than are parsed")                                       \
+  X(6, socket_steered, socket, "SSDP, or a port of steer.udp_ports: to the channel's socket")                    \
+  X(7, peer_no_socket, peer, "steered, but its queue has no socket that could take it, and fail_mode is open")   \
+  X(8, peer_stalled, peer, "steered, but its channel's heartbeat is too old and fail_mode is open")              \
+  X(9, drop_no_socket, drop, "steered, but its queue has no socket that could take it, and fail_mode is closed") \
+  X(10, drop_stalled, drop, "steered, but its channel's heartbeat is too old and fail_mode is closed")           \
+  X(11, drop_block_ssdp, drop, "steered, from a source that is blocked with scope ssdp")                         \
+  X(12, drop_block_all, drop, "from a source that is blocked with scope all")                                    \
+  X(13, drop_block_fragment, drop, "UDP fragment after the first, from a blocked source")                        \
+  X(14, drop_fragment, drop, "UDP fragment after the first, with steer.fragments = \"drop\"")                    \
   X(15, drop_not_ours, drop, "came in by an interface that is neither side")
 
 enum weir_outcome {

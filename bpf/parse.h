@@ -79,6 +79,27 @@ static __always_inline __u16 weir_be16(const __u8 *p)
   return (__u16)((__u32)p[0] << 8 | p[1]);
 }
 
+/* Gives `offset` back. In the kernel, the verifier then only knows that it is below 32 KiB, and goes on once for all the
+ * paths that led here; with what it knew, it walks each of them to the end (six link layers, times the lengths of eight
+ * extension headers, times the decision: beyond its limit of a million instructions). A xor with something unknown, twice,
+ * costs two instructions. The deepest offset there is, 16,470, stays as it is.
+ */
+#define WEIR_OFFSET_MASK 0x7fffu
+static __always_inline __u32 weir_forget(const __u8 *data, const __u8 *end, __u32 offset)
+{
+#ifdef __bpf__
+  __u64 value = offset;
+  __u64 unknown = (__u64)(end - data);
+
+  __asm__ volatile("%0 ^= %1\n%0 ^= %1" : "+r"(value) : "r"(unknown));
+  return (__u32)value & WEIR_OFFSET_MASK;
+#else
+  (void)data;
+  (void)end;
+  return offset;
+#endif
+}
+
 /* UDP at `offset`, of which IP carries `carried` bytes. */
 static __always_inline __u8 weir_parse_udp(const __u8 *data, const __u8 *end, struct weir_headers *h, __u32 offset,
                                            __u32 carried)
@@ -196,9 +217,9 @@ static __always_inline __u8 weir_parse_ip6(const __u8 *data, const __u8 *end, st
     }
     if (length > left)
       return WEIR_KIND_malformed;
-    offset += length;
-    left -= length;
     next = p[0];
+    offset = weir_forget(data, end, offset + length);
+    left -= length;
   }
   h->l4_offset = (__u16)offset;
   if (weir_is_extension(next))
@@ -246,6 +267,7 @@ static __always_inline void weir_parse(const void *start, const void *limit, str
     h->flags |= WEIR_HEADERS_PPPOE;
     offset += WEIR_PPPOE_BYTES;
   }
+  offset = weir_forget(data, end, offset);
   h->l3_offset = (__u16)offset;
   if (type == WEIR_TYPE_IP4)
     h->kind = weir_parse_ip4(data, end, h, offset, bound);

@@ -25,12 +25,15 @@ Headers parse(std::span<const std::uint8_t> frame) noexcept {
   headers.kind = WEIR_KIND_malformed;
   if (frame.empty()) return headers;  // there is no pointer to compute with
   weir_parse(frame.data(), frame.data() + frame.size(), &headers);
-  if (headers.kind == WEIR_KIND_udp) {
-    const std::size_t present = frame.size() - headers.payload_offset;
-    headers.payload_length =
-        static_cast<std::uint16_t>(std::min<std::size_t>(headers.payload_length, present));
-  }
+  cut_payload(headers, frame.size());
   return headers;
+}
+
+void cut_payload(Headers& headers, std::size_t frame_bytes) noexcept {
+  if (headers.kind != WEIR_KIND_udp) return;
+  const std::size_t present = frame_bytes - headers.payload_offset;
+  headers.payload_length =
+      static_cast<std::uint16_t>(std::min<std::size_t>(headers.payload_length, present));
 }
 
 Address source(std::span<const std::uint8_t> frame, const Headers& headers) noexcept {

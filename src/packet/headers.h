@@ -20,6 +20,10 @@ using Headers = weir_headers;
 /// Parses `frame` from its Ethernet header on.
 Headers parse(std::span<const std::uint8_t> frame) noexcept;
 
+/// Cuts `payload_length`, which the headers claim, to what a frame of `frame_bytes` holds: `parse`
+/// does it itself; for who fills `Headers` through bpf/datapath.h.
+void cut_payload(Headers& headers, std::size_t frame_bytes) noexcept;
+
 /// Source and destination of a frame that `headers` was parsed from; the unspecified address where
 /// it has none.
 Address source(std::span<const std::uint8_t> frame, const Headers& headers) noexcept;

@@ -1,0 +1,215 @@
+/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
+/* The packet decision: one C source, two compilers. clang makes it the XDP program (weir.bpf.c), the host's compiler the
+ * native datapath (src/datapath/native.cpp); tests/equal holds the two together frame by frame.
+ *
+ * Order    parse; steered?; blocked? (looked up only where an answer could change something, and the allowlist only after
+ *          a hit); fragments; socket there and its channel alive?; the outcome.
+ * Includer defines the functions declared below over its own `struct weir_tables`: maps in the kernel, memory natively.
+ * Returns  exactly one outcome a packet. What the outcome does to the packet is the includer's.
+ */
+#ifndef WEIR_DATAPATH_H
+#define WEIR_DATAPATH_H
+
+#include "abi.h"
+#include "outcomes.h"
+#include "parse.h"
+
+struct weir_tables;
+
+/* A packet as it came in. */
+struct weir_packet {
+  const void *data;
+  const void *end;  /* of the bytes that can be read */
+  __u32 bytes;      /* length on the wire; more than `end - data` in a multi-buffer packet */
+  __u32 side;       /* enum weir_side */
+  __u32 queue;      /* rx queue, which is the channel */
+  __u32 continues;  /* 1: more bytes behind `end`: no socket can take it */
+};
+
+static __always_inline const volatile struct weir_config *weir_configuration(struct weir_tables *tables);
+static __always_inline const volatile struct weir_control *weir_control_value(struct weir_tables *tables);
+static __always_inline struct weir_block *weir_find_block4(struct weir_tables *tables, const struct weir_key4 *key);
+static __always_inline struct weir_block *weir_find_block6(struct weir_tables *tables, const struct weir_key6 *key);
+static __always_inline int weir_is_allowed4(struct weir_tables *tables, const struct weir_prefix4 *key);
+static __always_inline int weir_is_allowed6(struct weir_tables *tables, const struct weir_prefix6 *key);
+static __always_inline __u64 weir_port_word(struct weir_tables *tables, __u32 word);
+static __always_inline int weir_has_socket(struct weir_tables *tables, __u32 index);
+/* Time of the last progress; 0: none, or withdrawn. */
+static __always_inline __u64 weir_heartbeat_ns(struct weir_tables *tables, __u32 channel);
+static __always_inline __u64 weir_now_ns(struct weir_tables *tables);
+static __always_inline void weir_count_hit(struct weir_block *block, __u32 bytes);
+
+static __always_inline int weir_is_port_steered(struct weir_tables *tables, __u32 port)
+{
+  return (int)(weir_port_word(tables, (port & 0xffff) / 64) >> (port % 64) & 1);
+}
+
+/* Whether the `length` bytes at `p`, which must be readable, are those of `text`. */
+static __always_inline int weir_starts_with(const __u8 *p, const char *text, unsigned length)
+{
+  unsigned i;
+
+#ifdef __clang__
+#pragma clang loop unroll(full)
+#endif
+  for (i = 0; i < length; ++i)
+    if (p[i] != (__u8)text[i])
+      return 0;
+  return 1;
+}
+
+/* SSDP as seen in the wild (UPnP Device Architecture 2.0, 1.1.2): nothing else starts like this, whatever its ports. */
+static __always_inline int weir_is_ssdp_start(const struct weir_packet *packet, const struct weir_headers *h)
+{
+  const __u8 *p = (const __u8 *)packet->data + (h->payload_offset & WEIR_OFFSET_MASK);
+  const __u8 *end = (const __u8 *)packet->end;
+
+  if (h->payload_length < 8 || p + 8 > end)
+    return 0;
+  if (p[0] == 'N')
+    return weir_starts_with(p, "NOTIFY *", 8);
+  if (h->payload_length < 10 || p + 10 > end)
+    return 0;
+  if (p[0] == 'M')
+    return weir_starts_with(p, "M-SEARCH *", 10);
+  if (h->payload_length < 12 || p + 12 > end)
+    return 0;
+  return weir_starts_with(p, "HTTP/1.1 200", 12);
+}
+
+static __always_inline int weir_is_steered(struct weir_tables *tables, const struct weir_packet *packet,
+                                           const struct weir_headers *h)
+{
+  const volatile struct weir_config *config = weir_configuration(tables);
+  __u32 single = config->single_port;
+
+  if (h->kind != WEIR_KIND_udp)
+    return 0;
+  if (single) {
+    if (h->source_port == single || h->destination_port == single)
+      return 1;
+  } else if (weir_is_port_steered(tables, h->source_port) || weir_is_port_steered(tables, h->destination_port)) {
+    return 1;
+  }
+  return config->ssdp_payload && weir_is_ssdp_start(packet, h);
+}
+
+/* The block of a packet's source, allowed or not, expired or not. */
+static __always_inline struct weir_block *weir_find_block(struct weir_tables *tables, const struct weir_packet *packet,
+                                                          const struct weir_headers *h)
+{
+  const __u8 *p = (const __u8 *)packet->data + (h->source_offset & WEIR_OFFSET_MASK);
+
+  if (h->family == 4 && p + 4 <= (const __u8 *)packet->end) {
+    struct weir_key4 key;
+
+    __builtin_memcpy(&key, p, sizeof(key));
+    return weir_find_block4(tables, &key);
+  }
+  if (h->family == 6 && p + 16 <= (const __u8 *)packet->end) {
+    struct weir_key6 key;
+
+    __builtin_memcpy(&key, p, sizeof(key));
+    return weir_find_block6(tables, &key);
+  }
+  return 0;
+}
+
+static __always_inline int weir_is_allowed(struct weir_tables *tables, const struct weir_packet *packet,
+                                           const struct weir_headers *h)
+{
+  const __u8 *p = (const __u8 *)packet->data + (h->source_offset & WEIR_OFFSET_MASK);
+
+  if (h->family == 4 && p + 4 <= (const __u8 *)packet->end) {
+    struct weir_prefix4 key;
+
+    key.length = 32;
+    __builtin_memcpy(&key.address, p, sizeof(key.address));
+    return weir_is_allowed4(tables, &key);
+  }
+  if (h->family == 6 && p + 16 <= (const __u8 *)packet->end) {
+    struct weir_prefix6 key;
+
+    key.length = 128;
+    __builtin_memcpy(key.address, p, sizeof(key.address));
+    return weir_is_allowed6(tables, &key);
+  }
+  return 0;
+}
+
+/* The outcome of a block that holds for this packet; -1 where none does. `selected`: 1 steered, 2 a later UDP fragment. */
+static __always_inline int weir_judge_block(struct weir_tables *tables, const struct weir_packet *packet,
+                                            const struct weir_headers *h, int selected)
+{
+  const volatile struct weir_control *control = weir_control_value(tables);
+  struct weir_block *block;
+  int all;
+
+  if (!control || !control->blocks || (!selected && !control->blocks_all))
+    return -1;
+  block = weir_find_block(tables, packet, h);
+  if (!block)
+    return -1;
+  all = block->scope == WEIR_SCOPE_all;
+  if (!all && !selected)
+    return -1;
+  if (block->expires_ns && block->expires_ns <= weir_now_ns(tables))
+    return -1;
+  if (control->allow_count && weir_is_allowed(tables, packet, h))
+    return -1;
+  weir_count_hit(block, packet->bytes);
+  if (all)
+    return WEIR_OUTCOME_drop_block_all;
+  return selected == 1 ? WEIR_OUTCOME_drop_block_ssdp : WEIR_OUTCOME_drop_block_fragment;
+}
+
+/* To the channel's socket, if it is there and its heartbeat shows progress; else what the fail mode says. */
+static __always_inline int weir_judge_socket(struct weir_tables *tables, const struct weir_packet *packet)
+{
+  const volatile struct weir_config *config = weir_configuration(tables);
+  __u64 beat_ns;
+
+  if (packet->queue >= WEIR_CHANNELS_MAX || packet->continues ||
+      !weir_has_socket(tables, packet->side * WEIR_CHANNELS_MAX + packet->queue))
+    return config->fail_closed ? WEIR_OUTCOME_drop_no_socket : WEIR_OUTCOME_peer_no_socket;
+  /* Read before the clock is, and compared with a sign: another CPU may write a beat later than our `now`. */
+  beat_ns = weir_heartbeat_ns(tables, packet->queue);
+  if (!beat_ns || (__s64)(weir_now_ns(tables) - beat_ns) > (__s64)config->heartbeat_limit_ms * 1000000)
+    return config->fail_closed ? WEIR_OUTCOME_drop_stalled : WEIR_OUTCOME_peer_stalled;
+  return WEIR_OUTCOME_socket_steered;
+}
+
+/* The outcome of `packet`; `h` is filled. */
+static __always_inline int weir_decide(struct weir_tables *tables, const struct weir_packet *packet,
+                                       struct weir_headers *h)
+{
+  int steered, fragment, blocked;
+
+  weir_parse(packet->data, packet->end, h);
+  steered = weir_is_steered(tables, packet, h);
+  fragment = h->kind == WEIR_KIND_fragment && h->protocol == WEIR_PROTOCOL_UDP;
+  if (h->family) {
+    blocked = weir_judge_block(tables, packet, h, steered ? 1 : fragment ? 2 : 0);
+    if (blocked >= 0)
+      return blocked;
+  }
+  if (steered)
+    return weir_judge_socket(tables, packet);
+  switch (h->kind) {
+  case WEIR_KIND_ip:
+    return WEIR_OUTCOME_peer_not_udp;
+  case WEIR_KIND_udp:
+    return WEIR_OUTCOME_peer_not_steered;
+  case WEIR_KIND_fragment:
+    return fragment && weir_configuration(tables)->drop_fragments ? WEIR_OUTCOME_drop_fragment
+                                                                  : WEIR_OUTCOME_peer_fragment;
+  case WEIR_KIND_malformed:
+    return WEIR_OUTCOME_peer_malformed;
+  case WEIR_KIND_too_deep:
+    return WEIR_OUTCOME_peer_too_deep;
+  default:
+    return WEIR_OUTCOME_peer_not_ip;
+  }
+}
+
+#endif
