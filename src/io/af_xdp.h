@@ -1,11 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/// AF_XDP channels: libxdp sockets on both interfaces over one shared UMEM (XDP_SHARED_UMEM).
+/// AF_XDP channels: a socket on each interface's queue, both over one UMEM (XDP_SHARED_UMEM), so
+/// that a frame crosses by its descriptor alone.
 ///
-/// Needs     CAP_NET_RAW and CAP_NET_ADMIN, memory lock for the UMEM.
-/// Order     bind all channels, register their sockets with the datapath, then receive. Take down:
-/// datapath first. Source    Documentation/networking/af_xdp.rst; libxdp's xsk.h.
+/// Needs     CAP_NET_RAW; CAP_IPC_LOCK, or RLIMIT_MEMLOCK above `frames` * 4 KiB.
+/// Order     open all channels, register their sockets with the datapath, then receive. Take down:
+///           out of the datapath first, then the channel (sockets, UMEM, memory, in this order).
+/// Errors    one sentence with the interface, the queue and the remedy. A queue that a dying
+///           process still holds (EBUSY) is retried for 2 s.
+/// Source    Documentation/networking/af_xdp.rst; libxdp's xsk.h.
 #pragma once
 
+#include <array>
+#include <cstdint>
 #include <memory>
 #include <string>
 
@@ -16,16 +22,21 @@ namespace weir::io {
 
 struct AfXdpConfig {
   std::array<std::string, kSides> interfaces;
-  std::uint32_t frames = 8192;  ///< chunks in a channel's UMEM, a power of two
-  std::uint32_t ring = 2048;    ///< entries of each ring, a power of two
+  /// Chunks in a channel's UMEM, a power of two, at least 4 * `ring`: both fill rings full, and as
+  /// many again in batches and on their way out.
+  std::uint32_t frames = 8192;
+  /// Entries of each ring, a power of two. Smaller sheds bursts; larger only adds delay.
+  std::uint32_t ring = 2048;
   bool force_copy = false;
   bool busy_poll = false;
   std::uint32_t busy_poll_budget = 64;
   std::uint32_t busy_poll_us = 20;
-  std::uint32_t tx_budget = 32;  ///< XDP_MAX_TX_SKB_BUDGET where the kernel has it (6.17)
+  /// Copy mode: frames for one system call, XDP_MAX_TX_SKB_BUDGET where the kernel has it (6.17).
+  std::uint32_t tx_budget = 32;
 };
 
-/// Binds queue `channel` of both interfaces; zero-copy where the driver has it, else copy mode.
+/// Binds queue `channel` of both interfaces; zero-copy where both drivers have it, else copy mode.
+/// Nothing allocates after this.
 Result<std::unique_ptr<Channel>> open_af_xdp(const AfXdpConfig& config, std::uint32_t channel);
 
 }  // namespace weir::io

@@ -1,0 +1,335 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "io/af_xdp.h"
+
+#include <linux/if_xdp.h>
+#include <poll.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <vector>
+
+#include "io/xsk.h"
+
+namespace weir::io {
+
+namespace {
+
+/// Frames moved at once between rings and pool: a batch of the pipeline.
+constexpr std::size_t kChunk_frames = 256;
+/// `receive` tops the fill ring up when it has room for as many: fewer would touch the kernel's
+/// cache line for each packet, more would let the ring run low. `service` takes whatever fits.
+constexpr std::uint32_t kRefillLeast_frames = 64;
+/// How soon a sleeping channel looks again while frames wait to be sent.
+constexpr Nanoseconds kSendAgain{100'000};
+
+/// Written by the I/O thread alone, so a plain add; read by anyone.
+class Count {
+ public:
+  void add(std::uint64_t n) noexcept {
+    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
+  }
+  [[nodiscard]] std::uint64_t get() const noexcept {
+    return value_.load(std::memory_order_relaxed);
+  }
+
+ private:
+  std::atomic<std::uint64_t> value_{0};
+};
+
+/// Counts of a side that this thread makes. Both sides of a channel have one writer, so they may
+/// share cache lines; channels do not, for each is an allocation of its own.
+struct Counts {
+  Count rx_packets, rx_bytes, tx_packets, tx_bytes, released, tx_full, fill_short, not_completed,
+      wakeups_rx, wakeups_tx, wakeup_errors;
+};
+
+class AfXdpChannel final : public Channel {
+ public:
+  AfXdpChannel(std::unique_ptr<XskWire> wire, const AfXdpConfig& config)
+      : wire_(std::move(wire)),
+        pool_(wire_->pool()),
+        tx_budget_(std::max(config.tx_budget, 1U)),
+        sent_(config.frames, 0) {
+    for (const Side side : {Side::wan, Side::lan}) with_kernel_[index(side)] = config.ring;
+  }
+
+  std::size_t receive(Side side, std::span<packet::Frame> out, PacketTime now) noexcept override;
+  std::size_t transmit(Side side, std::span<const packet::Frame> frames) noexcept override;
+  void release(std::span<const packet::Frame> frames) noexcept override;
+  void service() noexcept override;
+  void wait(int wake_fd, Nanoseconds at_most) noexcept override;
+
+  [[nodiscard]] double headroom() const noexcept override {
+    return static_cast<double>(pool_.count(Place::free) + pool_.count(Place::fill)) /
+           pool_.frames();
+  }
+  [[nodiscard]] bool conserved() const noexcept override { return pool_.conserved(); }
+  [[nodiscard]] std::array<std::uint32_t, kPlaces> frame_counts() const noexcept override {
+    std::array<std::uint32_t, kPlaces> counts{};
+    for (std::size_t i = 0; i < kPlaces; ++i) counts[i] = pool_.count(static_cast<Place>(i));
+    return counts;
+  }
+  [[nodiscard]] ChannelCounters counters(Side side) const noexcept override;
+  [[nodiscard]] int socket_fd(Side side) const noexcept override { return wire_->side(side).fd; }
+  [[nodiscard]] bool zero_copy(Side side) const noexcept override {
+    return wire_->side(side).zero_copy;
+  }
+  [[nodiscard]] bool busy_poll() const noexcept override { return wire_->busy_poll(); }
+
+ private:
+  void refill(Side side, std::uint32_t least) noexcept;
+  void reap(Side side) noexcept;
+  std::size_t submit(Side side, std::span<const packet::Frame> frames) noexcept;
+  [[nodiscard]] std::uint32_t unsent(Side side) noexcept;
+  void kick_tx(Side side) noexcept;
+  void kick_rx(Side side) noexcept;
+  void give_back(std::span<const packet::Frame> frames) noexcept;
+  Counts& counts(Side side) noexcept { return counts_[index(side)]; }
+
+  const std::unique_ptr<XskWire> wire_;
+  FramePool& pool_;
+  const std::uint32_t tx_budget_;
+  std::vector<std::uint8_t> sent_;                   // by frame: 1 while in a TX ring
+  std::array<std::uint32_t, kSides> with_kernel_{};  // frames in fill and rx rings, by side
+  std::array<std::uint64_t, kSides> arrivals_{};     // numbers of frames
+  std::array<std::uint32_t, kChunk_frames> scratch_{};
+  std::array<Counts, kSides> counts_;
+};
+
+std::size_t AfXdpChannel::receive(Side side, std::span<packet::Frame> out,
+                                  PacketTime now) noexcept {
+  refill(side, kRefillLeast_frames);
+  Xsk& xsk = wire_->side(side);
+  std::size_t done = 0;
+  std::uint64_t bytes = 0;
+  while (done < out.size()) {
+    const auto want = static_cast<std::uint32_t>(std::min(kChunk_frames, out.size() - done));
+    std::uint32_t at = 0;
+    const std::uint32_t got = xsk_ring_cons__peek(&xsk.rx, want, &at);
+    if (got == 0) break;
+    for (std::uint32_t i = 0; i < got; ++i) {
+      const xdp_desc& desc = *xsk_ring_cons__rx_desc(&xsk.rx, at + i);
+      const auto frame = static_cast<std::uint32_t>(desc.addr / kChunk_bytes);
+      const std::uint8_t* const data = wire_->memory() + desc.addr;
+      __builtin_prefetch(data);
+      scratch_[i] = frame;
+      bytes += desc.len;
+      out[done + i] = {data, desc.len, frame, arrivals_[index(side)]++, now, side};
+    }
+    xsk_ring_cons__release(&xsk.rx, got);
+    const std::span frames = std::span(scratch_).first(got);
+    pool_.move(frames, Place::fill, Place::rx);
+    pool_.move(frames, Place::rx, Place::batch);
+    with_kernel_[index(side)] -= got;
+    done += got;
+  }
+  if (done > 0) {
+    counts(side).rx_packets.add(done);
+    counts(side).rx_bytes.add(bytes);
+  }
+  return done;
+}
+
+/// Tops a side's fill ring up, where it has room for `least`. The side that holds more frames than
+/// the other takes at most half of what is free: a flood on one side must not starve the other.
+void AfXdpChannel::refill(Side side, std::uint32_t least) noexcept {
+  const std::uint32_t room = xsk_prod_nb_free(&wire_->side(side).fill, least);
+  if (room < least) return;
+  std::uint32_t& held = with_kernel_[index(side)];
+  const std::uint32_t free = pool_.count(Place::free);
+  const std::uint32_t most = held > with_kernel_[index(opposite(side))] ? (free + 1) / 2 : free;
+  const std::uint32_t added = wire_->refill(side, std::min(room, most));
+  held += added;
+  if (added == 0 && room == wire_->side(side).fill.size) counts(side).fill_short.add(1);
+}
+
+/// Takes back what was sent.
+void AfXdpChannel::reap(Side side) noexcept {
+  Xsk& xsk = wire_->side(side);
+  for (;;) {
+    std::uint32_t at = 0;
+    const std::uint32_t got = xsk_ring_cons__peek(&xsk.completion, kChunk_frames, &at);
+    if (got == 0) return;
+    std::uint32_t real = 0;
+    for (std::uint32_t i = 0; i < got; ++i) {
+      const std::uint64_t address = *xsk_ring_cons__comp_addr(&xsk.completion, at + i);
+      const auto frame = static_cast<std::uint32_t>(address / kChunk_bytes);
+      // Old kernels complete a frame twice in copy mode: a frame with two owners is worse than a
+      // count.
+      const bool sent = frame < pool_.frames() && sent_[frame] != 0;
+      WEIR_DCHECK(sent);
+      if (!sent) continue;
+      sent_[frame] = 0;
+      scratch_[real++] = frame;
+    }
+    xsk_ring_cons__release(&xsk.completion, got);
+    const std::span frames = std::span(scratch_).first(real);
+    pool_.move(frames, Place::tx, Place::completion);
+    pool_.move(frames, Place::completion, Place::free);
+    if (real < got) counts(side).not_completed.add(got - real);
+  }
+}
+
+std::size_t AfXdpChannel::transmit(Side side, std::span<const packet::Frame> frames) noexcept {
+  std::size_t taken = 0;
+  // The second turn is for a ring that was full and that the kick has made room in.
+  for (int turn = 0; turn < 2 && taken < frames.size(); ++turn) {
+    reap(side);
+    taken += submit(side, frames.subspan(taken));
+    kick_tx(side);
+  }
+  if (taken < frames.size()) {
+    give_back(frames.subspan(taken));
+    counts(side).tx_full.add(frames.size() - taken);
+  }
+  return taken;
+}
+
+/// Puts into the TX ring what there is room for.
+std::size_t AfXdpChannel::submit(Side side, std::span<const packet::Frame> frames) noexcept {
+  Xsk& xsk = wire_->side(side);
+  std::size_t done = 0;
+  std::uint64_t bytes = 0;
+  while (done < frames.size()) {
+    const auto want = static_cast<std::uint32_t>(std::min(kChunk_frames, frames.size() - done));
+    const std::uint32_t n = std::min(want, xsk_prod_nb_free(&xsk.tx, want));
+    if (n == 0) break;
+    std::uint32_t at = 0;
+    // Reserve exactly what is submitted: libxdp never takes a reservation back.
+    WEIR_CHECK(xsk_ring_prod__reserve(&xsk.tx, n, &at) == n);
+    for (std::uint32_t i = 0; i < n; ++i) {
+      const packet::Frame& frame = frames[done + i];
+      const auto address = static_cast<std::uint64_t>(frame.data - wire_->memory());
+      WEIR_DCHECK(address / kChunk_bytes == frame.index);
+      xdp_desc& desc = *xsk_ring_prod__tx_desc(&xsk.tx, at + i);
+      desc = {address, frame.length, 0};
+      scratch_[i] = frame.index;
+      sent_[frame.index] = 1;
+      bytes += frame.length;
+    }
+    pool_.move(std::span(scratch_).first(n), Place::batch, Place::tx);
+    xsk_ring_prod__submit(&xsk.tx, n);
+    done += n;
+  }
+  if (done > 0) {
+    counts(side).tx_packets.add(done);
+    counts(side).tx_bytes.add(bytes);
+  }
+  return done;
+}
+
+void AfXdpChannel::give_back(std::span<const packet::Frame> frames) noexcept {
+  while (!frames.empty()) {
+    const std::size_t n = std::min(kChunk_frames, frames.size());
+    for (std::size_t i = 0; i < n; ++i) scratch_[i] = frames[i].index;
+    pool_.move(std::span(scratch_).first(n), Place::batch, Place::free);
+    frames = frames.subspan(n);
+  }
+}
+
+void AfXdpChannel::release(std::span<const packet::Frame> frames) noexcept {
+  std::array<std::uint64_t, kSides> by_side{};
+  for (const packet::Frame& frame : frames) ++by_side[index(frame.side)];
+  for (const Side side : {Side::wan, Side::lan}) {
+    if (by_side[index(side)] > 0) counts(side).released.add(by_side[index(side)]);
+  }
+  give_back(frames);
+}
+
+/// Frames in the TX ring that the kernel has not taken yet.
+std::uint32_t AfXdpChannel::unsent(Side side) noexcept {
+  xsk_ring_prod& tx = wire_->side(side).tx;
+  return tx.size - xsk_prod_nb_free(&tx, tx.size);
+}
+
+/// Tells the kernel to send, where it wants to be told. In copy mode a call sends `tx_budget_`
+/// frames and says "try again"; a send buffer that is full says so too, and then only time helps:
+/// the tries are bounded, and `service` comes back for the rest.
+void AfXdpChannel::kick_tx(Side side) noexcept {
+  Xsk& xsk = wire_->side(side);
+  const std::uint32_t waiting = unsent(side);
+  if (waiting == 0 || xsk_ring_prod__needs_wakeup(&xsk.tx) == 0) return;
+  const std::uint32_t tries = waiting / tx_budget_ + 1;
+  for (std::uint32_t i = 0; i < tries; ++i) {
+    counts(side).wakeups_tx.add(1);
+    if (sendto(xsk.fd, nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) return;
+    if (errno == EAGAIN) continue;
+    // The device is busy or out of buffers: normal under load.
+    if (errno != EBUSY && errno != ENOBUFS && errno != EINTR) counts(side).wakeup_errors.add(1);
+    return;
+  }
+}
+
+/// Tells a driver that ran out of buffers that there are some; drives the poll where we busy-poll.
+void AfXdpChannel::kick_rx(Side side) noexcept {
+  Xsk& xsk = wire_->side(side);
+  if (!wire_->busy_poll() && xsk_ring_prod__needs_wakeup(&xsk.fill) == 0) return;
+  counts(side).wakeups_rx.add(1);
+  if (recvfrom(xsk.fd, nullptr, 0, MSG_DONTWAIT, nullptr, nullptr) < 0 && errno != EAGAIN &&
+      errno != EBUSY && errno != ENOBUFS && errno != EINTR) {
+    counts(side).wakeup_errors.add(1);
+  }
+}
+
+void AfXdpChannel::service() noexcept {
+  for (const Side side : {Side::wan, Side::lan}) {
+    reap(side);
+    kick_tx(side);
+  }
+  for (const Side side : {Side::wan, Side::lan}) {
+    refill(side, 1);
+    kick_rx(side);
+  }
+  WEIR_DCHECK(pool_.conserved());
+  WEIR_DCHECK(with_kernel_[0] + with_kernel_[1] == pool_.count(Place::fill));
+}
+
+void AfXdpChannel::wait(int wake_fd, Nanoseconds at_most) noexcept {
+  pollfd fds[] = {{wire_->side(Side::wan).fd, POLLIN, 0},
+                  {wire_->side(Side::lan).fd, POLLIN, 0},
+                  {wake_fd, POLLIN, 0}};
+  if (unsent(Side::wan) + unsent(Side::lan) > 0) at_most = std::min(at_most, kSendAgain);
+  const auto ns = std::max<std::int64_t>(at_most.count(), 0);
+  const timespec timeout{static_cast<time_t>(ns / 1'000'000'000),
+                         static_cast<long>(ns % 1'000'000'000)};
+  // A negative fd is skipped; errors (a signal) end the sleep, which is all there is to do.
+  ppoll(fds, std::size(fds), &timeout, nullptr);
+}
+
+ChannelCounters AfXdpChannel::counters(Side side) const noexcept {
+  const Counts& c = counts_[index(side)];
+  ChannelCounters out;
+  out.rx_packets = c.rx_packets.get();
+  out.rx_bytes = c.rx_bytes.get();
+  out.tx_packets = c.tx_packets.get();
+  out.tx_bytes = c.tx_bytes.get();
+  out.released = c.released.get();
+  out.tx_full = c.tx_full.get();
+  out.fill_short = c.fill_short.get();
+  out.not_completed = c.not_completed.get();
+  out.wakeups_rx = c.wakeups_rx.get();
+  out.wakeups_tx = c.wakeups_tx.get();
+  out.wakeup_errors = c.wakeup_errors.get();
+  xdp_statistics kernel{};
+  socklen_t length = sizeof kernel;
+  if (getsockopt(socket_fd(side), SOL_XDP, XDP_STATISTICS, &kernel, &length) == 0) {
+    out.kernel_rx_dropped = kernel.rx_dropped;
+    out.kernel_rx_ring_full = kernel.rx_ring_full;
+    out.kernel_fill_empty = kernel.rx_fill_ring_empty_descs;
+    out.kernel_rx_invalid = kernel.rx_invalid_descs;
+    out.kernel_tx_invalid = kernel.tx_invalid_descs;
+    out.kernel_tx_ring_empty = kernel.tx_ring_empty_descs;
+  }
+  return out;
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Channel>> open_af_xdp(const AfXdpConfig& config, std::uint32_t channel) {
+  WEIR_ASSIGN(auto wire, XskWire::bind(config, channel));
+  return std::make_unique<AfXdpChannel>(std::move(wire), config);
+}
+
+}  // namespace weir::io

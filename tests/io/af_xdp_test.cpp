@@ -1,0 +1,310 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Privileged: real AF_XDP sockets on veth pairs, in network namespaces of the test's own.
+#include "io/af_xdp.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <chrono>
+#include <functional>
+#include <numeric>
+#include <random>
+#include <set>
+
+#include "box.h"
+#include "support/packet_builder.h"
+
+namespace weir::io {
+namespace {
+
+using test::Box;
+using test::frame_of;
+using test::number_of;
+using testing::HasSubstr;
+
+/// Until `done`, or for 10 s, which is not a measure but the end of a test that hangs.
+bool eventually(const std::function<bool()>& done) {
+  const auto give_up = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (!done()) {
+    if (std::chrono::steady_clock::now() > give_up) return false;
+  }
+  return true;
+}
+
+/// One loop of an I/O thread that forwards what `keep` wants.
+std::size_t step(Channel& channel, const std::function<bool(const packet::Frame&)>& keep) {
+  std::array<packet::Frame, 256> in;
+  std::vector<packet::Frame> out;
+  std::vector<packet::Frame> dropped;
+  std::size_t seen = 0;
+  for (const Side side : {Side::wan, Side::lan}) {
+    const std::size_t n = channel.receive(side, in, monotonic_now());
+    out.clear();
+    dropped.clear();
+    for (std::size_t i = 0; i < n; ++i) (keep(in[i]) ? out : dropped).push_back(in[i]);
+    channel.transmit(opposite(side), out);
+    channel.release(dropped);
+    seen += n;
+  }
+  channel.service();
+  return seen;
+}
+std::size_t forward(Channel& channel) {
+  return step(channel, [](const packet::Frame&) { return true; });
+}
+
+/// All frames are free or with the kernel to receive into: nothing is on its way.
+bool at_rest(Channel& channel) {
+  channel.service();
+  const auto counts = channel.frame_counts();
+  const auto of = [&](Place place) { return counts[static_cast<std::size_t>(place)]; };
+  return of(Place::batch) + of(Place::tx) + of(Place::rx) + of(Place::completion) == 0;
+}
+
+class AfXdp : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (const Status privilege = weir::test::own_mounts(); !privilege) {
+      GTEST_SKIP() << privilege.error().message;
+    }
+  }
+};
+
+TEST_F(AfXdp, FramesCrossBothWaysByteForByte) {
+  Box box;
+  const auto channel = box.open({});
+  for (const Side from : {Side::wan, Side::lan}) {
+    for (std::size_t size = 60; size <= 1514; size += 1 + size / 8) {
+      const auto frame = frame_of(size, size);
+      box.far_end(from).send(frame);
+      std::optional<std::vector<std::uint8_t>> got;
+      ASSERT_TRUE(eventually([&] {
+        forward(*channel);
+        return (got = box.far_end(opposite(from)).receive()).has_value();
+      })) << size;
+      EXPECT_EQ(*got, frame);
+      EXPECT_FALSE(box.far_end(from).receive()) << "a frame came back";
+    }
+  }
+  EXPECT_TRUE(eventually([&] { return at_rest(*channel); }));
+  EXPECT_TRUE(channel->conserved());
+  const ChannelCounters wan = channel->counters(Side::wan);
+  const ChannelCounters lan = channel->counters(Side::lan);
+  EXPECT_GT(wan.rx_packets, 20U);
+  EXPECT_EQ(wan.rx_packets, lan.tx_packets);
+  EXPECT_EQ(lan.rx_bytes, wan.tx_bytes);
+  EXPECT_EQ(wan.wakeup_errors + lan.wakeup_errors, 0U);
+}
+
+TEST_F(AfXdp, TheLastFrameOfABurstLeaves) {
+  Box box;
+  AfXdpConfig config;
+  config.tx_budget = 32;  // bursts around it are the ones that a single call leaves behind
+  const auto channel = box.open(config);
+  std::uint64_t number = 0;
+  for (std::size_t burst = 1; burst <= 65; ++burst) {
+    std::vector<std::vector<std::uint8_t>> frames;
+    for (std::size_t i = 0; i < burst; ++i) frames.push_back(frame_of(60, number + i));
+    box.far_end(Side::wan).send(frames);
+    std::size_t arrived = 0;
+    EXPECT_TRUE(eventually([&] {
+      channel->wait(-1, std::chrono::milliseconds(1));
+      forward(*channel);
+      while (const auto got = box.far_end(Side::lan).receive()) {
+        EXPECT_EQ(number_of(*got), number + arrived++) << "order";
+      }
+      return arrived == burst;
+    })) << arrived
+        << " of " << burst;
+    number += burst;
+  }
+}
+
+TEST_F(AfXdp, EachQueueHasItsChannel) {
+  Box box(2);
+  const std::unique_ptr<Channel> channels[] = {box.open({}, 0), box.open({}, 1)};
+  // veth picks the queue by a hash of the flow: enough of them reach both.
+  constexpr std::size_t kFrames = 256;
+  std::vector<std::vector<std::uint8_t>> frames;
+  for (std::size_t i = 0; i < kFrames; ++i) {
+    frames.push_back(weir::test::PacketBuilder()
+                         .ip4("198.51.100.1", "198.51.100.2")
+                         .udp(static_cast<std::uint16_t>(10'000 + i), 1900)
+                         .payload(std::to_string(i))
+                         .build());
+  }
+  box.far_end(Side::wan).send(frames);
+  std::multiset<std::string> wanted;
+  for (const auto& frame : frames) wanted.emplace(frame.begin(), frame.end());
+  std::multiset<std::string> arrived;
+  EXPECT_TRUE(eventually([&] {
+    for (const auto& channel : channels) forward(*channel);
+    while (const auto got = box.far_end(Side::lan).receive())
+      arrived.emplace(got->begin(), got->end());
+    return arrived.size() == kFrames;
+  })) << arrived.size();
+  EXPECT_EQ(arrived, wanted);
+  for (const auto& channel : channels) {
+    const std::uint64_t received = channel->counters(Side::wan).rx_packets;
+    EXPECT_GT(received, 0U);
+    EXPECT_EQ(channel->counters(Side::lan).tx_packets, received);
+  }
+}
+
+TEST_F(AfXdp, WhatIsNotTakenIsCountedAsRingFull) {
+  Box box;
+  AfXdpConfig config;
+  config.ring = 64;
+  config.frames = 512;
+  const auto channel = box.open(config);
+  // The fill ring is topped up once in between, so that it is the RX ring that stays full.
+  for (int round = 0; round < 2; ++round) {
+    for (unsigned i = 0; i < 64; ++i) box.far_end(Side::wan).send(frame_of(60, i));
+    channel->service();
+  }
+  EXPECT_TRUE(eventually([&] { return channel->counters(Side::wan).kernel_rx_ring_full > 0; }));
+  EXPECT_EQ(channel->counters(Side::lan).kernel_rx_ring_full, 0U);
+  EXPECT_EQ(channel->counters(Side::wan).kernel_fill_empty, 0U);
+  EXPECT_TRUE(eventually([&] { return forward(*channel) == 0 && at_rest(*channel); }));
+}
+
+TEST_F(AfXdp, AStarvedSideIsCountedShowsInHeadroomAndRecovers) {
+  Box box;
+  AfXdpConfig config;
+  config.ring = 64;
+  config.frames = 256;
+  const auto channel = box.open(config);
+  EXPECT_EQ(channel->headroom(), 1.0);
+  std::vector<packet::Frame> held;
+  std::array<packet::Frame, 256> in;
+  // The pipeline holds on to everything.
+  ASSERT_TRUE(eventually([&] {
+    box.far_end(Side::wan).send(frame_of(60, held.size()));
+    const std::size_t n = channel->receive(Side::wan, in, monotonic_now());
+    held.insert(held.end(), in.begin(), in.begin() + n);
+    channel->service();
+    return channel->counters(Side::wan).kernel_fill_empty > 0;
+  }));
+  EXPECT_GT(channel->counters(Side::wan).fill_short, 0U);
+  // The other side keeps the frames of its full fill ring.
+  EXPECT_EQ(channel->headroom(), 64.0 / 256.0);
+  EXPECT_EQ(held.size(), 192U);
+  box.far_end(Side::lan).send(frame_of(60, 4711));
+  ASSERT_TRUE(eventually([&] {
+    const std::size_t n = channel->receive(Side::lan, in, monotonic_now());
+    if (n > 0) channel->release({in.data(), n});
+    return n > 0;
+  }));
+  channel->release(held);
+  EXPECT_EQ(channel->counters(Side::wan).released, 192U);
+  EXPECT_TRUE(at_rest(*channel));
+  EXPECT_EQ(channel->headroom(), 1.0);
+  box.far_end(Side::wan).send(frame_of(60, 4712));
+  EXPECT_TRUE(eventually([&] {
+    forward(*channel);
+    const auto got = box.far_end(Side::lan).receive();
+    return got && number_of(*got) == 4712;
+  }));
+}
+
+TEST_F(AfXdp, AFullTransmitRingDropsAndCounts) {
+  Box box;
+  AfXdpConfig config;
+  config.ring = 64;
+  config.frames = 1024;
+  const auto channel = box.open(config);
+  std::vector<packet::Frame> held;
+  std::array<packet::Frame, 64> in;
+  ASSERT_TRUE(eventually([&] {
+    box.far_end(Side::wan).send(frame_of(60, held.size()));
+    const std::size_t n = channel->receive(Side::wan, in, monotonic_now());
+    held.insert(held.end(), in.begin(), in.begin() + n);
+    return held.size() >= 256;
+  }));
+  // With the interface down the kernel takes nothing from the TX ring.
+  box.wire.box.must("ip link set lan down");
+  const std::size_t taken = channel->transmit(Side::lan, held);
+  EXPECT_EQ(taken, 64U);
+  EXPECT_EQ(channel->counters(Side::lan).tx_full, held.size() - 64);
+  EXPECT_TRUE(channel->conserved());
+  EXPECT_EQ(channel->frame_counts()[static_cast<std::size_t>(Place::tx)], 64U);
+  box.wire.box.must("ip link set lan up");
+  EXPECT_TRUE(eventually([&] { return at_rest(*channel); })) << "they leave when the link is back";
+}
+
+TEST_F(AfXdp, NoFrameLeaksOverAMillionRandomVerdicts) {
+  constexpr std::uint64_t kFrames = 1'000'000;
+  constexpr std::uint64_t kSeed = 20'261'125;
+  SCOPED_TRACE(testing::Message() << "seed " << kSeed);
+  Box box;
+  const auto channel = box.open({});
+  std::mt19937_64 random(kSeed);
+  std::vector<std::vector<std::uint8_t>> frames(256, frame_of(60, 0));
+  std::uint64_t received = 0;
+  for (std::uint64_t sent = 0; sent < kFrames; sent += frames.size()) {
+    box.far_end(sent % 512 == 0 ? Side::wan : Side::lan).send(frames);
+    for (int i = 0; i < 3; ++i) {
+      received += step(*channel, [&](const packet::Frame&) { return random() % 2 == 0; });
+    }
+    ASSERT_TRUE(channel->conserved());
+  }
+  ASSERT_TRUE(eventually([&] {
+    received += step(*channel, [&](const packet::Frame&) { return random() % 2 == 0; });
+    const auto wan = channel->counters(Side::wan);
+    const auto lan = channel->counters(Side::lan);
+    return at_rest(*channel) && received + wan.kernel_rx_ring_full + lan.kernel_rx_ring_full +
+                                        wan.kernel_fill_empty + lan.kernel_fill_empty >=
+                                    kFrames;
+  }));
+  EXPECT_TRUE(channel->conserved());
+  EXPECT_GT(received, kFrames / 2);
+  const auto wan = channel->counters(Side::wan);
+  const auto lan = channel->counters(Side::lan);
+  EXPECT_EQ(wan.rx_packets + lan.rx_packets, received);
+  EXPECT_EQ(
+      wan.tx_packets + lan.tx_packets + wan.released + lan.released + wan.tx_full + lan.tx_full,
+      received);
+  EXPECT_EQ(wan.not_completed + lan.not_completed, 0U);
+}
+
+TEST_F(AfXdp, AQueueCanBeBoundAgainAtOnce) {
+  Box box;
+  AfXdpConfig config;
+  config.ring = 64;
+  config.frames = 256;
+  for (int i = 0; i < 50; ++i) {
+    const auto channel = box.open(config);
+    box.far_end(Side::wan).send(frame_of(60, static_cast<std::uint64_t>(i)));
+    ASSERT_TRUE(eventually([&] {
+      forward(*channel);
+      const auto got = box.far_end(Side::lan).receive();
+      return got && number_of(*got) == static_cast<std::uint64_t>(i);
+    })) << i;
+  }
+}
+
+TEST_F(AfXdp, WhatCannotBeBoundIsSaid) {
+  Box box;
+  AfXdpConfig small;
+  small.ring = 64;
+  small.frames = 256;
+  const auto channel = box.open(small);
+  const weir::test::Inside inside(box.wire.box);
+  const auto why = [&](std::uint32_t queue, const std::function<void(AfXdpConfig&)>& change) {
+    AfXdpConfig config = small;
+    config.interfaces = {"wan", "lan"};
+    change(config);
+    const auto opened = open_af_xdp(config, queue);
+    return opened ? std::string("opened") : opened.error().message;
+  };
+  EXPECT_THAT(why(0, [](AfXdpConfig&) {}),
+              HasSubstr("interface 'wan', queue 0: Device or resource busy; another AF_XDP"));
+  EXPECT_THAT(why(9, [](AfXdpConfig&) {}), HasSubstr("queue 9: Invalid argument; a queue of this"));
+  EXPECT_THAT(why(0, [](AfXdpConfig& c) { c.interfaces[0] = "nope"; }),
+              HasSubstr("interface 'nope', queue 0: No such device; there is no such interface"));
+  EXPECT_THAT(why(0, [](AfXdpConfig& c) { c.frames = 300; }), HasSubstr("powers of two"));
+  EXPECT_THAT(why(0, [](AfXdpConfig& c) { c.frames = 128; }), HasSubstr("at least 256 frames"));
+}
+
+}  // namespace
+}  // namespace weir::io
