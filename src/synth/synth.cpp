@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "synth/synth.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <optional>
+
+#include "synth/world.h"
+
+namespace weir::synth {
+namespace {
+
+constexpr std::array<ScenarioInfo, 18> kScenarios = {{
+    {"devices", false, "UPnP devices announce themselves: NOTIFY bursts, byebye"},
+    {"discovery", false, "control points search; devices across the box answer, some 22 s late"},
+    {"late_replies", false, "answers to searches that the box did not see, or has forgotten"},
+    {"segment", false,
+     "a whole segment on one side: searches and their answers come in by the same interface"},
+    {"clients", false, "QUIC, DNS, WireGuard, games, RTP and STUN that use port 1900 by chance"},
+    {"background", false, "UDP on other ports: never steered"},
+    {"reflection", true, "replies of many reflectors from port 1900 at one port of one victim"},
+    {"reflection_spread", true, "the same, with a new destination port for each burst"},
+    {"diffraction", true, "the same from ephemeral ports: no port 1900 on any packet"},
+    {"carpet", true, "reflection spread over all addresses of the LAN"},
+    {"slow_reflection", true, "reflection at a hundredth of the rate"},
+    {"answered", true,
+     "the victim searches, and the flood hits the very port that it searches from"},
+    {"search_flood", true,
+     "M-SEARCH from a forged address at one device: it is to be the reflector"},
+    {"scan", true, "M-SEARCH from a few scanners to every address of the LAN"},
+    {"notify_flood", true, "unicast NOTIFYs from many sources at one host"},
+    {"malformed", true, "broken SSDP from many sources at one host"},
+    {"search_flood_out", true,
+     "an infected LAN host sends M-SEARCH from a forged address to reflectors"},
+    {"bot_flood_out", true,
+     "infected LAN hosts send M-SEARCH from their own addresses to the Internet"},
+}};
+
+Status check(const Options& options) {
+  for (const std::string& name : options.scenarios) {
+    if (std::any_of(kScenarios.begin(), kScenarios.end(),
+                    [&](const ScenarioInfo& s) { return name == s.name; }))
+      continue;
+    std::string known;
+    for (const ScenarioInfo& s : kScenarios)
+      known += std::string(known.empty() ? "" : ", ") + s.name;
+    return fail(fmt::format("'{}' is not a scenario; there are: {}", name, known));
+  }
+  if (options.scenarios.empty()) return fail("no scenario was named; give at least one");
+  if (!options.lan.address().is_v4() || options.lan.length() < 8 || options.lan.length() > 28) {
+    return fail(
+        fmt::format("the LAN prefix {} does not do: an IPv4 prefix from /8 to /28 is expected",
+                    options.lan.text()));
+  }
+  if (!(options.seconds > 0 && options.seconds <= 86'400)) {
+    return fail(
+        fmt::format("{} seconds cannot be generated: more than 0 and at most 86400 are expected",
+                    options.seconds));
+  }
+  if (!(options.rate_pps >= 1 && options.rate_pps <= 1e9)) {
+    return fail(
+        fmt::format("a rate of {} packets a second cannot be generated: 1 to 1e9 are expected",
+                    options.rate_pps));
+  }
+  if (options.attackers == 0) return fail("0 attackers cannot attack: at least 1 is expected");
+  if (!(options.attack_share >= 0 && options.attack_share <= 1)) {
+    return fail(fmt::format("an attack share of {} is impossible: 0 to 1 is expected",
+                            options.attack_share));
+  }
+  if (!(options.attack_after_s >= 0)) {
+    return fail("attacks cannot begin before the capture: 0 or more seconds are expected");
+  }
+  return {};
+}
+
+struct CloseFile {
+  void operator()(std::FILE* file) const noexcept { std::fclose(file); }
+};
+using File = std::unique_ptr<std::FILE, CloseFile>;
+
+/// The labels beside a classic pcap, under a name of their own until they are whole.
+class LabelFile {
+ public:
+  static Result<LabelFile> create(const std::string& capture) {
+    LabelFile labels;
+    labels.path_ = capture + ".labels.csv";
+    labels.partial_ = labels.path_ + ".partial";
+    labels.file_.reset(std::fopen(labels.partial_.c_str(), "we"));
+    if (!labels.file_) return fail_errno("labels '" + labels.path_ + "' cannot be created", errno);
+    std::fputs("number,side,label,kind\n", labels.file_.get());
+    return labels;
+  }
+  LabelFile() = default;
+  LabelFile(LabelFile&&) noexcept = default;
+  LabelFile& operator=(LabelFile&&) noexcept = default;
+  ~LabelFile() {
+    if (file_) std::remove(partial_.c_str());
+  }
+  void add(std::uint64_t number, const Truth& truth) {
+    fmt::print(file_.get(), "{},{},{},{}\n", number, truth.side == Side::wan ? "wan" : "lan",
+               truth.attack ? "attack" : "benign", truth.kind);
+  }
+  Status close() {
+    const bool failed = std::fflush(file_.get()) != 0 || std::ferror(file_.get()) != 0;
+    if (failed) return fail_errno("labels '" + path_ + "' cannot be written", errno);
+    if (std::rename(partial_.c_str(), path_.c_str()) != 0) {
+      return fail_errno("labels '" + path_ + "' cannot be put in place", errno);
+    }
+    file_.reset();
+    return {};
+  }
+
+ private:
+  std::string path_, partial_;
+  File file_;
+};
+
+}  // namespace
+
+std::span<const ScenarioInfo> scenarios() noexcept { return kScenarios; }
+
+Status generate(const Options& options, const Sink& sink) {
+  WEIR_TRY(check(options));
+  World world(options, sink);
+  for (const std::string& name : options.scenarios) {
+    if (name == "devices") {
+      add_devices(world);
+    } else if (name == "discovery") {
+      add_discovery(world);
+    } else if (name == "late_replies") {
+      add_late_replies(world);
+    } else if (name == "segment") {
+      add_segment(world);
+    } else if (name == "clients") {
+      add_clients(world);
+    } else if (name == "background") {
+      add_background(world);
+    } else {
+      add_attack(world, name);
+    }
+  }
+  world.run();
+  return {};
+}
+
+Result<Written> write(const Options& options, const std::string& path, io::CaptureFormat format) {
+  WEIR_TRY(check(options));
+  const std::array<std::string, kSides> names = {"wan", "lan"};
+  WEIR_ASSIGN(const auto writer, io::CaptureWriter::create(path, format, names));
+  const bool comments = format == io::CaptureFormat::pcapng;
+  std::optional<LabelFile> labels;
+  if (!comments) {
+    WEIR_ASSIGN(labels, LabelFile::create(path));
+  }
+  Written written;
+  Status status;
+  std::string comment;
+  WEIR_TRY(generate(options, [&](const io::CapturedPacket& packet, const Truth& truth) {
+    io::CapturedPacket out = packet;
+    if (comments) {
+      comment.clear();
+      fmt::format_to(std::back_inserter(comment), "label={} kind={}",
+                     truth.attack ? "attack" : "benign", truth.kind);
+      out.comment = comment;
+    } else {
+      out.interface = 0;
+      labels->add(written.packets, truth);
+    }
+    ++written.packets;
+    written.attack_packets += truth.attack ? 1 : 0;
+    status = writer->write(out);
+    return status.has_value();
+  }));
+  if (!status) return tl::unexpected<Error>(status.error());
+  if (labels) WEIR_TRY(labels->close());
+  WEIR_TRY(writer->close());
+  return written;
+}
+
+}  // namespace weir::synth
