@@ -5,8 +5,8 @@
 ///
 /// Shape     a `FadeClock` in each table entry says up to when its counts have faded; the counts
 ///           are plain floats, multiplied by `Factors` when the clock moves on. Nothing allocates.
-/// Units     time: packet time, in ticks of 2^20 ns (1.05 ms). Half-lives: `kShort` 2^10 ticks
-///           (1.07 s), `kLong` 2^15 ticks (34 s). A steady rate of r a second reads as 1.55 r in a
+/// Units     time: packet time, in ticks of 2^20 ns (1.05 ms). Half-lives: short 2^10 ticks
+///           (1.07 s), long 2^15 ticks (34 s). A steady rate of r a second reads as 1.55 r in a
 ///           short window and as 50 r in a long one.
 /// Cost      within one tick, where a flood spends its time, nothing at all; else one
 /// multiplication

@@ -3,7 +3,9 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <array>
+#include <cstring>
 #include <string_view>
 
 namespace weir::synth {
@@ -277,8 +279,12 @@ std::string damage(Random& random, std::string message) {
 }
 
 std::string noise(Random& random, std::string first, std::size_t length) {
-  while (first.size() < length) first += static_cast<char>(random.next());
+  const std::size_t start = first.size();
   first.resize(length);
+  for (std::size_t at = start; at < length; at += sizeof(std::uint64_t)) {
+    const std::uint64_t word = random.next();
+    std::memcpy(first.data() + at, &word, std::min(sizeof word, length - at));
+  }
   return first;
 }
 
