@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// Settings of the host's interfaces that an inline wire needs, each as check, apply and undo.
 ///
-///   up            the interface must be up (checked, never changed)
-///   promiscuous   IFF_PROMISC, so that frames for other MACs arrive. The flag and no packet-socket
-///   membership, for
-///                 forwarding must outlive this process
-///   offloads      LRO, hardware GRO, VLAN stripping and filtering off: XDP must see what was on
-///   the wire mtu           small enough for single-buffer XDP and AF_XDP chunks; equal on both
-///   sides peer          veth only: frames redirected into it need NAPI at its far end (a warning)
+///   up, MTU       checked, never changed: up, small enough for XDP, and equal on both sides
+///   bridges       checked: two interfaces of one bridge would carry each frame twice
+///   promiscuous   IFF_PROMISC, so that frames for other MACs arrive. The flag, and no membership
+///                 of a packet socket: forwarding must outlive this process
+///   offloads      LRO, hardware GRO, VLAN stripping, insertion and filtering off: XDP must see
+///                 what was on the wire
+///   far end       veth only: frames redirected into it need NAPI at its far end (a warning)
 ///
-/// What was changed is kept in a state file, so that a start after SIGKILL knows what to give back
-/// at the end. Source    ethtool ioctl (SIOCETHTOOL), netdevice(7). Threads   one owner.
+/// Undo      what was changed stands in a state file before it is changed, so that whoever comes
+///           after a SIGKILL can give it back. A setting that somebody else has changed since is
+///           left to him, and so is an interface that is a new one of the old name.
+/// Errors    one sentence with the interface and the remedy; a failed `apply` has changed nothing.
+/// Source    netdevice(7), rtnetlink(7), linux/ethtool.h (features by their names in 'ethtool -k').
+/// Threads   one owner.
 #pragma once
 
 #include <array>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -21,6 +26,10 @@
 #include "base/types.h"
 
 namespace weir::io {
+
+/// The largest MTU that fits: a page less XDP's headroom (256), the kernel's tail room (320), the
+/// Ethernet header (14) and two VLAN tags (8).
+inline constexpr std::uint32_t kMtuMax = 3498;
 
 struct InterfaceFacts {
   std::string name;
@@ -33,22 +42,18 @@ struct InterfaceFacts {
   bool carrier = false;
 };
 
-/// An error names what is missing and what to do: an interface that does not exist, is down, or is
-/// no Ethernet.
+/// An interface that does not exist, is down, or is no Ethernet, is an error.
 Result<InterfaceFacts> inspect(const std::string& interface);
 
-class HostSettings {
- public:
-  /// `state_file`: where changed settings are kept; its folder must exist.
-  static Result<HostSettings> apply(const std::array<std::string, kSides>& interfaces,
-                                    const std::string& state_file,
-                                    std::vector<std::string>& warnings);
+struct HostSettings {
+  /// `state_file`: where changed settings are kept; its folder must exist. What an earlier run left
+  /// in it for these interfaces is taken over, what it left for others is given back. An empty name
+  /// is a side that there is none of (host mode).
+  static Status apply(const std::array<std::string, kSides>& interfaces,
+                      const std::string& state_file, std::vector<std::string>& warnings);
   /// Gives back what the state file says was changed, and removes it. Nothing to do where there is
   /// none.
   static Status restore(const std::string& state_file);
-
- private:
-  HostSettings() = default;
 };
 
 }  // namespace weir::io

@@ -1,0 +1,343 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "io/host.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <optional>
+
+#include "io/host_device.h"
+
+namespace weir::io {
+
+namespace {
+
+constexpr const char* kPromiscuous = "promiscuous";
+/// As 'ethtool -k' names them. Each hides from XDP what was on the wire, or changes it.
+constexpr std::array kOffloads = {"rx-lro", "rx-gro-hw", "rx-vlan-hw-parse", "tx-vlan-hw-insert",
+                                  "rx-vlan-filter"};
+constexpr int kStateVersion = 1;
+
+/// A setting that was changed: always a switch, so what it was before is the opposite of `to`.
+struct Change {
+  std::string interface;
+  std::uint32_t ifindex = 0;
+  std::string setting;  // kPromiscuous, or the name of a feature
+  bool to = false;
+  bool operator==(const Change&) const = default;
+};
+
+/// Empty where the interface has no such setting.
+std::optional<Feature> read(const Device& device, const std::string& setting) {
+  if (setting == kPromiscuous) {
+    const auto flags = device.flags();
+    if (!flags) return std::nullopt;
+    return Feature{(*flags & IFF_PROMISC) != 0, false};
+  }
+  const auto features = device.features();
+  const auto found = features.find(setting);
+  if (found == features.end()) return std::nullopt;
+  return found->second;
+}
+
+int write(const Device& device, const std::string& setting, bool on) {
+  return setting == kPromiscuous ? device.set_flags(IFF_PROMISC, on)
+                                 : device.set_feature(setting, on);
+}
+
+/// The state file: JSON, so that a person can read what is to be given back.
+Result<std::vector<Change>> load(const std::string& path) {
+  std::ifstream file(path);
+  if (!file) {
+    if (errno == ENOENT) return std::vector<Change>{};
+    return fail_errno(fmt::format("the state file '{}' cannot be read", path), errno);
+  }
+  const auto state = nlohmann::json::parse(file, nullptr, /*allow_exceptions=*/false);
+  const auto damaged = [&] {
+    return fail(fmt::format(
+        "the state file '{}' is not one that weir wrote: look at 'ip -d link' and 'ethtool -k', "
+        "set the interfaces by hand, and remove it",
+        path));
+  };
+  if (!state.is_object() || state.value("version", nlohmann::json()) != kStateVersion) {
+    return damaged();
+  }
+  std::vector<Change> changes;
+  const auto list = state.find("changes");
+  if (list == state.end() || !list->is_array()) return damaged();
+  for (const auto& entry : *list) {
+    const auto has = [&](const char* key) { return entry.is_object() && entry.contains(key); };
+    if (!has("interface") || !has("ifindex") || !has("setting") || !has("to") ||
+        !entry["interface"].is_string() || !entry["ifindex"].is_number_unsigned() ||
+        !entry["setting"].is_string() || !entry["to"].is_boolean()) {
+      return damaged();
+    }
+    changes.push_back({entry["interface"].get<std::string>(), entry["ifindex"].get<std::uint32_t>(),
+                       entry["setting"].get<std::string>(), entry["to"].get<bool>()});
+  }
+  return changes;
+}
+
+/// Replaces the state file; without changes there is none.
+Status save(const std::string& path, const std::vector<Change>& changes) {
+  const auto failed = [&](int error) {
+    return fail_errno(fmt::format("the state file '{}' cannot be written", path), error);
+  };
+  if (changes.empty()) {
+    return ::unlink(path.c_str()) == 0 || errno == ENOENT ? Status{} : failed(errno);
+  }
+  nlohmann::json state = {{"version", kStateVersion},
+                          {"about", "settings that weir changed; 'weir detach' gives them back"},
+                          {"changes", nlohmann::json::array()}};
+  for (const Change& change : changes) {
+    state["changes"].push_back({{"interface", change.interface},
+                                {"ifindex", change.ifindex},
+                                {"setting", change.setting},
+                                {"to", change.to}});
+  }
+  const std::string text = state.dump(2) + "\n";
+  const std::string partial = path + ".partial";
+  const int fd =
+      ::open(partial.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0644);
+  if (fd < 0) return failed(errno);
+  // Synced: after a power cut the interfaces are as at boot, after a crash of ours they are not.
+  const bool written =
+      ::write(fd, text.data(), text.size()) == static_cast<ssize_t>(text.size()) && fsync(fd) == 0;
+  const int error = errno;
+  ::close(fd);
+  if (!written) {
+    ::unlink(partial.c_str());
+    return failed(error);
+  }
+  return ::rename(partial.c_str(), path.c_str()) == 0 ? Status{} : failed(errno);
+}
+
+/// Gives one setting back; what somebody else has changed since is his.
+Status undo(const Change& change) {
+  WEIR_ASSIGN(const Device device, Device::open(change.interface));
+  if (device.ifindex() != change.ifindex) return {};
+  const auto now = read(device, change.setting);
+  if (!now || now->on != change.to) return {};
+  if (const int error = write(device, change.setting, !change.to); error != 0) {
+    return fail(fmt::format("interface '{}': {} cannot be given back: {}; set it by hand",
+                            change.interface, change.setting, std::strerror(error)));
+  }
+  return {};
+}
+
+/// Newest first; the first failure is told, but the rest is given back all the same.
+Status undo_all(const std::vector<Change>& changes) {
+  Status status;
+  for (auto change = changes.rbegin(); change != changes.rend(); ++change) {
+    if (Status undone = undo(*change); !undone && status) status = std::move(undone);
+  }
+  return status;
+}
+
+Status check_pair(const InterfaceFacts& wan, const LinkFacts& wan_link, const InterfaceFacts& lan,
+                  const LinkFacts& lan_link) {
+  if (wan.ifindex == lan.ifindex) {
+    return fail(
+        fmt::format("interface '{}' is given for both sides: a wire has two ends; name "
+                    "another one for one of them",
+                    wan.name));
+  }
+  if (wan_link.master != 0 && wan_link.master == lan_link.master) {
+    return fail(
+        fmt::format("interfaces '{0}' and '{1}' are in the same bridge, which would carry "
+                    "each frame a second time; run 'ip link set dev {0} nomaster' and 'ip "
+                    "link set dev {1} nomaster'",
+                    wan.name, lan.name));
+  }
+  if (wan.mtu != lan.mtu) {
+    const auto& [large, small] = wan.mtu > lan.mtu ? std::pair(wan, lan) : std::pair(lan, wan);
+    return fail(
+        fmt::format("interface '{}' has MTU {} and '{}' has {}: frames in between would be "
+                    "lost; run 'ip link set dev {} mtu {}'",
+                    large.name, large.mtu, small.name, small.mtu, large.name, small.mtu));
+  }
+  return {};
+}
+
+/// veth hands a redirected frame on only where its far end polls; it vanishes uncounted otherwise.
+Status check_far_end(const std::string& name, const LinkFacts& link,
+                     std::vector<std::string>& warnings) {
+  if (link.kind != "veth") return {};
+  constexpr const char* kRemedy = "'ethtool -K FAR_END gro on', or any XDP program there";
+  if (link.peer_is_away) {
+    warnings.push_back(fmt::format(
+        "interface '{}' is a veth whose far end is in another namespace: frames reach it only "
+        "where it has NAPI; there run {}",
+        name, kRemedy));
+    return {};
+  }
+  char peer_name[IF_NAMESIZE] = {};
+  if (link.peer == 0 || if_indextoname(link.peer, peer_name) == nullptr) return {};
+  WEIR_ASSIGN(const Device peer, Device::open(peer_name));
+  WEIR_ASSIGN(const LinkFacts peer_link, peer.link());
+  const auto features = peer.features();
+  const auto gro = features.find("rx-gro");
+  if (!peer_link.has_xdp && (gro == features.end() || !gro->second.on)) {
+    warnings.push_back(
+        fmt::format("interface '{}' is a veth whose far end '{}' has no NAPI: frames to it vanish; "
+                    "run {}",
+                    name, peer_name, kRemedy));
+  }
+  return {};
+}
+
+/// What has to be changed of a device; warns of what cannot be.
+void plan(const Device& device, std::vector<Change>& changes, std::vector<std::string>& warnings) {
+  const auto want = [&](const char* setting, bool to) {
+    const auto now = read(device, setting);
+    if (!now || now->on == to) return;
+    if (now->fixed) {
+      warnings.push_back(
+          fmt::format("interface '{}': {} is on and cannot be turned off: frames "
+                      "may not be what was on the wire",
+                      device.name(), setting));
+      return;
+    }
+    changes.push_back({device.name(), device.ifindex(), setting, to});
+  };
+  want(kPromiscuous, true);
+  for (const char* offload : kOffloads) want(offload, false);
+}
+
+Status change_all(const std::vector<Change>& changes, std::vector<std::string>& warnings) {
+  for (const Change& change : changes) {
+    WEIR_ASSIGN(const Device device, Device::open(change.interface));
+    const int error = write(device, change.setting, change.to);
+    if (error != 0 && change.setting == kPromiscuous) {
+      return fail(
+          fmt::format("interface '{}' cannot be made promiscuous: {}; CAP_NET_ADMIN is "
+                      "needed, run as root",
+                      change.interface, std::strerror(error)));
+    }
+    const auto now = read(device, change.setting);
+    if (now && now->on == change.to) continue;
+    warnings.push_back(fmt::format("interface '{}': {} could not be turned {}{}{}",
+                                   change.interface, change.setting, change.to ? "on" : "off",
+                                   error != 0 ? ": " : "", error != 0 ? std::strerror(error) : ""));
+  }
+  return {};
+}
+
+/// What an earlier run left: ours is taken over, that of other interfaces is given back.
+Result<std::vector<Change>> inherit(const std::string& state_file,
+                                    const std::vector<InterfaceFacts>& ours,
+                                    std::vector<std::string>& warnings) {
+  WEIR_ASSIGN(const std::vector<Change> earlier, load(state_file));
+  std::vector<Change> kept;
+  std::vector<Change> others;
+  for (const Change& change : earlier) {
+    const bool mine = std::any_of(ours.begin(), ours.end(), [&](const InterfaceFacts& facts) {
+      return facts.name == change.interface && facts.ifindex == change.ifindex;
+    });
+    (mine ? kept : others).push_back(change);
+  }
+  if (const Status undone = undo_all(others); !undone) {
+    warnings.push_back(undone.error().message);
+  }
+  return kept;
+}
+
+}  // namespace
+
+Result<InterfaceFacts> inspect(const std::string& interface) {
+  WEIR_ASSIGN(const Device device, Device::open(interface));
+  InterfaceFacts facts;
+  facts.name = interface;
+  facts.ifindex = device.ifindex();
+  const auto flags = device.flags();
+  const auto mtu = device.mtu();
+  if (facts.ifindex == 0 || !flags || !mtu) {
+    return fail(
+        fmt::format("interface '{}' does not exist: an Ethernet interface is expected; "
+                    "'ip link' lists them",
+                    interface));
+  }
+  if (device.hardware_type() != ARPHRD_ETHER) {
+    return fail(
+        fmt::format("interface '{}' is no Ethernet interface (hardware type {}): weir is a "
+                    "wire between two of those; name another one",
+                    interface, device.hardware_type().value_or(0)));
+  }
+  facts.up = (*flags & IFF_UP) != 0;
+  if (!facts.up) {
+    return fail(fmt::format("interface '{0}' is down: it must be up; run 'ip link set dev {0} up'",
+                            interface));
+  }
+  facts.carrier = (*flags & IFF_RUNNING) != 0;
+  facts.mtu = *mtu;
+  if (facts.mtu > kMtuMax) {
+    return fail(
+        fmt::format("interface '{0}' has MTU {1}: XDP takes at most {2}; run 'ip link set "
+                    "dev {0} mtu {2}' or less, and the same on the other side",
+                    interface, facts.mtu, kMtuMax));
+  }
+  facts.driver = device.driver();
+  if (const auto queues = device.queues(); queues && queues->rx > 0) {
+    facts.rx_queues = queues->rx;
+    facts.tx_queues = queues->tx;
+  } else {
+    WEIR_ASSIGN(const LinkFacts link, device.link());
+    facts.rx_queues = link.rx_queues;
+    facts.tx_queues = link.tx_queues;
+  }
+  return facts;
+}
+
+Status HostSettings::apply(const std::array<std::string, kSides>& interfaces,
+                           const std::string& state_file, std::vector<std::string>& warnings) {
+  std::vector<InterfaceFacts> facts;
+  std::vector<LinkFacts> links;
+  std::vector<Device> devices;
+  for (const std::string& name : interfaces) {
+    if (name.empty()) continue;
+    WEIR_ASSIGN(facts.emplace_back(), inspect(name));
+    WEIR_ASSIGN(Device device, Device::open(name));
+    WEIR_ASSIGN(links.emplace_back(), device.link());
+    devices.push_back(std::move(device));
+  }
+  if (facts.size() == kSides) WEIR_TRY(check_pair(facts[0], links[0], facts[1], links[1]));
+
+  WEIR_ASSIGN(const std::vector<Change> kept, inherit(state_file, facts, warnings));
+  std::vector<Change> changes;
+  for (std::size_t i = 0; i < facts.size(); ++i) {
+    WEIR_TRY(check_far_end(facts[i].name, links[i], warnings));
+    plan(devices[i], changes, warnings);
+  }
+  std::vector<Change> all = kept;
+  for (const Change& change : changes) {
+    if (std::find(kept.begin(), kept.end(), change) == kept.end()) all.push_back(change);
+  }
+  // Before the first change: one that was not made yet is not undone either.
+  WEIR_TRY(save(state_file, all));
+  if (Status changed = change_all(changes, warnings); !changed) {
+    // Nothing may be left half done; what an earlier run changed stays in the file.
+    if (const Status undone = undo_all(changes); !undone) {
+      warnings.push_back(undone.error().message);
+    }
+    WEIR_TRY(save(state_file, kept));
+    return changed;
+  }
+  return {};
+}
+
+Status HostSettings::restore(const std::string& state_file) {
+  WEIR_ASSIGN(const std::vector<Change> changes, load(state_file));
+  const Status status = undo_all(changes);
+  WEIR_TRY(save(state_file, {}));
+  return status;
+}
+
+}  // namespace weir::io
