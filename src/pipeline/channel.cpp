@@ -88,9 +88,9 @@ void ChannelLoop::request_stop() noexcept {
 
 void ChannelLoop::done(Batch* batch) noexcept {
   WEIR_CHECK(done_.push(batch));  // has room for every batch of the pool
-  // Either this sees `sleeping_`, or the I/O thread sees the batch before it sleeps.
-  std::atomic_thread_fence(std::memory_order_seq_cst);
-  if (sleeping_.load(std::memory_order_relaxed)) wake();
+  // Exchanges of one variable have an order: either this one sees that the I/O thread sleeps, or
+  // the I/O thread's own, before it sleeps, sees this one and so the batch.
+  if (sleeping_.exchange(false, std::memory_order_acq_rel)) wake();
 }
 
 bool ChannelLoop::take_back() noexcept {
@@ -192,8 +192,7 @@ void ChannelLoop::beat(PacketTime now, bool progress) noexcept {
 }
 
 void ChannelLoop::sleep(bool for_frames) noexcept {
-  sleeping_.store(true, std::memory_order_relaxed);
-  std::atomic_thread_fence(std::memory_order_seq_cst);  // the other half of the one in `done`
+  sleeping_.exchange(true, std::memory_order_acq_rel);
   if (done_.size() == 0) {
     counts_->sleeps.add(1);
     if (for_frames) {

@@ -17,6 +17,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <deque>
 #include <exception>
 #include <utility>
 
@@ -58,6 +59,35 @@ struct ByTicket {
   std::size_t operator()(Batch* const& batch) const noexcept { return batch->ticket; }
 };
 
+/// Says in every build that a serial node takes its batches one at a time and in ticket order, and
+/// orders the memory that one turn leaves to the next.
+class Turn {
+ public:
+  void begin(std::uint64_t ticket) noexcept {
+    WEIR_CHECK(next_.load(std::memory_order_acquire) == ticket);
+  }
+  void end(std::uint64_t ticket) noexcept { next_.store(ticket + 1, std::memory_order_release); }
+
+ private:
+  std::atomic<std::uint64_t> next_{0};
+};
+
+/// The evaluator of one slot of the arena: of one thread at a time, which is checked in every
+/// build.
+class Seat {
+ public:
+  explicit Seat(std::unique_ptr<forest::Evaluator> evaluator) : evaluator_(std::move(evaluator)) {}
+  void classify(Batch& batch) noexcept {
+    WEIR_CHECK(!taken_.exchange(true, std::memory_order_acquire));
+    pipeline::classify(batch, *evaluator_);
+    taken_.store(false, std::memory_order_release);
+  }
+
+ private:
+  const std::unique_ptr<forest::Evaluator> evaluator_;
+  std::atomic<bool> taken_{false};
+};
+
 class GraphEngine final : public Engine {
  public:
   GraphEngine(const EngineConfig& config, const Judge& judge, Done done)
@@ -67,7 +97,7 @@ class GraphEngine final : public Engine {
         arena_(static_cast<int>(config.workers), 0) {
     // oneTBB gives an arena two slots even where one thread may be in it at a time.
     for (std::uint32_t i = 0; i < std::max(config.workers, 2U); ++i)
-      evaluators_.push_back(judge.evaluator.clone());
+      seats_.emplace_back(judge.evaluator.clone());
     workers_ = std::make_unique<Workers>(arena_, config.worker_cpus);
     arena_.execute(
         [this] { nodes_ = std::make_unique<Nodes>(*this); });  // the graph is the arena's
@@ -95,22 +125,22 @@ class GraphEngine final : public Engine {
     return batch;
   }
   Batch* run_extract(Batch* batch) noexcept {
-    WEIR_CHECK(batch->ticket == extracted_);
-    ++extracted_;
+    extracted_.begin(batch->ticket);
     pipeline::extract(*batch, judge_.extractor);
+    extracted_.end(batch->ticket);
     return batch;
   }
   Batch* run_classify(Batch* batch) noexcept {
     const auto slot =
         static_cast<std::size_t>(oneapi::tbb::this_task_arena::current_thread_index());
-    WEIR_CHECK(slot < evaluators_.size());
-    pipeline::classify(*batch, *evaluators_[slot]);
+    WEIR_CHECK(slot < seats_.size());
+    seats_[slot].classify(*batch);
     return batch;
   }
   void run_decide(Batch* batch) noexcept {
-    WEIR_CHECK(batch->ticket == decided_);
-    ++decided_;
+    decided_.begin(batch->ticket);
     pipeline::decide(*batch, judge_.policy, judge_.scope, judge_.sink);
+    decided_.end(batch->ticket);  // before `done`: the batch may be on its way again by then
     done_(batch);
   }
 
@@ -144,11 +174,11 @@ class GraphEngine final : public Engine {
   Done done_;
   oneapi::tbb::global_control parallelism_;  // oneTBB would cap the workers at the CPUs
   oneapi::tbb::task_arena arena_;
-  std::vector<std::unique_ptr<forest::Evaluator>> evaluators_;  // by slot of the arena
+  std::deque<Seat> seats_;  // by slot of the arena
   std::unique_ptr<Workers> workers_;
   std::unique_ptr<Nodes> nodes_;
-  std::uint64_t extracted_ = 0;  // the extract node's: batches that it has seen
-  std::uint64_t decided_ = 0;    // the decide node's
+  Turn extracted_;
+  Turn decided_;
   alignas(2 * kCacheLine_bytes) std::atomic<std::uint64_t> next_ticket_{0};
 };
 
