@@ -23,7 +23,7 @@ class Acquit final : public forest::Evaluator {
 };
 
 Status judges_two_classes(const forest::Model& model) {
-  if (model.outputs == 1) return {};
+  if (forest::score_columns(model) == 1) return {};
   return fail(
       fmt::format("model '{}' has {} classes: weir needs two, benign first and attack last; "
                   "train a binary classifier",

@@ -63,12 +63,15 @@ struct ByTicket {
 /// orders the memory that one turn leaves to the next.
 class Turn {
  public:
-  void begin(std::uint64_t ticket) noexcept {
-    WEIR_CHECK(next_.load(std::memory_order_acquire) == ticket);
+  void begin(const Batch& batch, Batch::At at) noexcept {
+    WEIR_CHECK(batch.place.load(std::memory_order_acquire) == at);
+    ticket_ = next_.load(std::memory_order_acquire);
+    WEIR_CHECK(batch.ticket == ticket_);
   }
-  void end(std::uint64_t ticket) noexcept { next_.store(ticket + 1, std::memory_order_release); }
+  void end() noexcept { next_.store(ticket_ + 1, std::memory_order_release); }
 
  private:
+  std::uint64_t ticket_ = 0;  // whose turn it is
   std::atomic<std::uint64_t> next_{0};
 };
 
@@ -105,7 +108,7 @@ class GraphEngine final : public Engine {
 
   ~GraphEngine() override {
     drain();
-    arena_.execute([this] { nodes_.reset(); });
+    nodes_.reset();
     workers_.reset();
   }
   GraphEngine(const GraphEngine&) = delete;
@@ -125,9 +128,9 @@ class GraphEngine final : public Engine {
     return batch;
   }
   Batch* run_extract(Batch* batch) noexcept {
-    extracted_.begin(batch->ticket);
+    extracted_.begin(*batch, Batch::At::parsed);
     pipeline::extract(*batch, judge_.extractor);
-    extracted_.end(batch->ticket);
+    extracted_.end();
     return batch;
   }
   Batch* run_classify(Batch* batch) noexcept {
@@ -138,10 +141,10 @@ class GraphEngine final : public Engine {
     return batch;
   }
   void run_decide(Batch* batch) noexcept {
-    decided_.begin(batch->ticket);
+    decided_.begin(*batch, Batch::At::classified);
     pipeline::decide(*batch, judge_.policy, judge_.scope, judge_.sink);
-    decided_.end(batch->ticket);  // before `done`: the batch may be on its way again by then
-    done_(batch);
+    done_(batch);  // the batch may be on its way again
+    decided_.end();
   }
 
   struct Nodes {
