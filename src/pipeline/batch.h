@@ -27,8 +27,16 @@ namespace weir::pipeline {
 inline constexpr std::size_t kBatchPackets = 256;
 
 struct alignas(kCacheLine_bytes) Batch {
-  /// Where it is: each stage takes it from the place before and leaves it in its own.
-  enum class At : std::uint8_t { pool, submitted, parsed, extracted, classified, decided };
+  /// Where it is: a stage takes it from the place before, and leaves it in its own.
+  enum class At : std::uint8_t {
+    pool,
+    submitted,
+    in_stage,
+    parsed,
+    extracted,
+    classified,
+    decided
+  };
 
   std::uint32_t channel = 0;
   std::uint32_t size = 0;
@@ -50,11 +58,12 @@ struct alignas(kCacheLine_bytes) Batch {
   /// the model's feature i is. Called once, when the pool is made.
   void allocate_columns(std::size_t features, std::span<const std::uint32_t> model_features);
 
-  /// Moves on to place `to`; aborts where the batch is not at `from`.
-  void advance(At from, At to) noexcept {
-    WEIR_CHECK(place.load(std::memory_order_acquire) == from);
-    place.store(to, std::memory_order_release);
+  /// A stage begins: aborts where the batch is not at `from`.
+  void enter(At from) noexcept {
+    WEIR_CHECK(place.exchange(At::in_stage, std::memory_order_acquire) == from);
   }
+  /// The stage is over.
+  void leave(At to) noexcept { place.store(to, std::memory_order_release); }
 
  private:
   std::vector<float> column_storage_;

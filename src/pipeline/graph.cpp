@@ -115,8 +115,9 @@ class GraphEngine final : public Engine {
   GraphEngine& operator=(const GraphEngine&) = delete;
 
   void submit(Batch* batch) noexcept override {
+    batch->enter(Batch::At::pool);
     batch->ticket = next_ticket_.fetch_add(1, std::memory_order_relaxed);
-    batch->advance(Batch::At::pool, Batch::At::submitted);
+    batch->leave(Batch::At::submitted);
     WEIR_CHECK(nodes_->parse.try_put(batch));
   }
 

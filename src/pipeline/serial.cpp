@@ -12,7 +12,8 @@ class SerialEngine final : public Engine {
   SerialEngine(const Judge& judge, Done done) : judge_(judge), done_(std::move(done)) {}
 
   void submit(Batch* batch) noexcept override {
-    batch->advance(Batch::At::pool, Batch::At::submitted);
+    batch->enter(Batch::At::pool);
+    batch->leave(Batch::At::submitted);
     parse(*batch);
     // The tables have one owner at a time: channels take turns here. With one channel nobody ever
     // waits; one lock a batch is then a tenth of a nanosecond a packet.

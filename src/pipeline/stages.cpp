@@ -36,7 +36,7 @@ datapath::Block make_block(const detect::Context& context, const detect::Decisio
 }
 
 void parse(Batch& batch) noexcept {
-  batch.advance(Batch::At::submitted, Batch::At::parsed);
+  batch.enter(Batch::At::submitted);
   const std::size_t size = batch.size;
   for (std::size_t i = 0; i < size && i < kPrefetchAhead; ++i) prefetch(batch.frames[i]);
   for (std::size_t i = 0; i < size; ++i) {
@@ -45,10 +45,11 @@ void parse(Batch& batch) noexcept {
     if (!batch.headers_known) batch.headers[i] = packet::parse(bytes);
     batch.ssdp[i] = packet::parse_ssdp(packet::payload(bytes, batch.headers[i]));
   }
+  batch.leave(Batch::At::parsed);
 }
 
 void extract(Batch& batch, detect::Extractor& extractor) noexcept {
-  batch.advance(Batch::At::parsed, Batch::At::extracted);
+  batch.enter(Batch::At::parsed);
   float* const* columns = batch.columns.data();
   const std::size_t size = batch.size;
   for (std::size_t i = 0; i < size && i < kTablesAhead; ++i)
@@ -59,21 +60,24 @@ void extract(Batch& batch, detect::Extractor& extractor) noexcept {
     batch.contexts[i] =
         extractor.extract(batch.frames[i], batch.headers[i], batch.ssdp[i], columns, i);
   }
+  batch.leave(Batch::At::extracted);
 }
 
 void classify(Batch& batch, forest::Evaluator& evaluator) noexcept {
-  batch.advance(Batch::At::extracted, Batch::At::classified);
+  batch.enter(Batch::At::extracted);
   evaluator.evaluate(batch.model_columns.data(), batch.size, batch.scores.data());
+  batch.leave(Batch::At::classified);
 }
 
 void decide(Batch& batch, detect::Policy& policy, weir_scope scope, BlockSink& sink) noexcept {
-  batch.advance(Batch::At::classified, Batch::At::decided);
+  batch.enter(Batch::At::classified);
   for (std::size_t i = 0; i < batch.size; ++i) {
     const detect::Context& context = batch.contexts[i];
     const detect::Decision decision = policy.decide(context, batch.scores[i]);
     batch.decisions[i] = decision;
     if (decision.block) sink.put(make_block(context, decision, scope), decision.first_seen);
   }
+  batch.leave(Batch::At::decided);
 }
 
 }  // namespace weir::pipeline

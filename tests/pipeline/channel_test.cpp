@@ -36,7 +36,7 @@ class HoldingEngine final : public Engine {
  public:
   void submit(Batch* batch) noexcept override {
     const std::lock_guard lock(mutex_);
-    batch->advance(Batch::At::pool, Batch::At::submitted);
+    batch->enter(Batch::At::pool);
     held_.push_back(batch);
     came_.notify_all();
   }
@@ -49,7 +49,7 @@ class HoldingEngine final : public Engine {
     const std::lock_guard lock(mutex_);
     for (Batch* batch : held_) {
       batch->decisions.fill({});
-      batch->advance(Batch::At::submitted, Batch::At::decided);
+      batch->leave(Batch::At::decided);
       loop.done(batch);
     }
     held_.clear();

@@ -338,8 +338,8 @@ TEST(BatchDeathTest, IsInOneStageAtATime) {
   testing::FLAGS_gtest_death_test_style = "threadsafe";
   BatchPool pool(0, 1, kOneColumn);
   Batch* batch = pool.take();
-  batch->advance(Batch::At::pool, Batch::At::submitted);
-  EXPECT_DEATH(batch->advance(Batch::At::pool, Batch::At::submitted), "place");
+  batch->enter(Batch::At::pool);
+  EXPECT_DEATH(batch->enter(Batch::At::pool), "place");
   EXPECT_DEATH(pool.give(batch), "place");
 }
 
