@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/replay.h"
 #include "control/nearest.h"
 
 namespace {
@@ -15,6 +16,7 @@ using weir::cli::Run;
 
 void add_commands(CLI::App& app, Run& run) {
   weir::cli::add_check(app, run);
+  weir::cli::add_replay(app, run);
   weir::cli::add_version(app, run);
 }
 
