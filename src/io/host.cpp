@@ -133,11 +133,15 @@ Status undo(const Change& change) {
   return {};
 }
 
-/// Newest first; the first failure is told, but the rest is given back all the same.
-Status undo_all(const std::vector<Change>& changes) {
+/// Newest first. A failure does not keep the rest from being given back; `left` gets what could not
+/// be, and the first failure is told.
+Status undo_all(const std::vector<Change>& changes, std::vector<Change>& left) {
   Status status;
   for (auto change = changes.rbegin(); change != changes.rend(); ++change) {
-    if (Status undone = undo(*change); !undone && status) status = std::move(undone);
+    Status undone = undo(*change);
+    if (undone) continue;
+    left.insert(left.begin(), *change);
+    if (status) status = std::move(undone);
   }
   return status;
 }
@@ -244,7 +248,7 @@ Result<std::vector<Change>> inherit(const std::string& state_file,
     });
     (mine ? kept : others).push_back(change);
   }
-  if (const Status undone = undo_all(others); !undone) {
+  if (const Status undone = undo_all(others, kept); !undone) {
     warnings.push_back(undone.error().message);
   }
   return kept;
@@ -324,10 +328,11 @@ Status HostSettings::apply(const std::array<std::string, kSides>& interfaces,
   WEIR_TRY(save(state_file, all));
   if (Status changed = change_all(changes, warnings); !changed) {
     // Nothing may be left half done; what an earlier run changed stays in the file.
-    if (const Status undone = undo_all(changes); !undone) {
+    std::vector<Change> left = kept;
+    if (const Status undone = undo_all(changes, left); !undone) {
       warnings.push_back(undone.error().message);
     }
-    WEIR_TRY(save(state_file, kept));
+    WEIR_TRY(save(state_file, left));
     return changed;
   }
   return {};
@@ -335,8 +340,9 @@ Status HostSettings::apply(const std::array<std::string, kSides>& interfaces,
 
 Status HostSettings::restore(const std::string& state_file) {
   WEIR_ASSIGN(const std::vector<Change> changes, load(state_file));
-  const Status status = undo_all(changes);
-  WEIR_TRY(save(state_file, {}));
+  std::vector<Change> left;
+  Status status = undo_all(changes, left);
+  WEIR_TRY(save(state_file, left));
   return status;
 }
 

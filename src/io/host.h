@@ -51,8 +51,8 @@ struct HostSettings {
   /// is a side that there is none of (host mode).
   static Status apply(const std::array<std::string, kSides>& interfaces,
                       const std::string& state_file, std::vector<std::string>& warnings);
-  /// Gives back what the state file says was changed, and removes it. Nothing to do where there is
-  /// none.
+  /// Gives back what the state file says was changed, and removes it; what could not be given back
+  /// stays in it. Nothing to do where there is none.
   static Status restore(const std::string& state_file);
 };
 
