@@ -10,8 +10,21 @@
 #include "abi.h"
 
 /* Of the kernel's own types, the fields read here; the loader relocates them. */
+struct ns_common {
+  unsigned int inum;
+} __attribute__((preserve_access_index));
+
+struct net {
+  struct ns_common ns;
+} __attribute__((preserve_access_index));
+
+typedef struct {
+  struct net *net;
+} __attribute__((preserve_access_index)) possible_net_t;
+
 struct net_device {
   int ifindex;
+  possible_net_t nd_net;
 } __attribute__((preserve_access_index));
 
 struct bpf_map {
@@ -27,12 +40,18 @@ struct {
 } redirect_errors SEC(".maps");
 
 const volatile __u32 weir_ifindex[2]; /* by side */
+const volatile __u32 weir_namespace;  /* inode number of the network namespace: interface numbers repeat between those */
 
 static __always_inline int weir_is_ours(__u64 device)
 {
-  __u32 ifindex = (__u32)BPF_CORE_READ((const struct net_device *)device, ifindex);
+  const struct net_device *d = (const struct net_device *)device;
+  __u32 ifindex;
 
-  return ifindex && (ifindex == weir_ifindex[0] || ifindex == weir_ifindex[1]);
+  if (!d) /* no device: the packet was the host's own */
+    return 0;
+  ifindex = (__u32)BPF_CORE_READ(d, ifindex);
+  return ifindex && (ifindex == weir_ifindex[0] || ifindex == weir_ifindex[1]) &&
+         BPF_CORE_READ(d, nd_net.net, ns.inum) == weir_namespace;
 }
 
 static __always_inline void weir_count_errors(__u32 key, __u64 packets)

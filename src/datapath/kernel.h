@@ -4,14 +4,20 @@
 ///
 /// The program is attached by BPF links that are pinned beside the maps: forwarding goes on when
 /// this process dies, and the next one replaces the program in place (bpf_link_update), so that the
-/// interface is never without it. Owner     the service. `open_pinned` gives a view without a
-/// program, for commands while no daemon runs. Threads   table changes: one thread at a time.
-/// `heartbeat` may be called by each channel's thread for its own channel. Needs     CAP_BPF,
-/// CAP_NET_ADMIN (or root), a bpffs: mounted at the pin directory's mount point by the caller's
-/// choice;
-///           where none is there, `attach` mounts one at /sys/fs/bpf if it may.
+/// interface is never without it.
+///
+/// Owner     the service. `open_pinned` gives a view without a program, for commands while no
+/// daemon
+///           runs.
+/// Threads   table changes: one thread at a time. `heartbeat` may be called by each channel's
+/// thread
+///           for its own channel.
+/// Needs     CAP_BPF, CAP_PERFMON (the program subtracts packet pointers) and CAP_NET_ADMIN, or
+/// root;
+///           a bpffs above the pin directory: where the directory is below /sys/fs/bpf and none is
+///           mounted there, `attach` mounts one if it may.
 /// Errors    one sentence; a failure leaves nothing attached and nothing pinned that was not there
-/// before.
+///           before.
 #pragma once
 
 #include <memory>
@@ -47,6 +53,9 @@ class Kernel final : public Datapath {
   Status detach();
 
   [[nodiscard]] AttachMode mode(Side side) const noexcept;
+  /// What a person should know though nothing failed, a sentence each: why not native mode, why
+  /// redirects that fail are not counted.
+  [[nodiscard]] const std::vector<std::string>& notes() const noexcept;
   [[nodiscard]] bool took_over() const noexcept;  ///< blocks or links of an earlier run were found
 
   /// Registers an AF_XDP socket (its fd) for a queue of a side; `remove_socket` takes it out again.

@@ -1,0 +1,219 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "datapath/kernel.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <memory>
+
+#include "datapath/kernel_links.h"
+#include "datapath/kernel_pins.h"
+#include "datapath/kernel_program.h"
+#include "datapath/kernel_tables.h"
+
+namespace weir::datapath {
+
+namespace {
+
+// Pins of maps that belong to one program, and so are made anew with each.
+constexpr std::array kProgramMaps = {"ports", "peers", "sockets", "heartbeats"};
+// Pins that an earlier program's counts and lists live on in.
+constexpr std::array kCounterMaps = {"counters", "redirect_errors"};
+constexpr std::array kListMaps = {"block4", "block6", "allow4", "allow6", "control"};
+constexpr std::array kErrorLinks = {"errors_redirect", "errors_devmap"};
+
+Status copy_lists(const KernelTables& from, KernelTables& to, std::string_view what) {
+  WEIR_ASSIGN(const std::vector<Block> blocks, from.list_blocks());
+  WEIR_ASSIGN(const std::vector<Prefix> prefixes, from.list_allow());
+  if (!blocks.empty()) {
+    WEIR_ASSIGN(const std::size_t added, to.add_blocks(blocks));
+    if (added < blocks.size())
+      return fail(
+          fmt::format("{} holds {} blocks and the new limit only {}; raise blocks_max, or "
+                      "remove blocks first",
+                      what, blocks.size(), added));
+  }
+  for (const Prefix& prefix : prefixes) WEIR_TRY(to.add_allow(prefix));
+  return {};
+}
+
+}  // namespace
+
+struct Kernel::Impl {
+  explicit Impl(std::string directory) : pins(std::move(directory)) {}
+
+  Pins pins;
+  Program program;   // none in a view of pins
+  ErrorWatch watch;  // none where the tracepoints cannot be had
+  Links links;
+  KernelTables tables;
+  MappedArray heartbeats;
+  bool took_over = false;
+  std::vector<std::string> notes;
+
+  Status adopt_lists(const Config& config);
+  Status pin_all(Undo& undo);
+};
+
+/// The lists of the loaded program: those that were pinned already, or new ones with their content.
+Status Kernel::Impl::adopt_lists(const Config& config) {
+  WEIR_ASSIGN(ListMaps pinned, pins.open_lists());
+  const bool found = !!pinned.control;
+  const bool same_sizes = found && program.reuses(pinned, config);
+  WEIR_TRY(program.load(same_sizes ? &pinned : nullptr));
+  WEIR_ASSIGN(tables, KernelTables::open(program.list_maps()));
+  if (!found) return {};
+  took_over = true;
+  if (same_sizes) return {};
+  // The configuration changed a size: the old maps go on under the old program until the links are
+  // updated.
+  WEIR_ASSIGN(const KernelTables old, KernelTables::open(std::move(pinned)));
+  return copy_lists(old, tables, pins.directory());
+}
+
+Status Kernel::Impl::pin_all(Undo& undo) {
+  const auto put = [&](const char* name) { return pins.put(name, program.map_fd(name), undo); };
+  for (const char* name : kListMaps) WEIR_TRY(put(name));
+  for (const char* name : kCounterMaps) WEIR_TRY(put(name));
+  for (const char* name : kProgramMaps) WEIR_TRY(put(name));
+  return {};
+}
+
+Kernel::Kernel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Kernel::~Kernel() = default;
+
+Result<std::unique_ptr<Kernel>> Kernel::attach(const Config& config, const KernelOptions& options) {
+  WEIR_ASSIGN(const auto ports, find_ports(options.interfaces));
+  if (config.host_mode != (ports[1].ifindex == 0))
+    return fail(config.host_mode ? "host mode has one interface, and a LAN interface is named too; "
+                                   "leave it out"
+                                 : "no LAN interface is named; give one, or choose host mode");
+  auto impl = std::make_unique<Impl>(options.pin_directory);
+  Undo undo;
+  WEIR_TRY(impl->pins.prepare(undo));
+  WEIR_ASSIGN(impl->program, Program::open(config, ports));
+  WEIR_TRY(impl->adopt_lists(config));
+  WEIR_TRY(impl->program.fill(config, ports));
+  WEIR_ASSIGN(impl->heartbeats,
+              MappedArray::map(impl->program.map_fd("heartbeats"),
+                               sizeof(weir_heartbeat) * WEIR_CHANNELS_MAX, "heartbeats"));
+  WEIR_ASSIGN(impl->links,
+              attach_links(impl->program.fd(), ports, options.generic_only, impl->pins, undo));
+  WEIR_TRY(impl->pin_all(undo));
+  impl->took_over = impl->took_over || impl->links.replaced;
+  if (!impl->links.why_generic.empty())
+    impl->notes.push_back(
+        fmt::format("generic XDP mode, which is slower: {}", impl->links.why_generic));
+  // Those of an earlier run would count each error a second time.
+  for (const char* name : kErrorLinks) impl->pins.remove(name);
+  auto watch = ErrorWatch::start(impl->program.map_fd("redirect_errors"), ports);
+  if (watch) {
+    impl->watch = std::move(*watch);
+    for (std::size_t i = 0; i < kErrorLinks.size(); ++i)
+      WEIR_TRY(impl->pins.put(kErrorLinks[i], impl->watch.link_fd(i), undo));
+  } else {
+    impl->notes.push_back(fmt::format("redirects that fail in the kernel are not counted: {}",
+                                      watch.error().message));
+  }
+  undo.commit();
+  return std::unique_ptr<Kernel>(new Kernel(std::move(impl)));
+}
+
+Result<std::unique_ptr<Kernel>> Kernel::open_pinned(const std::string& pin_directory) {
+  auto impl = std::make_unique<Impl>(pin_directory);
+  WEIR_ASSIGN(ListMaps maps, impl->pins.open_lists());
+  if (!maps.control)
+    return fail(
+        fmt::format("nothing of weir is pinned in {}; start it with `weir run`, or name its "
+                    "pin directory",
+                    pin_directory));
+  WEIR_ASSIGN(impl->tables, KernelTables::open(std::move(maps)));
+  return std::unique_ptr<Kernel>(new Kernel(std::move(impl)));
+}
+
+Result<bool> Kernel::remove(const std::string& pin_directory, bool keep_blocks) {
+  const Pins pins(pin_directory);
+  bool found = false;
+  for (const Side side : {Side::wan, Side::lan}) {
+    WEIR_ASSIGN(const bool removed, remove_link(pins, link_name(side)));
+    found = found || removed;
+  }
+  const auto remove_pins = [&](const auto& names) {
+    for (const char* name : names) found = pins.remove(name) || found;
+  };
+  remove_pins(kErrorLinks);
+  remove_pins(kProgramMaps);
+  remove_pins(kCounterMaps);
+  if (!keep_blocks) {
+    remove_pins(kListMaps);
+    pins.remove_directory();
+  }
+  return found;
+}
+
+Status Kernel::detach() {
+  if (!impl_->program) return fail("this is a view of pinned maps: it has no program to detach");
+  WEIR_ASSIGN(const bool found, remove(impl_->pins.directory(), true));
+  if (!found)
+    return fail(fmt::format("nothing was attached any more: the pins in {} are gone",
+                            impl_->pins.directory()));
+  impl_->links = {};
+  impl_->watch = {};
+  return {};
+}
+
+AttachMode Kernel::mode(Side) const noexcept { return impl_->links.mode; }
+const std::vector<std::string>& Kernel::notes() const noexcept { return impl_->notes; }
+bool Kernel::took_over() const noexcept { return impl_->took_over; }
+int Kernel::program_fd() const noexcept { return impl_->program.fd(); }
+
+Status Kernel::add_socket(Side side, std::uint32_t queue, int socket_fd) {
+  if (!impl_->program)
+    return fail("sockets belong to a running datapath, not to a view of its pins");
+  if (queue >= WEIR_CHANNELS_MAX)
+    return fail(
+        fmt::format("queue {} has no place: at most {} queues of an interface are steered; "
+                    "lower them with `ethtool -L`",
+                    queue, WEIR_CHANNELS_MAX));
+  const std::uint32_t key = static_cast<std::uint32_t>(index(side)) * WEIR_CHANNELS_MAX + queue;
+  if (bpf_map_update_elem(impl_->program.map_fd("sockets"), &key, &socket_fd, BPF_ANY) != 0)
+    return fail_errno(fmt::format("register the socket of queue {}", queue), errno);
+  return {};
+}
+
+Status Kernel::remove_socket(Side side, std::uint32_t queue) {
+  if (!impl_->program)
+    return fail("sockets belong to a running datapath, not to a view of its pins");
+  const std::uint32_t key = static_cast<std::uint32_t>(index(side)) * WEIR_CHANNELS_MAX + queue;
+  if (bpf_map_delete_elem(impl_->program.map_fd("sockets"), &key) != 0 && errno != ENOENT)
+    return fail_errno(fmt::format("take the socket of queue {} out", queue), errno);
+  return {};
+}
+
+void Kernel::heartbeat(std::uint32_t channel, PacketTime now) noexcept {
+  WEIR_DCHECK(channel < WEIR_CHANNELS_MAX && impl_->program);
+  auto* beats = impl_->heartbeats.as<weir_heartbeat>();
+  std::atomic_ref(beats[channel].time_ns).store(now.ns, std::memory_order_relaxed);
+}
+
+Result<std::size_t> Kernel::add_blocks(std::span<const Block> blocks) {
+  return impl_->tables.add_blocks(blocks);
+}
+Result<std::size_t> Kernel::remove_blocks(std::span<const Address> sources) {
+  return impl_->tables.remove_blocks(sources);
+}
+Result<std::vector<Block>> Kernel::list_blocks() const { return impl_->tables.list_blocks(); }
+Status Kernel::add_allow(const Prefix& prefix) { return impl_->tables.add_allow(prefix); }
+Result<bool> Kernel::remove_allow(const Prefix& prefix) {
+  return impl_->tables.remove_allow(prefix);
+}
+Result<std::vector<Prefix>> Kernel::list_allow() const { return impl_->tables.list_allow(); }
+Result<Counters> Kernel::counters() const { return impl_->tables.counters(); }
+
+}  // namespace weir::datapath

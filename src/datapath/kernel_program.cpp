@@ -1,0 +1,203 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "datapath/kernel_program.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <linux/bpf.h>
+#include <sys/stat.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <string_view>
+
+#include "../../bpf/abi.h"
+// The skeletons name the structures of abi.h.
+#include "errors.skel.h"
+#include "weir.skel.h"
+
+namespace weir::datapath {
+
+namespace {
+
+// Drivers refuse a plain program on an interface with a larger MTU: the least limit known is i40e's
+// 3,046, the largest veth's 3,506. Below it, multi-buffer is not asked for: on a veth that would
+// leave segmentation offload on, and what it makes does not fit the peer.
+constexpr std::uint32_t kPlainMtuMax = 3'000;
+
+// Older kernels fill the log from its start and fail when it is full; unused pages cost nothing.
+constexpr std::size_t kLogBytes = 16U << 20U;
+
+int silent(libbpf_print_level, const char*, va_list) { return 0; }
+
+/// The verifier's last words: the line with the reason, on one line.
+std::string last_words(std::string_view log) {
+  std::string words;
+  std::size_t lines = 0;
+  while (!log.empty() && lines < 2) {
+    const std::size_t newline = log.find_last_of('\n');
+    const std::string_view line = newline == std::string_view::npos ? log : log.substr(newline + 1);
+    log = newline == std::string_view::npos ? std::string_view{} : log.substr(0, newline);
+    if (line.empty() || line.starts_with("processed ") || line.starts_with("verification time") ||
+        line.starts_with("stack depth"))
+      continue;
+    words = std::string(line.substr(0, 200)) + (words.empty() ? "" : " / " + words);
+    ++lines;
+  }
+  return words.empty() ? "the verifier said nothing" : "the verifier's last words: " + words;
+}
+
+ListMaps duplicates(const weir_bpf& skeleton) {
+  const auto copy = [](const bpf_map* map) {
+    return Fd(::fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3));
+  };
+  ListMaps maps;
+  maps.block4 = copy(skeleton.maps.block4);
+  maps.block6 = copy(skeleton.maps.block6);
+  maps.allow4 = copy(skeleton.maps.allow4);
+  maps.allow6 = copy(skeleton.maps.allow6);
+  maps.control = copy(skeleton.maps.control);
+  maps.counters = copy(skeleton.maps.counters);
+  maps.redirect_errors = copy(skeleton.maps.redirect_errors);
+  return maps;
+}
+
+}  // namespace
+
+void Program::Destroy::operator()(weir_bpf* skeleton) const noexcept {
+  weir_bpf__destroy(skeleton);
+}
+
+Result<Program> Program::open(const Config& config, const std::array<Port, kSides>& ports) {
+  libbpf_set_print(silent);  // what it would print is in the error
+  Program program;
+  program.log_ = std::make_unique_for_overwrite<char[]>(kLogBytes);
+  program.log_[0] = '\0';
+  LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = program.log_.get(),
+              .kernel_log_size = kLogBytes);
+  program.skeleton_.reset(weir_bpf__open_opts(&options));
+  if (!program) return fail_errno("open the embedded XDP program", errno);
+
+  weir_bpf& skeleton = *program.skeleton_;
+  weir_config& constants = skeleton.rodata->weir_config;
+  constants.ifindex[WEIR_SIDE_wan] = ports[0].ifindex;
+  constants.ifindex[WEIR_SIDE_lan] = ports[1].ifindex;
+  constants.host_mode = config.host_mode;
+  constants.fail_closed = config.fail_closed;
+  constants.drop_fragments = config.drop_fragments;
+  constants.ssdp_payload = config.ssdp_payload;
+  constants.single_port = config.udp_ports.size() == 1 ? config.udp_ports[0] : 0;
+  constants.heartbeat_limit_ms = config.heartbeat_limit_ms;
+  constants.multi_buffer = std::max(ports[0].mtu, ports[1].mtu) > kPlainMtuMax;
+  if (constants.multi_buffer)
+    bpf_program__set_flags(skeleton.progs.weir,
+                           bpf_program__flags(skeleton.progs.weir) | BPF_F_XDP_HAS_FRAGS);
+  bpf_map__set_max_entries(skeleton.maps.block4, config.blocks_max);
+  bpf_map__set_max_entries(skeleton.maps.block6, config.blocks_max);
+  bpf_map__set_max_entries(skeleton.maps.allow4, config.allow_max);
+  bpf_map__set_max_entries(skeleton.maps.allow6, config.allow_max);
+  return program;
+}
+
+bool Program::reuses(const ListMaps& pinned, const Config& config) const {
+  const auto has = [](const Fd& fd, std::uint32_t entries) {
+    bpf_map_info info{};
+    std::uint32_t bytes = sizeof info;
+    return bpf_obj_get_info_by_fd(fd.get(), &info, &bytes) == 0 && info.max_entries == entries;
+  };
+  return has(pinned.block4, config.blocks_max) && has(pinned.block6, config.blocks_max) &&
+         has(pinned.allow4, config.allow_max) && has(pinned.allow6, config.allow_max);
+}
+
+Status Program::load(const ListMaps* pinned) {
+  const auto reuse = [](bpf_map* map, const Fd& fd) {
+    return !fd || bpf_map__reuse_fd(map, fd.get()) == 0;
+  };
+  weir_bpf& skeleton = *skeleton_;
+  if (pinned != nullptr && !(reuse(skeleton.maps.block4, pinned->block4) &&
+                             reuse(skeleton.maps.block6, pinned->block6) &&
+                             reuse(skeleton.maps.allow4, pinned->allow4) &&
+                             reuse(skeleton.maps.allow6, pinned->allow6) &&
+                             reuse(skeleton.maps.control, pinned->control) &&
+                             reuse(skeleton.maps.counters, pinned->counters) &&
+                             reuse(skeleton.maps.redirect_errors, pinned->redirect_errors)))
+    return fail_errno("take over the pinned maps", errno);
+  const int result = weir_bpf__load(skeleton_.get());
+  if (result == 0) {
+    log_.reset();
+    return {};
+  }
+  if (result == -EPERM)
+    return fail(
+        "the kernel refused to load the XDP program: Operation not permitted; it needs CAP_BPF, "
+        "CAP_PERFMON and CAP_NET_ADMIN (or root)");
+  const std::string_view log(log_.get());
+  if (log.empty()) return fail_errno("load the XDP program and its maps", -result);
+  return fail_errno(fmt::format("the kernel refused the XDP program ({})", last_words(log)),
+                    -result);
+}
+
+Status Program::fill(const Config& config, const std::array<Port, kSides>& ports) {
+  std::vector<std::uint64_t> words(WEIR_PORT_WORDS);
+  for (const std::uint16_t port : config.udp_ports)
+    words[port / 64U] |= std::uint64_t{1} << (port % 64U);
+  for (std::uint32_t i = 0; i < WEIR_PORT_WORDS; ++i)
+    if (words[i] != 0 && bpf_map_update_elem(map_fd("ports"), &i, &words[i], BPF_ANY) != 0)
+      return fail_errno("write the set of steered ports", errno);
+  for (std::uint32_t side = 0; side < kSides; ++side) {
+    const std::uint32_t ifindex = ports[side].ifindex;
+    if (ifindex != 0 && bpf_map_update_elem(map_fd("peers"), &side, &ifindex, BPF_ANY) != 0)
+      return fail_errno(fmt::format("make {} a target of redirects", ports[side].name), errno);
+  }
+  const std::uint32_t zero = 0;
+  weir_control control{};
+  if (bpf_map_lookup_elem(map_fd("control"), &zero, &control) != 0)
+    return fail_errno("read the control map", errno);
+  control.abi_version = WEIR_ABI_VERSION;
+  if (bpf_map_update_elem(map_fd("control"), &zero, &control, BPF_ANY) != 0)
+    return fail_errno("write the control map", errno);
+  return {};
+}
+
+int Program::fd() const noexcept {
+  return skeleton_ == nullptr ? -1 : bpf_program__fd(skeleton_->progs.weir);
+}
+
+int Program::map_fd(const char* name) const noexcept {
+  return bpf_object__find_map_fd_by_name(skeleton_->obj, name);
+}
+
+ListMaps Program::list_maps() const { return duplicates(*skeleton_); }
+
+void ErrorWatch::Destroy::operator()(errors_bpf* skeleton) const noexcept {
+  errors_bpf__destroy(skeleton);
+}
+
+Result<ErrorWatch> ErrorWatch::start(int redirect_errors_fd,
+                                     const std::array<Port, kSides>& ports) {
+  ErrorWatch watch;
+  watch.skeleton_.reset(errors_bpf__open());
+  if (!watch.skeleton_) return fail_errno("open the embedded tracepoint programs", errno);
+  errors_bpf& skeleton = *watch.skeleton_;
+  struct stat network {};
+  if (::stat("/proc/thread-self/ns/net", &network) != 0)
+    return fail_errno("read /proc/thread-self/ns/net", errno);
+  skeleton.rodata->weir_namespace = static_cast<__u32>(network.st_ino);
+  for (std::size_t side = 0; side < kSides; ++side)
+    skeleton.rodata->weir_ifindex[side] = ports[side].ifindex;
+  if (bpf_map__reuse_fd(skeleton.maps.redirect_errors, redirect_errors_fd) != 0)
+    return fail_errno("share the map of redirect errors", errno);
+  if (const int result = errors_bpf__load(&skeleton); result != 0)
+    return fail_errno("load the tracepoint programs (they need the kernel's BTF and CAP_PERFMON)",
+                      -result);
+  if (const int result = errors_bpf__attach(&skeleton); result != 0)
+    return fail_errno("attach to the tracepoints xdp_redirect_err and xdp_devmap_xmit", -result);
+  return watch;
+}
+
+int ErrorWatch::link_fd(std::size_t number) const noexcept {
+  return bpf_link__fd(number == 0 ? skeleton_->links.redirect_err : skeleton_->links.devmap_xmit);
+}
+
+}  // namespace weir::datapath
