@@ -23,7 +23,7 @@ struct weir_packet {
   __u32 bytes;      /* length on the wire; more than `end - data` in a multi-buffer packet */
   __u32 side;       /* enum weir_side */
   __u32 queue;      /* rx queue, which is the channel */
-  __u32 continues;  /* 1: more bytes behind `end`: no socket can take it */
+  __u32 continues;  /* bytes behind `end`; where there are any, no socket can take the packet */
 };
 
 static __always_inline const volatile struct weir_config *weir_configuration(struct weir_tables *tables);

@@ -131,16 +131,14 @@ int weir(struct xdp_md *ctx)
     __u32 linear = packet.bytes;
 
     packet.bytes = (__u32)bpf_xdp_get_buff_len(ctx);
-    packet.continues = packet.bytes > linear;
+    packet.continues = packet.bytes - linear;
   }
-  if (ctx->ingress_ifindex == weir_config.ifindex[WEIR_SIDE_wan]) {
-    packet.side = WEIR_SIDE_wan;
-  } else if (ctx->ingress_ifindex == weir_config.ifindex[WEIR_SIDE_lan]) {
-    packet.side = WEIR_SIDE_lan;
-  } else {
+  packet.side = ctx->ingress_ifindex == weir_config.ifindex[WEIR_SIDE_lan];
+  if (!packet.side && ctx->ingress_ifindex != weir_config.ifindex[WEIR_SIDE_wan]) {
     weir_count(&counters, WEIR_OUTCOME_drop_not_ours, packet.bytes);
     return XDP_DROP;
   }
+  packet.side = weir_forget(packet.data, packet.end, packet.side) & 1; /* both sides are verified as one */
   outcome = weir_decide(0, &packet, &headers);
   weir_count(&counters, packet.side * WEIR_OUTCOME_SLOTS + (__u32)outcome, packet.bytes);
   return weir_act(&packet, outcome);

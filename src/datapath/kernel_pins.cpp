@@ -98,7 +98,7 @@ Result<Fd> Pins::open(const char* name) const {
 }
 
 Status Pins::put(const char* name, int fd, Undo& undo) const {
-  const std::string fresh = path(name) + ".new";
+  const std::string fresh = path(name) + "_new";  // a bpffs keeps names with dots to itself
   ::unlink(fresh.c_str());
   auto old = open(name);
   if (!old) return tl::unexpected<Error>(old.error());

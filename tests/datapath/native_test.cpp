@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "datapath/native.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <map>
+#include <set>
+
+#include "datapath/address_table.h"
+#include "support/packet_builder.h"
+
+namespace weir::datapath {
+namespace {
+
+using test::address;
+using test::Bytes;
+using test::PacketBuilder;
+
+Block block(std::string_view source, weir_scope scope = WEIR_SCOPE_ssdp,
+            std::uint64_t expires_ns = 0) {
+  Block made;
+  made.source = address(source);
+  made.value.scope = scope;
+  made.value.origin = WEIR_ORIGIN_manual;
+  made.value.expires_ns = expires_ns;
+  return made;
+}
+
+Prefix prefix(std::string_view text) { return *Prefix::parse(text); }
+
+class NativeTest : public testing::Test {
+ protected:
+  Outcome judge(const Bytes& bytes, PacketTime time = {1'000'000}) {
+    packet::Frame frame;
+    frame.data = bytes.data();
+    frame.length = static_cast<std::uint32_t>(bytes.size());
+    frame.time = time;
+    packet::Headers headers;
+    return native_.judge(frame, headers);
+  }
+  static Bytes search(std::string_view source = "203.0.113.9") {
+    return PacketBuilder().ip4(source, "192.0.2.1").udp(50'000, 1900).payload("M-SEARCH *").build();
+  }
+
+  Native native_{Config{}};
+};
+
+TEST_F(NativeTest, BlocksHoldUntilTheyExpire) {
+  EXPECT_EQ(judge(search()), Outcome::socket_steered);
+  ASSERT_EQ(*native_.add_blocks(std::array{block("203.0.113.9", WEIR_SCOPE_ssdp, 2'000'000)}), 1U);
+  EXPECT_EQ(judge(search(), {1'999'999}), Outcome::drop_block_ssdp);
+  EXPECT_EQ(judge(search(), {2'000'000}), Outcome::socket_steered);
+  EXPECT_EQ(judge(search("203.0.113.8")), Outcome::socket_steered);
+  const auto list = *native_.list_blocks();
+  ASSERT_EQ(list.size(), 1U) << "an expired block stays until it is swept";
+  EXPECT_EQ(list[0].value.hit_packets, 1U);
+  EXPECT_EQ(list[0].value.hit_bytes, search().size());
+}
+
+TEST_F(NativeTest, RemovedBlocksNoLongerHold) {
+  ASSERT_EQ(*native_.add_blocks(std::array{block("203.0.113.9"), block("2001:db8::9")}), 2U);
+  EXPECT_EQ(*native_.remove_blocks(std::array{address("203.0.113.9"), address("203.0.113.7")}), 1U);
+  EXPECT_EQ(judge(search()), Outcome::socket_steered);
+  EXPECT_EQ(native_.list_blocks()->size(), 1U);
+}
+
+TEST_F(NativeTest, ReplacingABlockChangesItsScope) {
+  const Bytes other = PacketBuilder().ip4("203.0.113.9", "192.0.2.1").udp(53, 53).build();
+  ASSERT_TRUE(native_.add_blocks(std::array{block("203.0.113.9", WEIR_SCOPE_all)}));
+  EXPECT_EQ(judge(other), Outcome::drop_block_all);
+  ASSERT_TRUE(native_.add_blocks(std::array{block("203.0.113.9", WEIR_SCOPE_ssdp)}));
+  EXPECT_EQ(judge(other), Outcome::peer_not_steered);
+  EXPECT_EQ(judge(search()), Outcome::drop_block_ssdp);
+}
+
+TEST_F(NativeTest, AllowedSourcesAreNotDropped) {
+  ASSERT_TRUE(native_.add_blocks(std::array{block("203.0.113.9", WEIR_SCOPE_all)}));
+  ASSERT_TRUE(native_.add_allow(prefix("203.0.113.0/24")));
+  EXPECT_EQ(judge(search()), Outcome::socket_steered);
+  EXPECT_TRUE(*native_.remove_allow(prefix("203.0.113.0/24")));
+  EXPECT_FALSE(*native_.remove_allow(prefix("203.0.113.0/24")));
+  EXPECT_EQ(judge(search()), Outcome::drop_block_all);
+}
+
+TEST_F(NativeTest, AFullTableTakesNoNewSourceButReplacesOldOnes) {
+  Config small;
+  small.blocks_max = 2;
+  Native native(small);
+  EXPECT_EQ(
+      *native.add_blocks(std::array{block("192.0.2.1"), block("192.0.2.2"), block("192.0.2.3"),
+                                    block("192.0.2.1", WEIR_SCOPE_all), block("2001:db8::1")}),
+      4U);
+  EXPECT_EQ(native.list_blocks()->size(), 3U) << "the families have a table each";
+}
+
+TEST_F(NativeTest, CountsEachPacketOnceOnItsSide) {
+  const Bytes arp = PacketBuilder().type(0x0806).payload(Bytes(28)).build();
+  judge(arp);
+  judge(search());
+  const auto counters = *native_.counters();
+  std::uint64_t packets = 0;
+  for (const auto& side : counters.outcomes)
+    for (const Counter& counter : side) packets += counter.packets;
+  EXPECT_EQ(packets, 2U);
+  EXPECT_EQ(counters.outcomes[0][static_cast<std::size_t>(Outcome::peer_not_ip)].bytes, arp.size());
+}
+
+TEST(Outcomes, HaveNamesAndEffects) {
+  EXPECT_STREQ(name(Outcome::drop_block_ssdp), "drop_block_ssdp");
+  EXPECT_EQ(effect(Outcome::drop_block_ssdp), Effect::drop);
+  EXPECT_EQ(effect(Outcome::socket_steered), Effect::socket);
+  EXPECT_EQ(effect(Outcome::peer_not_udp), Effect::peer);
+  EXPECT_STRNE(help(Outcome::peer_not_udp), "");
+}
+
+// Against std::map: whatever is inserted and erased, in tables small enough to collide.
+TEST(AddressTable, BehavesLikeAMap) {
+  EXPECT_TRUE(
+      rc::check([](const std::vector<std::pair<std::uint8_t, bool>>& steps, std::uint64_t seed) {
+        AddressTable<int> table(100, seed);
+        std::map<Address, int> map;
+        int value = 0;
+        for (const auto& [key, insert] : steps) {
+          const Address a = Address::v4(be32::from_host(key % 128U));
+          if (insert) {
+            const bool room = map.contains(a) || map.size() < 100;
+            RC_ASSERT(table.insert(a, ++value) == room);
+            if (room) map[a] = value;
+          } else {
+            RC_ASSERT(table.erase(a) == (map.erase(a) == 1));
+          }
+        }
+        RC_ASSERT(table.size() == map.size());
+        for (unsigned key = 0; key < 128; ++key) {
+          const Address a = Address::v4(be32::from_host(key));
+          const int* found = table.find(a);
+          RC_ASSERT((found != nullptr) == map.contains(a));
+          if (found != nullptr) RC_ASSERT(*found == map[a]);
+        }
+      }));
+}
+
+}  // namespace
+}  // namespace weir::datapath
