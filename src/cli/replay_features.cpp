@@ -2,6 +2,7 @@
 #include "cli/replay_features.h"
 
 #include <fmt/compile.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -32,7 +33,13 @@ FeatureWriter::FeatureWriter(std::string path, std::FILE* file)
 FeatureWriter::~FeatureWriter() {
   if (file_ == nullptr) return;
   std::fclose(file_);
-  unlink(path_.c_str());
+  remove();
+}
+
+/// A pipe or /dev/stdout stays; what was written to it is its reader's.
+void FeatureWriter::remove() const {
+  struct stat status {};
+  if (lstat(path_.c_str(), &status) == 0 && S_ISREG(status.st_mode)) unlink(path_.c_str());
 }
 
 void FeatureWriter::flush() {
@@ -71,7 +78,7 @@ Status FeatureWriter::close() {
   errno = 0;
   if (std::fclose(file) != 0 && error_ == 0) error_ = errno != 0 ? errno : EIO;
   if (error_ == 0) return {};
-  unlink(path_.c_str());
+  remove();
   return fail_errno(fmt::format("writing features to '{}'", path_), error_);
 }
 

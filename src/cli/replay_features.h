@@ -35,6 +35,7 @@ class FeatureWriter {
  private:
   FeatureWriter(std::string path, std::FILE* file);
   void flush();
+  void remove() const;
 
   const std::string path_;
   std::FILE* file_;

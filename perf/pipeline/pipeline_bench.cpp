@@ -1,0 +1,167 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What an engine costs a batch, and what a packet costs from a mapped capture to its verdict.
+//
+//   pipeline_bench --benchmark_min_time=2
+//   WEIR_MODEL=config/model.json pipeline_bench --benchmark_filter=Replay
+//
+// Without WEIR_MODEL every score is 0: the figures are then those of all stages but the forest.
+#include <benchmark/benchmark.h>
+#include <unistd.h>
+
+#include <condition_variable>
+#include <cstdlib>
+#include <filesystem>
+#include <map>
+#include <mutex>
+
+#include "base/ring.h"
+#include "forest/import.h"
+#include "pipeline/replay.h"
+#include "synth/synth.h"
+
+namespace weir::pipeline {
+namespace {
+
+/// Stages that do nothing: what remains is the engine.
+class NoExtractor final : public detect::Extractor {
+ public:
+  void prefetch(const packet::Frame& /*frame*/,
+                const packet::Headers& /*headers*/) const noexcept override {}
+  detect::Context extract(const packet::Frame& /*frame*/, const packet::Headers& /*headers*/,
+                          const packet::Ssdp& /*ssdp*/, float* const* /*columns*/,
+                          std::size_t /*row*/) noexcept override {
+    return {};
+  }
+  [[nodiscard]] detect::TableCounters counters() const noexcept override { return {}; }
+};
+
+class NoSink final : public BlockSink {
+ public:
+  bool put(const datapath::Block& /*block*/, PacketTime /*first_seen*/) noexcept override {
+    return true;
+  }
+};
+
+/// Batches of no packets through an engine, 12 in flight: time a batch is the engine's own.
+void engine_alone(benchmark::State& state) {
+  NoExtractor extractor;
+  NoSink sink;
+  detect::Policy policy{detect::PolicyConfig{}};
+  auto bound = bind(nullptr, {}, Extract::model_features);
+  BatchPool pool(0, 12, Columns{});
+  SpscRing<Batch*> returned(12);
+  EngineConfig config;
+  config.workers = static_cast<std::uint32_t>(state.range(0));
+  const Judge judge{extractor, policy, *bound->evaluator, sink, WEIR_SCOPE_ssdp};
+  std::atomic<std::uint32_t> done{0};
+  auto engine = make_engine(config, judge, [&](Batch* batch) {
+    returned.push(batch);
+    done.fetch_add(1, std::memory_order_release);
+    done.notify_one();
+  });
+  std::uint32_t seen = 0;
+  Batch* batch = nullptr;
+  for (auto _ : state) {
+    while ((batch = pool.take()) == nullptr) {
+      done.wait(seen, std::memory_order_acquire);
+      for (Batch* back = nullptr; returned.pop(back); ++seen) pool.give(back);
+    }
+    (*engine)->submit(batch);
+  }
+  (*engine)->drain();
+}
+BENCHMARK(engine_alone)->Arg(0)->Arg(1)->Arg(2)->ArgName("workers")->UseRealTime();
+
+/// A capture of one kind of traffic, made once.
+const std::string& capture(const std::string& kind) {
+  static std::map<std::string, std::string> made;
+  std::string& path = made[kind];
+  if (!path.empty()) return path;
+  path = std::filesystem::temp_directory_path() /
+         ("weir-bench-" + std::to_string(getpid()) + "-" + kind + ".pcapng");
+  synth::Options options;
+  options.seconds = 1000;
+  options.packets = 1'000'000;
+  options.rate_pps = 400'000;
+  options.attack_after_s = 0.1;
+  if (kind == "clients") {
+    options.scenarios = {"clients"};
+  } else {
+    options.scenarios = {"devices", "discovery", "clients", kind};
+  }
+  const auto written = synth::write(options, path, io::CaptureFormat::pcapng);
+  if (!written) {
+    std::fprintf(stderr, "%s\n", written.error().message.c_str());
+    std::exit(1);
+  }
+  return path;
+}
+
+void remove_captures() {
+  for (const char* kind : {"reflection", "clients"})
+    std::filesystem::remove(std::filesystem::temp_directory_path() /
+                            ("weir-bench-" + std::to_string(getpid()) + "-" + kind + ".pcapng"));
+}
+
+/// `no_blocks`: every packet of the flood is judged, as on the first packets of many sources.
+void replay(benchmark::State& state, const char* kind, bool steer, bool blocks) {
+  const char* path = std::getenv("WEIR_MODEL");
+  std::optional<forest::Model> model;
+  if (path != nullptr) {
+    auto loaded = forest::load_model(path);
+    if (!loaded) return state.SkipWithError(loaded.error().message.c_str());
+    model = std::move(*loaded);
+  }
+  ReplayConfig config;
+  config.engine.workers = static_cast<std::uint32_t>(state.range(0));
+  if (!blocks) config.policy.shadow = true;
+  if (!steer) {
+    config.datapath.udp_ports = {9};
+    config.datapath.ssdp_payload = false;
+  }
+  std::uint64_t packets = 0;
+  std::uint64_t judged = 0;
+  for (auto _ : state) {
+    state.PauseTiming();
+    auto run = Replay::make(config, model ? &*model : nullptr);
+    auto source = ReplaySource::open({{capture(kind), std::nullopt}});
+    state.ResumeTiming();
+    auto report = (*run)->run(*source, {});
+    packets += report->packets;
+    judged += report->judged;
+    benchmark::DoNotOptimize(report->verdict_digest);
+    state.PauseTiming();
+    run->reset();
+    state.ResumeTiming();
+  }
+  state.SetItemsProcessed(static_cast<std::int64_t>(packets));
+  state.counters["judged"] = static_cast<double>(judged) / static_cast<double>(packets);
+}
+BENCHMARK_CAPTURE(replay, flood_all_judged, "reflection", true, false)
+    ->Arg(0)
+    ->Arg(1)
+    ->Arg(2)
+    ->ArgName("workers")
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(replay, flood_blocked, "reflection", true, true)
+    ->Arg(0)
+    ->ArgName("workers")
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+BENCHMARK_CAPTURE(replay, nothing_steered, "reflection", false, true)
+    ->Arg(0)
+    ->ArgName("workers")
+    ->UseRealTime()
+    ->Unit(benchmark::kMillisecond);
+
+}  // namespace
+}  // namespace weir::pipeline
+
+int main(int argc, char** argv) {
+  benchmark::Initialize(&argc, argv);
+  if (benchmark::ReportUnrecognizedArguments(argc, argv)) return 2;
+  benchmark::RunSpecifiedBenchmarks();
+  weir::pipeline::remove_captures();
+  return 0;
+}

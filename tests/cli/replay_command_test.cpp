@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// `weir replay` as a user meets it: what it prints, what it refuses, what it leaves behind.
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+
+#include "support/process.h"
+#include "synth/synth.h"
+
+namespace weir {
+namespace {
+
+using testing::HasSubstr;
+
+class ReplayCommand : public testing::Test {
+ protected:
+  ReplayCommand()
+      : folder_(std::filesystem::temp_directory_path() /
+                ("weir-replay-command-" + std::to_string(getpid()))) {
+    std::filesystem::create_directory(folder_);
+    synth::Options options;
+    options.seconds = 1;
+    options.attack_after_s = 0.1;
+    const auto written = synth::write(options, capture(), io::CaptureFormat::pcapng);
+    EXPECT_TRUE(written.has_value());
+    packets_ = written->packets;
+  }
+  ~ReplayCommand() override { std::filesystem::remove_all(folder_); }
+
+  [[nodiscard]] std::string capture() const { return folder_ / "synth.pcapng"; }
+  /// Without a model: `--features` needs none.
+  [[nodiscard]] std::string rows() const { return folder_ / "rows.csv"; }
+  static test::Ran weir(std::vector<std::string> arguments) {
+    arguments.insert(arguments.begin(), {WEIR_PROGRAM, "replay"});
+    return test::run(arguments);
+  }
+  static void expect_refusal(const test::Ran& ran, const std::string& says) {
+    EXPECT_EQ(ran.status, 2);
+    EXPECT_TRUE(ran.out.empty()) << ran.out;
+    EXPECT_THAT(ran.err, HasSubstr(says));
+    EXPECT_TRUE(ran.err.starts_with("weir: "));
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+  }
+
+  const std::filesystem::path folder_;
+  std::uint64_t packets_ = 0;
+};
+
+TEST_F(ReplayCommand, PrintsOneJsonObject) {
+  std::string digest;
+  for (const char* workers : {"0", "2"}) {
+    const auto ran =
+        weir({capture(), "--features", rows(), "--json", "--workers", workers, "--channels", "2"});
+    ASSERT_EQ(ran.status, 0) << ran.err;
+    const auto json = nlohmann::json::parse(ran.out);
+    EXPECT_EQ(json.at("packets"), packets_);
+    EXPECT_EQ(json.at("forwarded").get<std::uint64_t>() + json.at("dropped").get<std::uint64_t>(),
+              packets_);
+    EXPECT_EQ(json.at("blocks"), json.at("block_list").size());
+    EXPECT_GT(json.at("packets_per_s"), 0);
+    const auto found = json.at("verdict_digest").get<std::string>();
+    EXPECT_EQ(found.size(), 16U);
+    if (digest.empty()) digest = found;
+    EXPECT_EQ(found, digest);
+  }
+}
+
+TEST_F(ReplayCommand, PrintsAReportForPeople) {
+  const auto ran = weir({capture(), "--features", rows()});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  for (const char* word :
+       {"packets", "forwarded", "digest", "Mpps", "socket_steered", "reflection"})
+    EXPECT_THAT(ran.out, HasSubstr(word));
+}
+
+TEST_F(ReplayCommand, WritesARowForEachJudgedPacket) {
+  const auto ran = weir({capture(), "--features", rows(), "--json"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  const auto judged = nlohmann::json::parse(ran.out).at("judged").get<std::int64_t>();
+  std::ifstream file(rows());
+  std::string header;
+  std::getline(file, header);
+  EXPECT_TRUE(header.starts_with(
+      "number,time_ns,side,source,destination,label,kind,solicited,client_flow,reason,score,"))
+      << header;
+  const auto commas = std::count(header.begin(), header.end(), ',');
+  std::int64_t lines = 0;
+  for (std::string line; std::getline(file, line); ++lines)
+    ASSERT_EQ(std::count(line.begin(), line.end(), ','), commas) << line;
+  EXPECT_GT(lines, 1'000);
+  EXPECT_EQ(lines, judged);
+}
+
+TEST_F(ReplayCommand, RefusesInOneLine) {
+  expect_refusal(weir({}), "no capture was given");
+  expect_refusal(weir({folder_ / "missing.pcap", "--features", rows()}), "missing.pcap");
+  const std::string text = folder_ / "text.pcap";
+  std::ofstream(text) << "this is no capture\n";
+  expect_refusal(weir({text, "--features", rows()}), "text.pcap");
+  expect_refusal(weir({capture(), "--model", text}), "text.pcap");
+  expect_refusal(weir({capture(), "--lan-prefix", "10.0.0.1/8"}), "10.0.0.1/8");
+  expect_refusal(weir({capture(), "--channels", "0", "--features", rows(), "-c", text}),
+                 "text.pcap");
+}
+
+TEST_F(ReplayCommand, LeavesNoRowsOfACaptureThatIsCutOff) {
+  std::filesystem::resize_file(capture(), std::filesystem::file_size(capture()) - 5);
+  const auto ran = weir({capture(), "--features", rows()});
+  EXPECT_EQ(ran.status, 2);
+  EXPECT_TRUE(ran.out.empty());
+  EXPECT_THAT(ran.err, HasSubstr("synth.pcapng"));
+  EXPECT_FALSE(std::filesystem::exists(rows()));
+}
+
+}  // namespace
+}  // namespace weir
