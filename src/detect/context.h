@@ -17,6 +17,9 @@ struct Context {
   Side side = Side::wan;
   packet::Method method = packet::Method::none;
   bool solicited = false;  ///< the other side asked: an open expectation admits this packet
+  /// No answer to the other side, but to a search that came from its own side: two hosts of one
+  /// segment talk, and the box sees it.
+  bool asked_same_side = false;
   bool client_flow =
       false;  ///< no SSDP, and of a flow that the LAN opened: a mere user of the port number
   bool wrong_side = false;  ///< its source address lives on the other side: forged, or just moved

@@ -50,7 +50,8 @@ bool Expectations::admit(const Address& searcher, std::uint16_t port, const Addr
     ++entry->replies;
     return true;
   }
-  if (!entry->any_source || standing.unsolicited >= kSuspicion) return false;
+  const float suspicion = standing.known ? kSuspicionKnown : kSuspicion;
+  if (!entry->any_source || standing.unsolicited >= suspicion) return false;
   if (entry->sources < kSourcesMax) {
     entry->slots[entry->sources++] = print + 1;
   } else if (!standing.known) {

@@ -17,7 +17,8 @@
 ///             messages, sent two or three times.
 ///           - `kRepliesMax` replies in all.
 ///           - none from a source that has lately sent what nobody asked for: reflectors of a flood
-///             that began before the search are never let in.
+///             that began before the search are never let in (one that is known for longer may have
+///             sent up to `kSuspicionKnown`: late replies come in bursts).
 ///           What is beyond a limit is not dropped for that: it is unsolicited, and judged as such.
 ///           A new multicast search starts the limits anew.
 /// Owner     two of these: what the LAN asked and what the WAN asked, so that a flood of searches
@@ -38,9 +39,9 @@ class Expectations {
   static constexpr unsigned kSourcesMax = 64;
   static constexpr unsigned kRepliesPerSource = 96;
   static constexpr unsigned kRepliesMax = 1'024;
-  /// Faded count of unasked packets of a source from which it is under suspicion: one or two may be
-  /// late replies.
+  /// Faded count of unasked packets of a source from which it is under suspicion.
   static constexpr float kSuspicion = 3;
+  static constexpr float kSuspicionKnown = 16;
 
   Expectations(std::uint32_t entries, Nanoseconds open_for, std::uint64_t seed)
       : open_for_(open_for), seed_(seed), table_(entries) {}

@@ -152,10 +152,14 @@ class TableExtractor final : public Extractor {
       return;
     }
     if (context.multicast) return;
-    context.solicited = asked_by_[index(opposite(context.side))].admit(
-        context.destination, context.destination_port, context.source,
-        {.unsolicited = source.unsolicited, .known = source.lasting(context.time)}, context.time);
-    if (context.solicited || context.method != Method::none) return;
+    const auto asked_by = [&](Side side) noexcept {
+      return asked_by_[index(side)].admit(
+          context.destination, context.destination_port, context.source,
+          {.unsolicited = source.unsolicited, .known = source.lasting(context.time)}, context.time);
+    };
+    context.solicited = asked_by(opposite(context.side));
+    context.asked_same_side = !context.solicited && asked_by(context.side);
+    if (context.solicited || context.asked_same_side || context.method != Method::none) return;
     if (context.side == Side::lan) {
       flows_.open({.lan = context.source,
                    .wan = context.destination,
@@ -174,7 +178,9 @@ class TableExtractor final : public Extractor {
 
   /// Searches and announcements to a group need nobody's asking; all else does.
   static bool is_unasked(const Context& context) noexcept {
-    if (context.solicited || context.client_flow || context.method == Method::search) return false;
+    if (context.solicited || context.asked_same_side || context.client_flow ||
+        context.method == Method::search)
+      return false;
     return !(context.method == Method::notify && context.multicast);
   }
 

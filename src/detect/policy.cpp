@@ -72,7 +72,7 @@ struct Policy::Impl {
 
   /// Whether an attack packet speaks against the address that it claims to be from.
   static bool is_evidence(const Context& context) noexcept {
-    if (context.wrong_side) return false;
+    if (context.wrong_side || context.asked_same_side) return false;
     return context.side == Side::wan || context.method != packet::Method::reply;
   }
 

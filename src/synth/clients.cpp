@@ -34,8 +34,8 @@ class Client final : public Actor {
   explicit Client(World& world) { begin(world); }
 
   void fire(World& world, std::uint32_t what) override {
-    if (what == kDown) {
-      down(world);
+    if (what != 0) {
+      if (what == flow_) down(world);  // not of a flow that has ended
       return;
     }
     if (left_s_ <= 0) {
@@ -47,7 +47,7 @@ class Client final : public Actor {
     const std::uint32_t answers = world.random.between(app_->down_least, app_->down_most);
     double at_s = world.random.real(0.004, 0.06);
     for (std::uint32_t i = 0; i < answers; ++i) {
-      world.again(*this, at_s, kDown);
+      world.again(*this, at_s, flow_);
       at_s += world.random.real(0.00001, 0.002);
     }
     const double gap_s = app_->gap_s * world.random.real(0.3, 1.7);
@@ -56,9 +56,8 @@ class Client final : public Actor {
   }
 
  private:
-  static constexpr std::uint32_t kDown = 1;
-
   void begin(World& world) {
+    ++flow_;
     app_ = &kApplications[world.random.below(kApplications.size())];
     left_s_ = app_->length_s * world.random.real(0.2, 1.8);
     const bool server_has_it = world.random.chance(0.15);
@@ -97,6 +96,7 @@ class Client final : public Actor {
 
   const Application* app_ = nullptr;
   double left_s_ = 0;
+  std::uint32_t flow_ = 0;
   Address client_, server_;
   std::uint16_t client_port_ = 0, server_port_ = 0;
   std::uint8_t ttl_ = 64;
