@@ -18,11 +18,15 @@ using Json = nlohmann::json;
 
 /// Strict JSON: no duplicate keys, at most 64 levels; an error says line and column.
 Result<Json> read_json(std::string_view text, const std::string& name);
-/// UBJSON as XGBoost writes it.
+/// UBJSON, as strictly; an error says the byte.
 Result<Json> read_ubjson(std::string_view bytes, const std::string& name);
 
 /// `document` is what `text` parses to; the text is needed for its hash.
 Result<Model> import_weir_json(const Json& document, std::string_view text,
                                const std::string& name);
+
+/// `format` is what the model will say that it came from.
+Result<Model> import_xgboost(const Json& document, const std::string& format,
+                             const std::string& name);
 
 }  // namespace weir::forest

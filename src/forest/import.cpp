@@ -39,9 +39,22 @@ Result<Model> import_json(std::string_view text, const std::string& name) {
   WEIR_ASSIGN(const Json document, read_json(text, name));
   if (document.is_object() && document.value("format", Json()) == "weir-model")
     return import_weir_json(document, text, name);
+  if (document.contains("learner")) return import_xgboost(document, "XGBoost JSON", name);
   return fail(fmt::format(
-      "{}: a JSON file, but no model that weir knows (\"format\": \"weir-model\" is missing)",
+      "{}: a JSON file, but no model that weir knows: neither \"format\": \"weir-model\" nor "
+      "XGBoost's \"learner\" is in it",
       name));
+}
+
+/// A key's length follows the brace where JSON has a quote or a space.
+bool is_ubjson(std::string_view bytes) {
+  return bytes.size() >= 2 && bytes[0] == '{' && std::string_view("iUIlL$#").find(bytes[1]) < 7;
+}
+
+Result<Model> import_ubjson(std::string_view bytes, const std::string& name) {
+  WEIR_ASSIGN(const Json document, read_ubjson(bytes, name));
+  if (document.contains("learner")) return import_xgboost(document, "XGBoost UBJSON", name);
+  return fail(fmt::format("{}: a UBJSON file without XGBoost's \"learner\"", name));
 }
 
 Result<Model> import_by_content(std::string_view bytes, const std::string& name) {
@@ -51,9 +64,17 @@ Result<Model> import_by_content(std::string_view bytes, const std::string& name)
         "{}: this is a Python pickle (or a compressed one); reading it would run code from the "
         "file, so weir refuses it: convert it with scripts/export_sklearn.py",
         name));
+  if (bytes.starts_with("binf"))
+    return fail(
+        fmt::format("{}: XGBoost's old binary format, which is not supported: save the booster as "
+                    ".json or .ubj",
+                    name));
+  if (is_ubjson(bytes)) return import_ubjson(bytes, name);
   const std::string_view text = skip_space(bytes);
   if (text.starts_with('{')) return import_json(bytes, name);
-  return fail(fmt::format("{}: not a model file that weir knows; supported is weir JSON", name));
+  return fail(fmt::format(
+      "{}: not a model file that weir knows; supported are weir JSON, XGBoost JSON and UBJSON",
+      name));
 }
 
 }  // namespace

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <array>
+#include <cmath>
+#include <limits>
 #include <utility>
 
 #include "forest/formats.h"
@@ -100,6 +102,23 @@ struct Columns {
   std::vector<double> threshold, cover, values;
 };
 
+/// Thresholds may be the text "inf": a split that parts missing values from all others has it.
+Result<std::vector<double>> read_thresholds(const View& view) {
+  WEIR_TRY(view.array(kNodesMax));
+  std::vector<double> values;
+  values.reserve(view.size());
+  for (const Json& element : view.json()) {
+    if (element == "inf") {
+      values.push_back(std::numeric_limits<double>::infinity());
+    } else if (element.is_number() && std::isfinite(element.get<double>())) {
+      values.push_back(element.get<double>());
+    } else {
+      return view[values.size()].refuse("a finite number is expected here, or \"inf\"");
+    }
+  }
+  return values;
+}
+
 Result<Columns> read_columns(const View& tree) {
   Columns c;
   const auto integers = [&](const char* key, std::vector<std::int64_t>& into) -> Status {
@@ -114,7 +133,9 @@ Result<Columns> read_columns(const View& tree) {
   };
   WEIR_ASSIGN(const View feature, tree.at("feature"));
   WEIR_ASSIGN(c.feature, feature.integers(kNodesMax));
-  WEIR_TRY(numbers("threshold", c.threshold));
+  WEIR_ASSIGN(const View threshold, tree.at("threshold"));
+  WEIR_ASSIGN(c.threshold, read_thresholds(threshold));
+  WEIR_TRY(same_size(threshold, c.threshold.size(), c.feature.size()));
   WEIR_TRY(integers("left", c.left));
   WEIR_TRY(integers("right", c.right));
   if (tree.has("missing_left")) WEIR_TRY(integers("missing_left", c.missing_left));
