@@ -26,7 +26,7 @@ inline constexpr std::size_t kValuesMax = 16U << 20U;
 inline constexpr std::size_t kTreesMax = 10'000;
 inline constexpr std::size_t kLeavesPerTreeMax = 65'535;
 inline constexpr std::size_t kDepthMax = 4'096;
-inline constexpr std::size_t kFeaturesMax = 4'096;
+inline constexpr std::size_t kFeaturesMax = 4'095;
 inline constexpr std::size_t kClassesMax = 256;
 inline constexpr std::size_t kNameMax_bytes = 256;
 
