@@ -47,6 +47,7 @@ class PcapReader final : public Reader {
     if (left() < kRecordHeader_bytes) [[unlikely]] {
       return left() == 0 ? state_ = Step::end : cut_off(kRecordHeader_bytes);
     }
+    fetch_ahead();
     const std::uint8_t* const record = here();
     const std::uint32_t captured = u32(record + 8);
     if (captured > left() - kRecordHeader_bytes || captured > kPacketMax_bytes) [[unlikely]] {

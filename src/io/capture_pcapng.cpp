@@ -142,6 +142,7 @@ class PcapngReader final : public Reader {
     if (left() < kBlockFrame_bytes) [[unlikely]] {
       return left() == 0 ? state_ = Step::end : cut_off(kBlockFrame_bytes);
     }
+    fetch_ahead();
     type = u32(here());
     if (type == kSectionHeader) [[unlikely]] {
       if (byte_order() != Step::packet) return state_;

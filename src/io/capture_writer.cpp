@@ -16,8 +16,7 @@ namespace weir::io {
 
 namespace {
 
-/// 256 KiB: a system call for some hundred packets; more gained nothing when 2,000,000 were
-/// written, less shows.
+/// 256 KiB: a system call for some hundred packets. 64 KiB to 1 MiB made no difference that shows.
 constexpr std::size_t kBuffer_bytes = 256U << 10U;
 constexpr std::uint16_t kEthernet = 1;
 
