@@ -1,0 +1,245 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "packet/ssdp.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include <cstring>
+#include <memory>
+#include <string>
+
+namespace weir::packet {
+namespace {
+
+/// Parses a copy that ends where its allocation ends, so that AddressSanitizer sees a read behind
+/// it. The views point into `kept`.
+struct Parsed {
+  explicit Parsed(std::string_view text) : kept(new std::uint8_t[text.size()]), size(text.size()) {
+    std::memcpy(kept.get(), text.data(), size);
+    ssdp = parse_ssdp({kept.get(), size});
+  }
+  [[nodiscard]] bool inside(std::string_view view) const {
+    const auto* const begin = reinterpret_cast<const char*>(kept.get());
+    return view.empty() || (view.data() >= begin && view.data() + view.size() <= begin + size);
+  }
+  std::unique_ptr<std::uint8_t[]> kept;
+  std::size_t size;
+  Ssdp ssdp;
+};
+
+constexpr const char* kSearch =
+    "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMAN: \"ssdp:discover\"\r\nMX: 3\r\n"
+    "ST: urn:schemas-upnp-org:device:InternetGatewayDevice:1\r\nUSER-AGENT: Chrome/120 "
+    "Linux\r\n\r\n";
+constexpr const char* kNotify =
+    "NOTIFY * HTTP/1.1\r\nHost: 239.255.255.250:1900\r\nCache-Control: max-age=1800\r\n"
+    "Location: http://192.168.1.1:5000/rootDesc.xml\r\nServer: Linux/3.10 UPnP/1.1 "
+    "MiniUPnPd/1.9\r\n"
+    "NT: upnp:rootdevice\r\nNTS: ssdp:alive\r\nUSN: uuid:1::upnp:rootdevice\r\n\r\n";
+constexpr const char* kByebye =
+    "NOTIFY * HTTP/1.1\r\nHOST: [FF02::C]:1900\r\nNT: uuid:1\r\nNTS: ssdp:byebye\r\nUSN: "
+    "uuid:1\r\n\r\n";
+constexpr const char* kReply =
+    "HTTP/1.1 200 OK\r\nHOST: 239.255.255.250:1900\r\nEXT:\r\nCACHE-CONTROL: max-age=100\r\n"
+    "LOCATION: http://10.0.0.5:80/description.xml\r\nSERVER: Linux/3.14.0 UPnP/1.0 "
+    "IpBridge/1.26.0\r\n"
+    "hue-bridgeid: 001788FFFE09A206\r\nST: ssdp:all\r\nUSN: uuid:2::upnp:rootdevice\r\n\r\n";
+
+TEST(Ssdp, ReadsASearch) {
+  const Parsed p(kSearch);
+  EXPECT_EQ(p.ssdp.method, Method::search);
+  EXPECT_EQ(p.ssdp.target, Target::device);
+  EXPECT_EQ(p.ssdp.mx, 3);
+  EXPECT_EQ(p.ssdp.headers, 5);
+  EXPECT_EQ(p.ssdp.anomalies, 0);
+  EXPECT_EQ(p.ssdp.st, "urn:schemas-upnp-org:device:InternetGatewayDevice:1");
+  EXPECT_EQ(p.ssdp.server, "Chrome/120 Linux");
+}
+
+TEST(Ssdp, ReadsANotifyInAnyCase) {
+  const Parsed p(kNotify);
+  EXPECT_EQ(p.ssdp.method, Method::notify);
+  EXPECT_EQ(p.ssdp.target, Target::root_device);
+  EXPECT_FALSE(p.ssdp.byebye);
+  EXPECT_EQ(p.ssdp.anomalies, 0);
+  EXPECT_EQ(p.ssdp.location, "http://192.168.1.1:5000/rootDesc.xml");
+  EXPECT_EQ(p.ssdp.usn, "uuid:1::upnp:rootdevice");
+  EXPECT_TRUE(Parsed(kByebye).ssdp.byebye);
+  EXPECT_EQ(Parsed(kByebye).ssdp.target, Target::uuid);
+}
+
+TEST(Ssdp, ReadsAReply) {
+  const Parsed p(kReply);
+  EXPECT_EQ(p.ssdp.method, Method::reply);
+  EXPECT_EQ(p.ssdp.target, Target::all);
+  EXPECT_EQ(p.ssdp.anomalies, 0);
+  EXPECT_EQ(p.ssdp.server, "Linux/3.14.0 UPnP/1.0 IpBridge/1.26.0");
+  EXPECT_EQ(p.ssdp.mx, -1);
+}
+
+struct Case {
+  const char* what;
+  std::string text;
+  Method method;
+  unsigned anomalies;
+};
+
+std::string many_headers(int count) {
+  std::string text = "NOTIFY * HTTP/1.1\r\nHOST: a\r\nNT: b\r\nNTS: c\r\nUSN: d\r\n";
+  for (int i = 4; i < count; ++i) text += "X-" + std::to_string(i) + ": 1\r\n";
+  return text + "\r\n";
+}
+
+class Malformed : public testing::TestWithParam<Case> {};
+
+TEST_P(Malformed, IsNamed) {
+  const Parsed p(GetParam().text);
+  EXPECT_EQ(p.ssdp.method, GetParam().method) << GetParam().what;
+  EXPECT_EQ(p.ssdp.anomalies, GetParam().anomalies) << GetParam().what;
+}
+
+const std::string kHead = "M-SEARCH * HTTP/1.1\r\nHOST: h\r\nMAN: m\r\nST: s\r\n";
+
+INSTANTIATE_TEST_SUITE_P(
+    Ssdp, Malformed,
+    testing::Values(
+        Case{"empty", "", Method::none, 0},
+        Case{"a DNS query", std::string("\x12\x34\1\0\0\1", 6), Method::none, 0},
+        Case{"a web request", "GET / HTTP/1.1\r\n\r\n", Method::none, 0},
+        Case{"a longer verb", "M-SEARCHES * HTTP/1.1\r\n\r\n", Method::none, 0},
+        Case{"no empty line", kHead, Method::search, kNoEnd},
+        Case{"cut in a header", kHead + "USER-AGENT: Chr", Method::search, kNoEnd},
+        Case{"lines end in LF", "M-SEARCH * HTTP/1.1\nHOST: h\nMAN: m\nST: s\n\n", Method::search,
+             kBareLf},
+        Case{"bytes behind the end", kHead + "\r\nmore", Method::search, kTrailingBytes},
+        Case{"a second empty line", kHead + "\r\n\r\n", Method::search, kTrailingBytes},
+        Case{"no colon", kHead + "no colon here\r\n\r\n", Method::malformed, kBadHeaderLine},
+        Case{"space in a name", kHead + "USER AGENT: x\r\n\r\n", Method::malformed, kBadHeaderLine},
+        Case{"empty name", kHead + ": x\r\n\r\n", Method::malformed, kBadHeaderLine},
+        Case{"folded line", kHead + "X: a\r\n b\r\n\r\n", Method::search, 0},
+        Case{"folded first line", "M-SEARCH * HTTP/1.1\r\n x\r\nHOST: h\r\nMAN: m\r\nST: s\r\n\r\n",
+             Method::malformed, kBadHeaderLine},
+        Case{"NUL", kHead + std::string("X: \0\r\n\r\n", 8), Method::malformed, kControlBytes},
+        Case{"lone CR", kHead + "X: a\rb\r\n\r\n", Method::malformed, kControlBytes},
+        Case{"DEL", kHead + "X: \x7f\r\n\r\n", Method::malformed, kControlBytes},
+        Case{"tab", kHead + "X:\tvalue\r\n\r\n", Method::search, 0},
+        Case{"UTF-8", kHead + "X: caf\xc3\xa9\r\n\r\n", Method::search, kNotAscii},
+        Case{"40 headers", many_headers(40), Method::notify, 0},
+        Case{"41 headers", many_headers(41), Method::malformed, kTooManyHeaders},
+        Case{"MX of words", kHead + "MX: soon\r\n\r\n", Method::search, kBadMx},
+        Case{"MX below zero", kHead + "MX: -1\r\n\r\n", Method::search, kBadMx},
+        Case{"MX of 121", kHead + "MX: 121\r\n\r\n", Method::search, kBadMx},
+        Case{"MX beyond any number", kHead + "MX: 99999999999999999999\r\n\r\n", Method::search,
+             kBadMx},
+        Case{"empty MX", kHead + "MX:\r\n\r\n", Method::search, kBadMx},
+        Case{"no ST", "M-SEARCH * HTTP/1.1\r\nHOST: h\r\nMAN: m\r\n\r\n", Method::search,
+             kMissingHeader},
+        Case{"reply without USN", "HTTP/1.1 200 OK\r\nST: s\r\n\r\n", Method::reply,
+             kMissingHeader},
+        Case{"ST twice", kHead + "ST: t\r\n\r\n", Method::search, kDuplicateHeader},
+        Case{"another version", "M-SEARCH * HTTP/2\r\nHOST: h\r\nMAN: m\r\nST: s\r\n\r\n",
+             Method::malformed, kBadStartLine},
+        Case{"another path", "NOTIFY / HTTP/1.1\r\nHOST: h\r\nNT: n\r\nNTS: a\r\nUSN: u\r\n\r\n",
+             Method::malformed, kBadStartLine},
+        Case{"lower case", "m-search * http/1.1\r\nHOST: h\r\nMAN: m\r\nST: s\r\n\r\n",
+             Method::malformed, kBadStartLine},
+        Case{"another status", "HTTP/1.1 404 Not Found\r\nST: s\r\nUSN: u\r\n\r\n",
+             Method::malformed, kBadStartLine},
+        Case{"status 2000", "HTTP/1.1 2000 OK\r\nST: s\r\nUSN: u\r\n\r\n", Method::malformed,
+             kBadStartLine},
+        Case{"no reason phrase", "HTTP/1.0 200\r\nST: s\r\nUSN: u\r\n\r\n", Method::reply, 0},
+        Case{"the verb alone", "NOTIFY ", Method::malformed,
+             kBadStartLine | kNoEnd | kMissingHeader}),
+    [](const auto& made) {
+      std::string name = made.param.what;
+      for (char& c : name) {
+        if (std::isalnum(static_cast<unsigned char>(c)) == 0) c = '_';
+      }
+      return name;
+    });
+
+TEST(Ssdp, TakesTheFirstOfTwoHeaders) {
+  const Parsed p(kHead + "ST: ssdp:all\r\n\r\n");
+  EXPECT_EQ(p.ssdp.st, "s");
+}
+
+TEST(Ssdp, ReadsNoFurtherThan2KiB) {
+  std::string text = kHead;
+  while (text.size() < 65'000) text += "X-" + std::to_string(text.size()) + ": value\r\n";
+  const Parsed many(text);
+  EXPECT_EQ(many.ssdp.method, Method::malformed);
+  EXPECT_EQ(many.ssdp.anomalies, kTooLong | kTooManyHeaders);
+  EXPECT_EQ(many.ssdp.headers, Ssdp::kHeadersMax);
+
+  const Parsed one(kHead + "X: " + std::string(65'000, 'x') + "\r\nLOCATION: http://far/\r\n\r\n");
+  EXPECT_EQ(one.ssdp.method, Method::search);
+  EXPECT_EQ(one.ssdp.anomalies, kTooLong);
+  EXPECT_TRUE(one.ssdp.location.empty());
+
+  const Parsed blank(std::string("NOTIFY * HTTP/1.1\r\n") + std::string(65'000, '\r'));
+  EXPECT_EQ(blank.ssdp.method, Method::malformed);
+}
+
+TEST(Ssdp, KnowsWhatIsAskedFor) {
+  const auto target = [](const std::string& st) {
+    return Parsed("M-SEARCH * HTTP/1.1\r\nHOST: h\r\nMAN: m\r\nST:" + st + "\r\n\r\n").ssdp.target;
+  };
+  EXPECT_EQ(target(" ssdp:all  "), Target::all);
+  EXPECT_EQ(target("UPNP:RootDevice"), Target::root_device);
+  EXPECT_EQ(target("uuid:4"), Target::uuid);
+  EXPECT_EQ(target("urn:x:device:y:1"), Target::device);
+  EXPECT_EQ(target("urn:dial-multiscreen-org:service:dial:1"), Target::service);
+  EXPECT_EQ(target("urn:"), Target::other);
+  EXPECT_EQ(target("roku:ecp"), Target::other);
+  EXPECT_EQ(target(""), Target::absent);
+}
+
+void views_are_inside(const Parsed& p) {
+  RC_ASSERT(p.inside(p.ssdp.st));
+  RC_ASSERT(p.inside(p.ssdp.usn));
+  RC_ASSERT(p.inside(p.ssdp.location));
+  RC_ASSERT(p.inside(p.ssdp.server));
+  RC_ASSERT(p.ssdp.headers <= Ssdp::kHeadersMax);
+  RC_ASSERT((p.ssdp.method == Method::none) <= (p.ssdp.anomalies == 0));
+}
+
+RC_GTEST_PROP(SsdpProperty, AnyBytesAreRead, (const std::string& bytes)) {
+  views_are_inside(Parsed(bytes));
+}
+
+RC_GTEST_PROP(SsdpProperty, AnyDamageIsRead, ()) {
+  std::string text = *rc::gen::element<std::string>(kSearch, kNotify, kByebye, kReply);
+  const int edits = *rc::gen::inRange(0, 8);
+  for (int i = 0; i < edits && !text.empty(); ++i) {
+    const auto at = *rc::gen::inRange<std::size_t>(0, text.size());
+    const auto byte = *rc::gen::arbitrary<char>();
+    switch (*rc::gen::inRange(0, 4)) {
+      case 0:
+        text[at] = byte;
+        break;
+      case 1:
+        text.insert(at, *rc::gen::inRange<std::size_t>(1, 4), byte);
+        break;
+      case 2:
+        text.erase(at, 1);
+        break;
+      default:
+        text.resize(at);
+        break;
+    }
+  }
+  views_are_inside(Parsed(text));
+}
+
+RC_GTEST_PROP(SsdpProperty, EveryTruncationKeepsTheMethodOrIsMalformed, ()) {
+  const std::string text = *rc::gen::element<std::string>(kSearch, kNotify, kReply);
+  const Method whole = Parsed(text).ssdp.method;
+  const auto length = *rc::gen::inRange<std::size_t>(12, text.size());
+  const Parsed cut(text.substr(0, length));
+  RC_ASSERT(cut.ssdp.method == whole || cut.ssdp.method == Method::malformed);
+  RC_ASSERT((cut.ssdp.anomalies & kNoEnd) != 0);
+}
+
+}  // namespace
+}  // namespace weir::packet
