@@ -1,0 +1,226 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "detect/policy.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include <map>
+#include <set>
+#include <string>
+
+namespace weir::detect {
+namespace {
+
+constexpr PacketTime kBegin{1'767'225'600'000'000'000ULL};
+
+Address address(std::uint32_t number) { return Address::v4(be32::from_host(0xcb007100U + number)); }
+
+Context reply_from(const Address& source, Nanoseconds at) {
+  Context context;
+  context.source = source;
+  context.destination = *Address::parse("192.168.1.10");
+  context.time = kBegin + at;
+  context.method = packet::Method::reply;
+  context.first_seen = kBegin;
+  return context;
+}
+
+PolicyConfig config() {
+  PolicyConfig c;
+  c.suspects_max = 1'024;
+  return c;
+}
+
+constexpr float kAttack = 0.9F;
+constexpr float kClean = 0.1F;
+using std::chrono::milliseconds;
+using std::chrono::seconds;
+
+TEST(Policy, BlocksOnRepeatedEvidence) {
+  Policy policy(config());
+  for (int i = 0; i < 2; ++i) {
+    const Decision d = policy.decide(reply_from(address(1), milliseconds(i)), kAttack);
+    EXPECT_EQ(d.verdict, Verdict::drop);
+    EXPECT_EQ(d.reason, Reason::scored);
+    EXPECT_FALSE(d.block);
+  }
+  const Decision d = policy.decide(reply_from(address(1), milliseconds(2)), kAttack);
+  EXPECT_TRUE(d.block);
+  EXPECT_EQ(d.strikes, 0U);
+  EXPECT_EQ(d.first_seen, kBegin);
+  EXPECT_EQ(d.expires, kBegin + milliseconds(2) + seconds(600));
+  EXPECT_EQ(policy.decide(reply_from(address(1), milliseconds(3)), kClean).reason, Reason::blocked);
+  EXPECT_EQ(policy.decide(reply_from(address(2), milliseconds(3)), kClean).reason, Reason::clean);
+  EXPECT_EQ(policy.counters().blocks, 1U);
+}
+
+TEST(Policy, EvidenceThatIsFarApartDoesNotAddUp) {
+  Policy policy(config());
+  for (int i = 0; i < 50; ++i) {
+    EXPECT_FALSE(policy.decide(reply_from(address(1), seconds(6 * i)), kAttack).block) << i;
+  }
+}
+
+TEST(Policy, BlocksExpireAndDouble) {
+  PolicyConfig c = config();
+  c.block_ms = 1'000;
+  c.block_max_ms = 3'000;
+  Policy policy(c);
+  Nanoseconds at{0};
+  for (const int expected_s : {1, 2, 3, 3}) {
+    Decision d;
+    for (int i = 0; i < 3; ++i) d = policy.decide(reply_from(address(1), at), kAttack);
+    ASSERT_TRUE(d.block);
+    EXPECT_EQ(d.expires - (kBegin + at), seconds(expected_s));
+    at += seconds(expected_s);
+    EXPECT_EQ(policy.decide(reply_from(address(1), at), kClean).reason, Reason::clean);
+  }
+}
+
+TEST(Policy, OrdersABlockAgainThatDidNotTake) {
+  Policy policy(config());
+  for (int i = 0; i < 3; ++i) policy.decide(reply_from(address(1), milliseconds(0)), kAttack);
+  EXPECT_FALSE(policy.decide(reply_from(address(1), milliseconds(249)), kAttack).block);
+  const Decision d = policy.decide(reply_from(address(1), milliseconds(250)), kAttack);
+  EXPECT_TRUE(d.block);
+  EXPECT_EQ(d.strikes, 0U);
+  EXPECT_EQ(d.expires, kBegin + seconds(600));
+  EXPECT_FALSE(policy.decide(reply_from(address(1), milliseconds(251)), kAttack).block);
+  EXPECT_EQ(policy.counters().blocks, 1U) << "the same block, not another one";
+}
+
+TEST(Policy, KeepsWithinItsBudget) {
+  PolicyConfig c = config();
+  c.blocks_per_s = 10;
+  Policy policy(c);
+  const auto blocks_at = [&](Nanoseconds at, std::uint32_t first) {
+    int blocks = 0;
+    for (std::uint32_t s = first; s < first + 40; ++s) {
+      for (int i = 0; i < 3; ++i)
+        blocks += policy.decide(reply_from(address(s), at), kAttack).block ? 1 : 0;
+    }
+    return blocks;
+  };
+  EXPECT_EQ(blocks_at(seconds(0), 0), 10);
+  EXPECT_EQ(blocks_at(milliseconds(500), 100), 0);
+  EXPECT_EQ(policy.counters().blocks_over_budget, 70U);
+  EXPECT_EQ(blocks_at(seconds(1), 200), 10);
+}
+
+TEST(Policy, WhatTheLanAskedForIsForwardedAndNoEvidence) {
+  Policy policy(config());
+  for (int i = 0; i < 20; ++i) {
+    Context solicited = reply_from(address(1), milliseconds(i));
+    solicited.solicited = true;
+    EXPECT_EQ(policy.decide(solicited, kAttack).reason, Reason::solicited);
+    Context flow = reply_from(address(2), milliseconds(i));
+    flow.client_flow = true;
+    flow.method = packet::Method::none;
+    EXPECT_EQ(policy.decide(flow, kAttack).reason, Reason::client_flow);
+  }
+  EXPECT_EQ(policy.counters().suspects, 0U);
+}
+
+TEST(Policy, BlocksNobodyWhoCannotHelpIt) {
+  Policy policy(config());
+  for (int i = 0; i < 20; ++i) {
+    Context forged = reply_from(address(1), milliseconds(i));
+    forged.wrong_side = true;
+    Context segment = reply_from(address(2), milliseconds(i));
+    segment.asked_same_side = true;
+    Context device = reply_from(address(3), milliseconds(i));
+    device.side = Side::lan;
+    for (const Context& context : {forged, segment, device}) {
+      const Decision d = policy.decide(context, kAttack);
+      EXPECT_EQ(d.verdict, Verdict::drop);
+      EXPECT_FALSE(d.block);
+    }
+  }
+  Context bot = reply_from(address(4), milliseconds(0));
+  bot.side = Side::lan;
+  bot.method = packet::Method::search;
+  for (int i = 0; i < 2; ++i) policy.decide(bot, kAttack);
+  EXPECT_TRUE(policy.decide(bot, kAttack).block) << "a LAN host that floods is blocked";
+}
+
+TEST(Policy, ShadowDropsAndBlocksNothing) {
+  PolicyConfig c = config();
+  c.shadow = true;
+  Policy policy(c);
+  for (int i = 0; i < 20; ++i) {
+    const Decision d = policy.decide(reply_from(address(1), milliseconds(i)), kAttack);
+    EXPECT_EQ(d.verdict, Verdict::forward);
+    EXPECT_EQ(d.reason, Reason::shadow);
+    EXPECT_FALSE(d.block);
+  }
+  EXPECT_EQ(policy.counters().blocks, 0U);
+}
+
+TEST(Policy, ForgivesWhomAnAdministratorUnblocks) {
+  Policy policy(config());
+  for (int i = 0; i < 3; ++i) policy.decide(reply_from(address(1), milliseconds(0)), kAttack);
+  policy.forgive(address(1));
+  EXPECT_EQ(policy.decide(reply_from(address(1), milliseconds(1)), kClean).reason, Reason::clean);
+  EXPECT_FALSE(policy.decide(reply_from(address(1), milliseconds(2)), kAttack).block);
+}
+
+/// What a stranger may send, in any order: (source, ms after the last packet, attack or not).
+using Step = std::tuple<std::uint32_t, std::uint32_t, bool>;
+rc::Gen<std::vector<Step>> steps() {
+  return rc::gen::container<std::vector<Step>>(rc::gen::tuple(
+      rc::gen::inRange(0U, 6U), rc::gen::inRange(0U, 4'000U), rc::gen::arbitrary<bool>()));
+}
+
+RC_GTEST_PROP(PolicyProperty, FewerPacketsThanTheEvidenceNeverBlock, ()) {
+  PolicyConfig c = config();
+  c.evidence_packets = *rc::gen::inRange(0U, 8U);
+  const std::uint32_t least = std::max(c.evidence_packets, 2U);
+  Policy policy(c);
+  std::map<std::uint32_t, std::vector<PacketTime>> attacks;
+  std::map<std::uint32_t, PacketTime> blocked_until;
+  Nanoseconds at{0};
+  for (const auto& [source, gap_ms, attack] : *steps()) {
+    at += milliseconds(gap_ms);
+    const Decision d = policy.decide(reply_from(address(source), at), attack ? kAttack : kClean);
+    const PacketTime now = kBegin + at;
+    const bool was_blocked = blocked_until.count(source) != 0U && now < blocked_until[source];
+    RC_ASSERT((d.reason == Reason::blocked) == was_blocked);
+    if (was_blocked) continue;
+    if (attack) attacks[source].push_back(now);
+    if (!d.block) continue;
+    std::uint32_t recent = 0;
+    for (const PacketTime t : attacks[source]) recent += now - t <= seconds(10) ? 1 : 0;
+    RC_ASSERT(recent >= least);
+    attacks[source].clear();
+    blocked_until[source] = d.expires;
+  }
+}
+
+RC_GTEST_PROP(PolicyProperty, AllowlistedSourcesAreNeverDropped, ()) {
+  PolicyConfig c = config();
+  c.allow = {*Prefix::parse("203.0.113.0/30")};
+  Policy policy(c);
+  Nanoseconds at{0};
+  for (const auto& [source, gap_ms, attack] : *steps()) {
+    at += milliseconds(gap_ms);
+    const Decision d = policy.decide(reply_from(address(source), at), attack ? kAttack : kClean);
+    if (source >= 4) continue;
+    RC_ASSERT(d.verdict == Verdict::forward);
+    RC_ASSERT(d.reason == Reason::allowed);
+    RC_ASSERT(!d.block);
+  }
+}
+
+TEST(Reasons, HaveNamesAndHelpWithoutGaps) {
+  std::set<std::string> names;
+  for (const ReasonInfo& info : all_reasons()) {
+    EXPECT_STREQ(name(info.reason), info.name);
+    EXPECT_STREQ(help(info.reason), info.help);
+    EXPECT_TRUE(names.insert(info.name).second) << info.name;
+  }
+  EXPECT_EQ(names.count("solicited"), 1U);
+}
+
+}  // namespace
+}  // namespace weir::detect
