@@ -75,11 +75,8 @@ Result<std::optional<forest::Model>> model(const Options& options, const control
   const std::string& path = options.model.empty() ? config.model_path : options.model;
   auto loaded = forest::load_model(path);
   if (loaded) return std::optional<forest::Model>(std::move(*loaded));
-  if (!options.features.empty() && options.model.empty() && options.config.empty()) {
-    fmt::print(stderr, "weir: {}; going on without a model: every score is 0\n",
-               loaded.error().message);
+  if (!options.features.empty() && options.model.empty() && options.config.empty())
     return std::optional<forest::Model>();
-  }
   if (options.model.empty())
     return fail(fmt::format("{}; name a model with --model", loaded.error().message));
   return tl::unexpected<Error>(std::move(loaded).error());
@@ -107,6 +104,7 @@ Status replay(const Options& options) {
   }
   WEIR_ASSIGN(const auto report, run->run(source, observer));
   if (features) WEIR_TRY(features->close());
+  if (!forest) fmt::print(stderr, "weir: no model at {}: every score is 0\n", config.model_path);
   const ReplaySetting setting{settings.engine.workers, settings.channels,
                               forest ? forest->name : std::string()};
   fmt::print("{}", options.json ? replay_json(report, setting) : replay_text(report, setting));
@@ -130,6 +128,7 @@ void add_replay(CLI::App& app, Run& run) {
                    "Sources that are on the LAN, where a capture does not say so by interfaces "
                    "named wan and lan (default: the private and link-local ranges)")
       ->type_name("PREFIX")
+      ->allow_extra_args(false)  // else a capture behind it would be taken for a prefix
       ->delimiter(',');
   command
       ->add_option("-c,--config", options->config, "Configuration (default: every key's default)")
