@@ -46,6 +46,10 @@ class Address {
                0xd6e8feb86659fd93ULL);
   }
   friend auto operator<=>(const Address&, const Address&) noexcept = default;
+  /// Two words: the default would call memcmp, which showed in profiles of the tables.
+  friend bool operator==(const Address& a, const Address& b) noexcept {
+    return __builtin_memcmp(a.bytes_.data(), b.bytes_.data(), sizeof a.bytes_) == 0;
+  }
 
  private:
   std::array<std::uint8_t, 16> bytes_{};
