@@ -2,6 +2,7 @@
 #include "detect/policy.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "detect/bounded_table.h"
 
@@ -61,6 +62,7 @@ class Budget {
 struct Policy::Impl {
   explicit Impl(const PolicyConfig& c)
       : config(c),
+        allow(c.allow),
         evidence_packets(std::max(c.evidence_packets, 2U)),
         window(std::chrono::milliseconds(c.evidence_ms)),
         suspects(c.suspects_max),
@@ -127,6 +129,7 @@ struct Policy::Impl {
   }
 
   const PolicyConfig config;
+  std::vector<Prefix> allow;  // config's, until it is replaced
   const std::uint32_t evidence_packets;
   const Nanoseconds window;
   BoundedTable<Suspect> suspects;
@@ -139,7 +142,7 @@ Policy::~Policy() = default;
 
 Decision Policy::decide(const Context& context, float score) noexcept {
   Impl& my = *impl_;
-  if (!my.config.allow.empty() && any_contains(my.config.allow, context.source)) {
+  if (!my.allow.empty() && any_contains(my.allow, context.source)) {
     return decision(Verdict::forward, Reason::allowed);
   }
   const std::uint64_t source_hash = my.hash(context.source);
@@ -156,6 +159,8 @@ Decision Policy::decide(const Context& context, float score) noexcept {
 void Policy::forgive(const Address& source) noexcept {
   impl_->suspects.erase(source, impl_->hash(source));
 }
+
+void Policy::set_allow(std::vector<Prefix> allow) noexcept { impl_->allow = std::move(allow); }
 
 PolicyCounters Policy::counters() const noexcept {
   PolicyCounters counters = impl_->counters;

@@ -98,6 +98,8 @@ class Policy {
   Decision decide(const Context& context, float score) noexcept;
   /// A block that an administrator removed: forgets the source.
   void forgive(const Address& source) noexcept;
+  /// Replaces the allowlist: what an administrator changed while weir runs.
+  void set_allow(std::vector<Prefix> allow) noexcept;
   [[nodiscard]] PolicyCounters counters() const noexcept;
 
  private:
