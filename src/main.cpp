@@ -15,8 +15,14 @@ namespace {
 using weir::cli::Run;
 
 void add_commands(CLI::App& app, Run& run) {
+  weir::cli::add_run(app, run);
   weir::cli::add_check(app, run);
+  weir::cli::add_status(app, run);
+  weir::cli::add_block(app, run);
+  weir::cli::add_allow(app, run);
+  weir::cli::add_detach(app, run);
   weir::cli::add_replay(app, run);
+  weir::cli::add_synth(app, run);
   weir::cli::add_version(app, run);
 }
 

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/daemon.h"
+
+namespace weir::cli {
+namespace {
+
+using control::Json;
+
+constexpr const char* kDefaultFor = "1h";
+
+struct Options {
+  Target target;
+  std::vector<std::string> addresses;
+  std::string scope;
+  std::string duration = kDefaultFor;
+};
+
+std::string number(const Json& value) { return fmt::format("{}", value.get<std::uint64_t>()); }
+
+/// "4h" of milliseconds; what is nearly nothing is a second, for 0 means forever.
+std::string duration(const Json& ms) {
+  return control::duration_text(std::max<std::uint64_t>(ms.get<std::uint64_t>(), 1));
+}
+
+int list(const Options& options) {
+  const auto config = load_target(options.target);
+  if (!config) return report(config.error());
+  const auto answer = ask_tables(*config, {{"verb", "block.list"}});
+  if (!answer) return report(answer.error());
+  if (options.target.json) {
+    fmt::print("{}\n", answer->dump(2));
+    return kOk;
+  }
+  std::vector<std::vector<std::string>> rows{
+      {"ADDRESS", "DROPS", "BY", "REASON", "AGE", "ENDS IN", "STRIKES", "PACKETS", "BYTES"}};
+  for (const Json& block : (*answer)["blocks"]) {
+    const Json& ends = block["expires_in_ms"];
+    rows.push_back({block["address"], block["scope"], block["origin"], block["reason"],
+                    duration(block["age_ms"]), ends.is_null() ? "never" : duration(ends),
+                    number(block["strikes"]), number(block["hit_packets"]),
+                    number(block["hit_bytes"])});
+  }
+  fmt::print("{}", columns(rows, {false, false, false, false, true, true, true, true, true}));
+  return kOk;
+}
+
+/// One request an address; the first that fails ends it, and what was done before stays done.
+int each(const Options& options, const Json& request, const char* key) {
+  const auto config = load_target(options.target);
+  if (!config) return report(config.error());
+  Json answers = Json::array();
+  for (const auto& address : options.addresses) {
+    Json one = request;
+    one["address"] = address;
+    const auto answer = ask_tables(*config, one);
+    if (!answer) return report(answer.error());
+    if (std::string_view(key) == "removed" && (*answer)[key] == 0) {
+      return report(Error{fmt::format("{} is not blocked", address)}, kFailure);
+    }
+    answers.push_back(*answer);
+  }
+  if (options.target.json) fmt::print("{}\n", answers.dump(2));
+  return kOk;
+}
+
+int add(const Options& options) {
+  const auto for_ms = control::parse_duration_ms(options.duration);
+  if (!for_ms) return report(Error{"--for: " + for_ms.error().message}, kBadInput);
+  return each(options,
+              {{"verb", "block.add"},
+               {"scope", options.scope.empty() ? "ssdp" : options.scope},
+               {"for_ms", *for_ms}},
+              "added");
+}
+
+int del(const Options& options) {
+  Json request{{"verb", "block.del"}};
+  if (!options.scope.empty()) request["scope"] = options.scope;
+  return each(options, request, "removed");
+}
+
+void add_selectors(CLI::App& command, Options& options) {
+  add_target(command, options.target);
+  command.add_option("ADDRESS", options.addresses, "IPv4 or IPv6 address, or several")->required();
+  command.add_option("--scope", options.scope, "ssdp: SSDP and the steered ports; all: everything")
+      ->check(CLI::IsMember({"ssdp", "all"}));
+}
+
+}  // namespace
+
+void add_block(CLI::App& app, Run& run) {
+  CLI::App* block = app.add_subcommand("block", "The sources that the kernel drops");
+  block->require_subcommand(1);
+  block->footer("Without a running weir, these commands work on the tables that it left.\n");
+  const auto statuses = {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted};
+
+  auto options = std::make_shared<Options>();
+  CLI::App* command = block->add_subcommand("list", "Print every block");
+  add_target(*command, options->target);
+  command->footer(help_footer("  weir block list\n", statuses));
+  command->callback([options, &run] { run = [options] { return list(*options); }; });
+
+  command = block->add_subcommand("add", "Block a source, or replace its block");
+  add_selectors(*command, *options);
+  command->add_option("--for", options->duration, "How long: 90s, 10m, 4h, 7d or forever")
+      ->capture_default_str();
+  command->footer(
+      help_footer("  weir block add 192.0.2.1 --for 4h\n  weir block add 2001:db8::1 --scope all "
+                  "--for forever\n",
+                  statuses));
+  command->callback([options, &run] { run = [options] { return add(*options); }; });
+
+  command = block->add_subcommand("del", "Take a block away, and forget what the source did");
+  add_selectors(*command, *options);
+  command->add_option("--for", options->duration,
+                      "No effect: there so that the words of an add work here");
+  command->footer(help_footer("  weir block del 192.0.2.1\n", statuses));
+  command->callback([options, &run] { run = [options] { return del(*options); }; });
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,128 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "synth/synth.h"
+
+#include <fmt/format.h>
+
+#include <map>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/daemon.h"
+
+namespace weir::cli {
+namespace {
+
+struct Options {
+  synth::Options synth;
+  std::string out;
+  std::string lan;
+  bool list = false;
+  bool json = false;
+};
+
+constexpr const char* kExamples =
+    "  weir synth -o day.pcapng\n"
+    "  weir synth --scenario discovery --scenario reflection --seed 7 -o flood.pcapng\n"
+    "  weir synth --list\n";
+
+int list() {
+  std::vector<std::vector<std::string>> rows{{"SCENARIO", "KIND", "WHAT IT IS"}};
+  for (const auto& scenario : synth::scenarios()) {
+    rows.push_back({scenario.name, scenario.attack ? "attack" : "benign", scenario.help});
+  }
+  fmt::print("{}", columns(rows, {false, false, false}));
+  return kOk;
+}
+
+int synthesize(Options options) {
+  if (options.list) return list();
+  if (options.out.empty()) {
+    return report(Error{"no file was named; give one by -o, as -o flood.pcapng"}, kBadInput);
+  }
+  if (!options.lan.empty()) {
+    const auto lan = Prefix::parse(options.lan);
+    if (!lan) return report(Error{"--lan-prefix: " + lan.error().message}, kBadInput);
+    options.synth.lan = *lan;
+  }
+  const auto format =
+      options.out.ends_with(".pcap") ? io::CaptureFormat::pcap : io::CaptureFormat::pcapng;
+  const auto written = synth::write(options.synth, options.out, format);
+  if (!written) return report(written.error(), kBadInput);
+  if (options.json) {
+    fmt::print(
+        "{{\"file\": {}, \"packets\": {}, \"attack_packets\": {}}}\n",
+        control::Json(options.out).dump(-1, ' ', false, control::Json::error_handler_t::replace),
+        written->packets, written->attack_packets);
+  } else {
+    fmt::print("{}: {} packets, {} of them of attacks\n", options.out, written->packets,
+               written->attack_packets);
+  }
+  return kOk;
+}
+
+void add_options(CLI::App& command, Options& options) {
+  auto& synth = options.synth;
+  std::vector<std::string> names;
+  for (const auto& scenario : synth::scenarios()) names.emplace_back(scenario.name);
+  command.add_option("-o,--output", options.out, "File to write; .pcap: classic, else pcapng");
+  command.add_flag("--list", options.list, "Print the scenarios that there are");
+  command.add_option("--scenario", synth.scenarios, "Scenario; may be given several times")
+      ->check(CLI::IsMember(names))
+      ->capture_default_str();
+  command.add_option("--seed", synth.seed, "The same seed gives the same bytes")
+      ->capture_default_str();
+  command.add_option("--seconds", synth.seconds, "Length in packet time")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command.add_option("--packets", synth.packets, "Stop after so many; 0: only time ends it")
+      ->capture_default_str();
+  command.add_option("--rate", synth.rate_pps, "Packets a second of each attack")
+      ->check(CLI::PositiveNumber)
+      ->capture_default_str();
+  command
+      .add_option("--attack-share", synth.attack_share,
+                  "At most this share of all packets are an attack's; 0: no limit")
+      ->check(CLI::Range(0.0, 1.0))
+      ->capture_default_str();
+  command.add_option("--attack-after", synth.attack_after_s, "Second in which attacks begin")
+      ->check(CLI::NonNegativeNumber)
+      ->capture_default_str();
+  command.add_option("--attackers", synth.attackers, "Sources of each attack")
+      ->capture_default_str();
+  command.add_option("--devices", synth.devices_a_side, "UPnP devices on each side")
+      ->capture_default_str();
+  command.add_option("--searchers", synth.searchers_a_side, "Control points on each side")
+      ->capture_default_str();
+  command.add_option("--lan-prefix", options.lan, "IPv4 prefix of the LAN, /8 to /28")
+      ->default_str("192.168.1.0/24");
+  command.add_flag("--ipv6", synth.ipv6, "IPv6 throughout");
+  const std::map<std::string, synth::Encapsulation> encapsulations{
+      {"none", synth::Encapsulation::none},
+      {"vlan", synth::Encapsulation::vlan},
+      {"qinq", synth::Encapsulation::qinq},
+      {"pppoe", synth::Encapsulation::pppoe}};
+  command.add_option("--encapsulation", synth.encapsulation, "none, vlan, qinq or pppoe")
+      ->transform(CLI::CheckedTransformer(encapsulations))
+      ->option_text("NAME");
+  const std::map<std::string, synth::Profiles> profiles{{"all", synth::Profiles::all},
+                                                        {"even", synth::Profiles::even},
+                                                        {"odd", synth::Profiles::odd}};
+  command
+      .add_option("--profiles", synth.profiles,
+                  "Which devices exist: all, or the even or odd ones of the list")
+      ->transform(CLI::CheckedTransformer(profiles))
+      ->option_text("NAME");
+  command.add_flag("-j,--json", options.json, "Answer as JSON, for programs");
+}
+
+}  // namespace
+
+void add_synth(CLI::App& app, Run& run) {
+  auto options = std::make_shared<Options>();
+  CLI::App* command = app.add_subcommand("synth", "Write labelled traffic as a capture");
+  add_options(*command, *options);
+  command->footer(help_footer(kExamples, {kOk, kBadInput}));
+  command->callback([options, &run] { run = [options] { return synthesize(*options); }; });
+}
+
+}  // namespace weir::cli

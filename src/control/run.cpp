@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <fmt/format.h>
+#include <poll.h>
+#include <pthread.h>
+#include <spdlog/sinks/stdout_color_sinks.h>
+#include <spdlog/spdlog.h>
+#include <sys/signalfd.h>
+#include <unistd.h>
+
+#include <array>
+#include <cerrno>
+#include <csignal>
+#include <cstring>
+
+#include "control/client.h"
+#include "control/run_files.h"
+#include "control/service.h"
+#include "io/host.h"
+
+namespace weir::control {
+namespace {
+
+using Kind = Refused::Kind;
+
+tl::unexpected<Refused> refuse(Kind kind, std::string message) {
+  return tl::unexpected(Refused{kind, std::move(message)});
+}
+
+void open_log(const std::string& level) {
+  auto logger = spdlog::stderr_color_mt("weir");
+  logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$: %v");
+  logger->set_level(spdlog::level::from_str(level));
+  spdlog::set_default_logger(std::move(logger));
+}
+
+/// What ended the wait, in words.
+std::string wait_for_end(int signal_fd, int stop_fd) {
+  for (;;) {
+    std::array<pollfd, 2> polled{{{signal_fd, POLLIN, 0}, {stop_fd, POLLIN, 0}}};
+    if (poll(polled.data(), polled.size(), -1) < 0) continue;
+    if (polled[1].revents != 0) return "asked over the control socket";
+    signalfd_siginfo info{};
+    if (read(signal_fd, &info, sizeof info) == sizeof info) {
+      return sigdescr_np(static_cast<int>(info.ssi_signo));
+    }
+  }
+}
+
+}  // namespace
+
+tl::expected<void, Refused> run_service(const Config& config) {
+  open_log(config.settings.log_level);
+  sigset_t signals;
+  sigemptyset(&signals);
+  for (const int signal : {SIGTERM, SIGINT, SIGHUP}) sigaddset(&signals, signal);
+  pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread: they all inherit it
+  std::signal(SIGPIPE, SIG_IGN);
+  const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
+  if (signal_fd < 0) return refuse(Kind::failed, fmt::format("signalfd: {}", std::strerror(errno)));
+
+  auto service = Service::start(config);
+  if (!service) {
+    close(signal_fd);
+    return tl::unexpected(service.error());
+  }
+  spdlog::info("stopping: {}", wait_for_end(signal_fd, (*service)->stop_fd()));
+  const Status stopped = (*service)->stop();
+  close(signal_fd);
+  if (!stopped) return refuse(Kind::failed, stopped.error().message);
+  spdlog::info("stopped; nothing is attached");
+  return {};
+}
+
+tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks) {
+  bool found = false;
+  if (const long pid = Lock::holder(config.lock_file); pid != 0) {
+    const auto asked = ask(config.settings.control_socket, Json{{"verb", "stop"}});
+    if (!asked) {
+      return refuse(
+          asked.error().kind == AskError::Kind::not_permitted ? Kind::not_permitted : Kind::failed,
+          fmt::format("weir runs as process {} and cannot be asked to stop: {}", pid,
+                      asked.error().message));
+    }
+    constexpr int kTries = 200;  // 20 s: it gives host settings back, some drivers reset for that
+    for (int i = 0; i < kTries && Lock::holder(config.lock_file) != 0; ++i) usleep(100'000);
+    found = true;
+  }
+  auto lock = Lock::take(config.lock_file);
+  if (!lock) return refuse(Kind::failed, lock.error().message);
+  const auto removed = datapath::Kernel::remove(config.kernel.pin_directory, keep_blocks);
+  if (!removed) return refuse(Kind::failed, removed.error().message);
+  if (const auto restored = io::HostSettings::restore(config.state_file); !restored) {
+    return refuse(Kind::failed, restored.error().message);
+  }
+  if (!keep_blocks) unlink((config.state_file + ".allow").c_str());
+  return found || *removed;
+}
+
+}  // namespace weir::control

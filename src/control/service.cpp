@@ -1,0 +1,374 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control/service.h"
+
+#include <fmt/format.h>
+#include <pthread.h>
+#include <sched.h>
+#include <spdlog/spdlog.h>
+#include <sys/eventfd.h>
+#include <sys/random.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <filesystem>
+#include <thread>
+#include <utility>
+
+#include "control/enforcer.h"
+#include "control/policy_desk.h"
+#include "control/privileges.h"
+#include "control/run_files.h"
+#include "control/socket_server.h"
+#include "control/status.h"
+#include "datapath/kernel.h"
+#include "forest/import.h"
+#include "io/host.h"
+#include "pipeline/bind.h"
+#include "pipeline/channel.h"
+
+namespace weir::control {
+namespace {
+
+using Kind = Refused::Kind;
+
+constexpr Side kBothSides[] = {Side::wan, Side::lan};
+constexpr const char* kSideNames[kSides] = {"wan", "lan"};
+
+/// Tables that strangers fill take a seed that strangers do not know.
+std::uint64_t random_seed() {
+  std::uint64_t seed = 0;
+  if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = monotonic_now().ns;
+  return seed;
+}
+
+}  // namespace
+
+/// In the order in which it is set up; `stop` goes backwards.
+struct Service::Impl {
+  explicit Impl(const Config& c) : config(c) {}
+
+  Config config;
+  PacketTime started = monotonic_now();
+  int stop_fd = -1;
+  bool host_changed = false;
+  bool attached_before = false;  // an earlier run was killed, and its program forwards still
+  bool succeeded = false;        // the start
+  std::vector<std::string> warnings;
+  std::optional<Lock> lock;
+  forest::Model model;
+  std::string evaluator;
+  pipeline::Bound bound;
+  std::unique_ptr<detect::Policy> policy;
+  PolicyDesk desk;
+  std::unique_ptr<datapath::Kernel> kernel;
+  std::vector<std::unique_ptr<io::Channel>> channels;
+  std::unique_ptr<Enforcer> enforcer;
+  std::vector<std::unique_ptr<pipeline::ChannelLoop>> loops;
+  std::unique_ptr<pipeline::Engine> engine;
+  std::vector<std::thread> threads;
+  std::unique_ptr<SocketServer> server;
+
+  ~Impl() {
+    if (stop_fd >= 0) close(stop_fd);
+  }
+
+  // Steps of the start. The first three can only find that what was given is wrong.
+  Status load_model();
+  Status inspect_interfaces();
+  Status attach();
+  Result<std::uint32_t> channel_count();
+  Status open_channels();
+  Status start_engine();
+  Status start_threads();
+  Status register_sockets();
+  Status open_control();
+  tl::expected<void, Refused> start();
+  void say_hello() const;
+
+  Status stop();
+  [[nodiscard]] Result<Json> status() const;
+  Answer answer(const Json& request);
+  void after_change(const Json& request, const Answer& answer);
+};
+
+Status Service::Impl::load_model() {
+  WEIR_ASSIGN(model, forest::load_model(config.model_path));
+  config.tables.hash_seed = random_seed();
+  config.policy.hash_seed = random_seed();
+  WEIR_ASSIGN(bound, pipeline::bind(&model, config.tables, pipeline::Extract::model_features));
+  evaluator = bound.evaluator->describe();
+  return {};
+}
+
+Status Service::Impl::inspect_interfaces() {
+  for (const auto& interface : config.kernel.interfaces) {
+    const auto facts = io::inspect(interface);
+    if (!facts) return tl::unexpected(facts.error());
+  }
+  return {};
+}
+
+Status Service::Impl::attach() {
+  std::error_code ignored;
+  attached_before = std::filesystem::exists(config.state_file, ignored);
+  host_changed = true;  // what it did before it failed is in the state file
+  if (auto applied = io::HostSettings::apply(config.kernel.interfaces, config.state_file, warnings);
+      !applied) {
+    return tl::unexpected(applied.error());
+  }
+  WEIR_ASSIGN(kernel, datapath::Kernel::attach(config.datapath, config.kernel));
+  WEIR_ASSIGN(config.policy.allow, follow_allowlist(*kernel, config.settings.allow_prefixes,
+                                                    config.state_file + ".allow"));
+  policy = std::make_unique<detect::Policy>(config.policy);
+  return {};
+}
+
+/// How many channels; queues are counted after the program is there, for drivers change them then.
+Result<std::uint32_t> Service::Impl::channel_count() {
+  std::array<io::InterfaceFacts, kSides> facts;
+  for (const Side side : kBothSides) {
+    WEIR_ASSIGN(facts[index(side)], io::inspect(config.kernel.interfaces[index(side)]));
+  }
+  std::uint32_t usable = WEIR_CHANNELS_MAX;
+  std::uint32_t received = 0;
+  for (const auto& f : facts) {
+    usable = std::min({usable, f.rx_queues, f.tx_queues});
+    received = std::max(received, f.rx_queues);
+  }
+  const std::uint32_t wanted = config.settings.channels_count;
+  if (wanted > usable) {
+    return fail(
+        fmt::format("channels.count is {}, but {} and {} have only {} rx and tx queues in "
+                    "common; set channels.count = \"auto\", or more queues by ethtool -L",
+                    wanted, facts[0].name, facts[1].name, usable));
+  }
+  const std::uint32_t count = wanted == 0 ? usable : wanted;
+  if (count < received) {
+    warnings.push_back(fmt::format(
+        "{} rx queues but {} channels: what arrives on the others takes fail_mode; give both "
+        "interfaces the same number of queues by ethtool -L",
+        received, count));
+  }
+  return count;
+}
+
+Status Service::Impl::open_channels() {
+  WEIR_ASSIGN(const std::uint32_t count, channel_count());
+  for (std::uint32_t i = 0; i < count; ++i) {
+    WEIR_ASSIGN(auto channel, io::open_af_xdp(config.af_xdp, i));
+    channels.push_back(std::move(channel));
+  }
+  return {};
+}
+
+Status Service::Impl::start_engine() {
+  WEIR_ASSIGN(enforcer, Enforcer::start(*kernel));
+  for (std::uint32_t i = 0; i < channels.size(); ++i) {
+    const Nanoseconds limit = std::chrono::milliseconds(config.datapath.heartbeat_limit_ms);
+    pipeline::ChannelConfig loop{.number = i,
+                                 .batches = config.settings.channels_batches,
+                                 .batch_packets = config.settings.channels_batch,
+                                 .overload = config.settings.channels_overload == "drop"
+                                                 ? pipeline::Overload::drop
+                                                 : pipeline::Overload::forward};
+    loop.sleep_max = std::min(loop.sleep_max, limit / 4);
+    WEIR_ASSIGN(auto made, pipeline::ChannelLoop::make(
+                               loop, *channels[i], bound.columns,
+                               [this, i](PacketTime now) { kernel->heartbeat(i, now); }));
+    loops.push_back(std::move(made));
+  }
+  const pipeline::Judge judge{.extractor = *bound.extractor,
+                              .policy = *policy,
+                              .evaluator = *bound.evaluator,
+                              .sink = *enforcer,
+                              .scope = config.policy.scope_all ? WEIR_SCOPE_all : WEIR_SCOPE_ssdp};
+  WEIR_ASSIGN(engine, pipeline::make_engine(config.engine, judge, [this](pipeline::Batch* batch) {
+                // One call at a time, behind decide: this is the policy's owner.
+                desk.serve(*policy);
+                loops[batch->channel]->done(batch);
+              }));
+  return {};
+}
+
+Status Service::Impl::start_threads() {
+  const auto& cpus = config.settings.channels_io_cpus;
+  for (std::size_t i = 0; i < loops.size(); ++i) {
+    threads.emplace_back([loop = loops[i].get(), e = engine.get()] { loop->run(*e); });
+    const auto handle = threads.back().native_handle();
+    pthread_setname_np(handle, fmt::format("weir-io-{}", i).c_str());
+    if (cpus.empty()) continue;
+    const std::uint32_t cpu = cpus[i % cpus.size()];
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(cpu, &set);
+    if (const int error = pthread_setaffinity_np(handle, sizeof set, &set); error != 0) {
+      return fail_errno(fmt::format("pinning I/O thread {} to CPU {}", i, cpu), error);
+    }
+  }
+  return {};
+}
+
+Status Service::Impl::register_sockets() {
+  for (std::uint32_t i = 0; i < channels.size(); ++i) {
+    for (const Side side : kBothSides) {
+      WEIR_TRY(kernel->add_socket(side, i, channels[i]->socket_fd(side)));
+    }
+  }
+  return {};
+}
+
+Status Service::Impl::open_control() {
+  stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (stop_fd < 0) return fail_errno("making the stop descriptor (eventfd)", errno);
+  WEIR_ASSIGN(server, SocketServer::start(config.settings.control_socket,
+                                          [this](const Json& r) { return answer(r); }));
+  return {};
+}
+
+tl::expected<void, Refused> Service::Impl::start() {
+  const auto step = [](Status status, Kind kind) -> tl::expected<void, Refused> {
+    if (status) return {};
+    return tl::unexpected<Refused>(Refused{kind, std::move(status).error().message});
+  };
+  auto taken = Lock::take(config.lock_file);
+  if (!taken) return tl::unexpected<Refused>(Refused{Kind::bad_request, taken.error().message});
+  lock.emplace(std::move(*taken));
+  return step(load_model(), Kind::bad_request)
+      .and_then([&] { return step(inspect_interfaces(), Kind::bad_request); })
+      .and_then([&] { return step(attach(), Kind::bad_request); })
+      .and_then([&] { return step(open_channels(), Kind::bad_request); })
+      .and_then([&] { return step(start_engine(), Kind::failed); })
+      .and_then([&] { return step(start_threads(), Kind::failed); })
+      .and_then([&] { return step(register_sockets(), Kind::failed); })
+      .and_then([&] { return step(open_control(), Kind::bad_request); });
+}
+
+void Service::Impl::say_hello() const {
+  for (const auto& warning : config.warnings) spdlog::warn("{}", warning);
+  for (const auto& warning : warnings) spdlog::warn("{}", warning);
+  for (const auto& note : kernel->notes()) spdlog::warn("{}", note);
+  for (const Side side : kBothSides) {
+    const bool native = kernel->mode(side) == datapath::AttachMode::native;
+    const bool zero_copy = channels.front()->zero_copy(side);
+    spdlog::info("{} is {}: {} XDP, {}, {} channels", kSideNames[index(side)],
+                 config.kernel.interfaces[index(side)], native ? "native" : "generic",
+                 zero_copy ? "zero-copy" : "copy mode", channels.size());
+  }
+  spdlog::info("model {} from {} ({}), sha256 {}", model.name, config.model_path, evaluator,
+               model.sha256);
+  if (kernel->took_over()) {
+    spdlog::info("took over what an earlier weir left in {}", config.kernel.pin_directory);
+  }
+  spdlog::info("forwarding; {} workers, fail mode {}, policy {}", config.engine.workers,
+               config.settings.fail_fail_mode, config.settings.policy_mode);
+}
+
+Status Service::Impl::stop() {
+  Status first;
+  const auto note = [&](const Status& status) {
+    if (first && !status) first = status;
+  };
+  server.reset();
+  for (std::uint32_t i = 0; kernel && i < channels.size(); ++i) {
+    for (const Side side : kBothSides) note(kernel->remove_socket(side, i));
+  }
+  for (const auto& loop : loops) loop->request_stop();
+  for (auto& thread : threads) thread.join();
+  threads.clear();
+  if (engine) engine->drain();
+  engine.reset();
+  enforcer.reset();
+  // A start that fails leaves things as it found them: where an earlier weir's program forwarded
+  // without a daemon, this one's does so now.
+  const bool leave = !succeeded && attached_before && kernel;
+  if (kernel && !leave) note(kernel->detach());
+  if (kernel && !succeeded && !kernel->took_over()) {
+    const auto removed = datapath::Kernel::remove(config.kernel.pin_directory, false);
+    if (!removed) note(tl::unexpected(removed.error()));
+  }
+  loops.clear();
+  channels.clear();
+  kernel.reset();
+  if (std::exchange(host_changed, false) && !leave) {
+    note(io::HostSettings::restore(config.state_file));
+  }
+  lock.reset();
+  return first;
+}
+
+Result<Json> Service::Impl::status() const {
+  return status_document({.config = config,
+                          .model = model,
+                          .evaluator = evaluator,
+                          .kernel = *kernel,
+                          .channels = channels,
+                          .loops = loops,
+                          .enforcer = *enforcer,
+                          .desk = desk,
+                          .started = started});
+}
+
+Answer Service::Impl::answer(const Json& request) {
+  const auto verb = request["verb"].get<std::string>();
+  if (verb == "status") {
+    auto document = status();
+    if (!document) return tl::unexpected(Refused{Kind::failed, document.error().message});
+    return std::move(*document);
+  }
+  if (verb == "stop") {
+    const std::uint64_t one = 1;
+    [[maybe_unused]] const auto ignored = write(stop_fd, &one, sizeof one);
+    return Json{{"stopping", true}};
+  }
+  std::optional<Answer> answer;
+  enforcer->call([&] { answer = answer_tables(*kernel, request, monotonic_now()); },
+                 is_change(verb));
+  if (!answer) {
+    return tl::unexpected(Refused{Kind::bad_request, fmt::format("there is no verb '{}'", verb)});
+  }
+  if (is_change(verb)) after_change(request, *answer);
+  return std::move(*answer);
+}
+
+/// What the policy has to know of a change, and the log.
+void Service::Impl::after_change(const Json& request, const Answer& answer) {
+  const auto verb = request["verb"].get<std::string>();
+  if (!answer) return;
+  spdlog::info("{}: {}", verb, answer->dump(-1, ' ', false, Json::error_handler_t::replace));
+  if (verb == "block.del") {
+    if (const auto source = Address::parse((*answer)["address"].get<std::string>())) {
+      desk.leave_forgive(*source);
+    }
+  }
+  if (verb.starts_with("allow.")) {
+    if (auto allow = kernel->list_allow()) desk.leave_allow(std::move(*allow));
+  }
+}
+
+Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+
+Service::~Service() {
+  if (const Status status = stop(); !status) spdlog::error("{}", status.error().message);
+}
+
+tl::expected<std::unique_ptr<Service>, Refused> Service::start(const Config& config) {
+  if (auto missing = missing_privileges(); !missing.empty()) {
+    return tl::unexpected(Refused{Kind::not_permitted, missing});
+  }
+  auto service = std::unique_ptr<Service>(new Service(std::make_unique<Impl>(config)));
+  try {
+    if (auto started = service->impl_->start(); !started) return tl::unexpected(started.error());
+  } catch (const std::exception& fault) {
+    return tl::unexpected(Refused{Kind::failed, fmt::format("starting: {}", fault.what())});
+  }
+  service->impl_->succeeded = true;
+  service->impl_->say_hello();
+  return service;
+}
+
+int Service::stop_fd() const noexcept { return impl_->stop_fd; }
+Status Service::stop() { return impl_->stop(); }
+Result<Json> Service::status() const { return impl_->status(); }
+
+}  // namespace weir::control

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// The appliance: sets every module up in order, runs until it is told to stop, and takes
+/// everything back in the reverse order.
+///
+/// Start     lock, model, interfaces' facts, host settings, datapath, allowlist, channels,
+/// enforcer,
+///           engine, I/O threads, their sockets into the datapath, control socket. A step that
+///           fails undoes those before it: nothing stays attached, pinned or changed.
+/// Stop      control socket, sockets out of the datapath (steered packets take the fail mode), I/O
+///           threads, what is in flight, enforcer, datapath, sockets, host settings, lock. Block-
+///           and allowlist stay pinned.
+/// Killed    the program goes on forwarding by its pinned links; the next start takes over.
+/// Threads   owned by the main thread. One I/O thread a channel, workers, enforcer, control socket.
+/// Logs      spdlog's default logger; nothing below a warning before the start has succeeded.
+#pragma once
+
+#include <memory>
+
+#include "control/config.h"
+#include "control/tables.h"
+
+namespace weir::control {
+
+class Service {
+ public:
+  /// `Refused::Kind::bad_request`: configuration, model or interfaces are wrong.
+  static tl::expected<std::unique_ptr<Service>, Refused> start(const Config& config);
+  ~Service();  ///< the same as `stop`, for who does not want to know
+  Service(const Service&) = delete;
+  Service& operator=(const Service&) = delete;
+
+  /// Readable once someone asked over the control socket that weir stop.
+  [[nodiscard]] int stop_fd() const noexcept;
+  /// Stops in order; the first thing that could not be given back is the error. Once.
+  Status stop();
+
+  [[nodiscard]] Result<Json> status() const;
+
+ private:
+  struct Impl;
+  explicit Service(std::unique_ptr<Impl> impl);
+  std::unique_ptr<Impl> impl_;
+};
+
+/// Starts a service, and runs it until SIGTERM, SIGINT, SIGHUP or a request to stop. Blocks these
+/// signals in the calling thread.
+tl::expected<void, Refused> run_service(const Config& config);
+
+/// Takes away what a weir of this configuration left, running or not: asks a running one to stop,
+/// then removes program and pins, and gives host settings back. False where nothing was there.
+tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks);
+
+}  // namespace weir::control

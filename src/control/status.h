@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// What a running weir says of itself, as one JSON document: the source of `weir status`.
+///
+/// {"version", "pid", "uptime_ms", "config", "mode": "active"|"shadow", "fail_mode", "workers",
+///  "took_over": whether blocks or links of an earlier run were found,
+///  "model": {"path", "name", "sha256", "evaluator"},
+///  "interfaces": {"wan": {"name", "attached": "native"|"generic", "zero_copy"}, "lan": ...},
+///  "channels": [{"number", "frames": {"free", "fill", "rx", "batch", "tx", "completion"},
+///                "frames_total", "conserved", "busy_poll", "headroom", "received", "forwarded",
+///                "dropped", "shed_forwarded", "shed_dropped", "batches", "pool_empty",
+///                "withdrawals", "wan": {one number a counter of io::ChannelCounters}, "lan":
+///                ...}],
+///  "outcomes": [{"name", "effect", "help", "wan": {"packets", "bytes"}, "lan": ...}],
+///  "redirect_errors": {"socket": packets, "peer": packets},
+///  "verdicts": {"forwarded", "dropped", "shed_forwarded", "shed_dropped"},  judged in userspace
+///  "reasons": [{"name", "help", "packets"}],
+///  "blocks": {"standing", "sources", "ordered", "written", "lost", "refused", "expired"},
+///  "time_to_block": {"count", "median_us", "p99_us"},   from a source's first packet to its block
+///  "policy": {"suspects", "suspects_evicted", "blocks", "blocks_over_budget"}}
+///
+/// Counters  since the start of this process, but for outcomes: since the tables were pinned.
+/// Threads   reads what may be read by anyone.
+#pragma once
+
+#include <span>
+
+#include "control/config.h"
+#include "control/enforcer.h"
+#include "control/policy_desk.h"
+#include "control/tables.h"
+#include "datapath/kernel.h"
+#include "forest/model.h"
+#include "io/interface.h"
+#include "pipeline/channel.h"
+
+namespace weir::control {
+
+struct StatusSources {
+  const Config& config;
+  const forest::Model& model;
+  const std::string& evaluator;
+  const datapath::Kernel& kernel;
+  std::span<const std::unique_ptr<io::Channel>> channels;
+  std::span<const std::unique_ptr<pipeline::ChannelLoop>> loops;
+  const Enforcer& enforcer;
+  const PolicyDesk& desk;
+  PacketTime started;
+};
+
+/// An error is a system call's, while the counters were read.
+Result<Json> status_document(const StatusSources& from);
+
+/// The outcomes alone: what a command can read of the pinned tables while no weir runs.
+Json outcomes_json(const datapath::Counters& counters);
+
+}  // namespace weir::control
