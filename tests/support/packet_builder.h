@@ -171,7 +171,8 @@ class PacketBuilder {
     patches_.emplace_back(at, std::move(bytes));
     return *this;
   }
-  /// Zeros behind everything, as Ethernet pads to 60 bytes: outside the IP length.
+  /// Zeros behind everything, as Ethernet pads to 60 bytes: outside the IP length. `patch` reaches
+  /// them.
   PacketBuilder& pad(std::size_t bytes) {
     pad_bytes_ = bytes;
     return *this;
@@ -188,9 +189,9 @@ class PacketBuilder {
     }
     const auto innermost = static_cast<int>(tail.size() - payload_.size() -
                                             (layers.size() > 1 ? layers.back().bytes.size() : 0));
+    tail.resize(tail.size() + pad_bytes_);
     for (const auto& [at, bytes] : patches_)
       std::copy(bytes.begin(), bytes.end(), tail.begin() + innermost + at);
-    tail.resize(tail.size() + pad_bytes_);
     return tail;
   }
 
