@@ -7,7 +7,7 @@
 
 #define GENERATOR_STREAMS \
   64 /* frames that one generator can mix; also the flows that a sink tells apart */
-#define GENERATOR_SCHEDULE 4096     /* slots of the schedule; each names a stream */
+#define GENERATOR_SCHEDULE 65536    /* slots of the schedule; each names a stream */
 #define GENERATOR_FRAME_BYTES 2048  /* room for a frame with its stamp */
 #define GENERATOR_LENGTH_MAX 1600   /* the longest frame that is sent */
 #define GENERATOR_SOURCES_MAX 65536 /* sources of which the first packet's time is kept */
