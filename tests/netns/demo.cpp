@@ -1,0 +1,190 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The demonstration: a LAN that lives its life behind weir, a reflection flood against one of its
+// hosts, and what became of everybody's packets. Exits with 1 where an expectation fails.
+#include <fmt/format.h>
+
+#include <atomic>
+#include <csignal>
+#include <cstdio>
+#include <thread>
+
+#include "appliance.h"
+#include "frames.h"
+
+namespace weir::test {
+namespace {
+
+// Flows, as the stamps behind the frames number them.
+constexpr std::uint32_t kAttack = 1, kBackground = 2, kSearch = 3, kReply = 4;
+constexpr std::uint32_t kReflectors = 1000, kDevices = 20;
+// Streams of the WAN's generator, in its own order.
+enum WanStream : std::uint8_t { attack = 0, background = 1, answer = 2 };
+
+void say(const std::string& text) {
+  std::puts(text.c_str());
+  std::fflush(stdout);
+}
+
+std::string grouped(std::uint64_t number) {
+  std::string text = fmt::format("{}", number);
+  for (auto at = static_cast<std::ptrdiff_t>(text.size()) - 3; at > 0; at -= 3)
+    text.insert(static_cast<std::size_t>(at), ",");
+  return text;
+}
+
+std::string time_text(double us) {
+  return us < 1000 ? fmt::format("{:.0f} us", us) : fmt::format("{:.1f} ms", us / 1000);
+}
+
+/// Background with an answer of a device in every 1024th place.
+std::vector<std::uint8_t> ordinary_life() {
+  std::vector<std::uint8_t> slots(1024, background);
+  slots.back() = answer;
+  return slots;
+}
+
+/// The same beside a flood: 15 of 16 packets are the attack's.
+std::vector<std::uint8_t> under_attack() {
+  std::vector<std::uint8_t> slots(65'536, attack);
+  for (std::size_t i = 15; i < slots.size(); i += 16) slots[i] = background;
+  slots[slots.size() - 2] = answer;
+  return slots;
+}
+
+class Demonstration {
+ public:
+  bool run() {
+    say("Building a WAN, a LAN and weir between them, in three network namespaces ...");
+    box_.configure();
+    if (!box_.start()) {
+      say("weir did not start: " + box_.trouble());
+      return false;
+    }
+    box_.equip();
+    const auto status = box_.status();
+    say(fmt::format("weir runs: {} XDP on both sides, model '{}'.",
+                    status.at("interfaces").at("wan").at("attached").get<std::string>(),
+                    status.at("model").at("name").get<std::string>()));
+
+    say("Three seconds of ordinary life: a host of the LAN searches, 20 devices answer, others "
+        "talk ...");
+    live(ordinary_life(), 50'000, 150'000);
+    say(fmt::format(
+        "A reflection flood from {} sources joins in, as fast as this machine can make it ...",
+        grouped(kReflectors)));
+    live(under_attack(), 0, 16'000'000);
+    if (!eventually([&] { return settled(); }))
+      say("The counters have not come to rest; the table below may not add up.");
+    return table();
+  }
+
+ private:
+  void must(const Status& status) {
+    if (status) return;
+    say(status.error().message);
+    std::exit(1);
+  }
+
+  /// Sends `packets` of a mix from the WAN, while the LAN's host searches 50 times a second.
+  void live(const std::vector<std::uint8_t>& mix, double packets_per_s, std::uint64_t packets) {
+    const std::vector<perf::Stream> from_wan{
+        {.frame = reflection(Shape::ip4), .flow = kAttack, .sources = kReflectors},
+        {.frame = test::background(Shape::ip4), .flow = kBackground},
+        {.frame = reply(Shape::ip4), .flow = kReply, .sources = kDevices}};
+    must(box_.generator(Side::wan).set(from_wan, mix));
+
+    const perf::Stream from_lan{.frame = search_all(Shape::ip4), .flow = kSearch};
+    must(box_.generator(Side::lan).set({&from_lan, 1}));
+    // Asked before the first answer comes.
+    must(box_.generator(Side::lan).send(1));
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+
+    std::atomic<bool> over{false};
+    std::thread searching([&] {
+      while (!over) must(box_.generator(Side::lan).send(5, 50));
+    });
+    must(box_.generator(Side::wan).send(packets, packets_per_s));
+    over = true;
+    searching.join();
+
+    attack_sent_ += box_.generator(Side::wan).sent(attack);
+    background_sent_ += box_.generator(Side::wan).sent(background);
+    benign_sent_ += box_.generator(Side::wan).sent(answer);
+    benign_sent_ += box_.generator(Side::lan).sent(0);
+  }
+
+  [[nodiscard]] std::uint64_t benign_delivered() const {
+    return box_.sink(Side::lan).flow(kReply).packets + box_.sink(Side::wan).flow(kSearch).packets;
+  }
+
+  [[nodiscard]] bool settled() const {
+    const Totals totals = box_.totals();
+    return totals.received[index(Side::wan)] == box_.driver_packets(Side::wan) &&
+           totals.judged_forward + totals.judged_drop + totals.shed == totals.sockets_received;
+  }
+
+  void expect(bool holds, const std::string& what) {
+    if (!holds) failures_.push_back(what);
+  }
+
+  bool table() {
+    Totals totals = box_.totals();
+    const auto status = box_.status();
+    const perf::Flow background = box_.sink(Side::lan).flow(kBackground);
+    const std::uint64_t attack_delivered = box_.sink(Side::lan).flow(kAttack).packets;
+    const std::uint64_t in_kernel = totals.outcomes["drop_block_ssdp"];
+    const auto& time = status.at("time_to_block");
+    const double median_us = time.at("median_us"), p99_us = time.at("p99_us");
+
+    say("");
+    say(fmt::format("{:<42}{:>14}{:>14}", "", "sent", "delivered"));
+    say(fmt::format("{:<42}{:>14}{:>14}", "background packets", grouped(background_sent_),
+                    grouped(background.packets)));
+    say(fmt::format("{:<42}{:>14}{:>14}", "benign SSDP", grouped(benign_sent_),
+                    grouped(benign_delivered())));
+    const auto row = [](const std::string& what, const std::string& value) {
+      say(fmt::format("{:<42}{:>14}", what, value));
+    };
+    row("attack packets seen", grouped(attack_sent_));
+    row("  dropped by userspace", grouped(totals.judged_drop));
+    row("  dropped by the kernel", grouped(in_kernel));
+    row("  no room at the socket", grouped(totals.redirect_errors));
+    row("  delivered before they were known", grouped(attack_delivered));
+    row("sources blocked", fmt::format("{}", totals.blocks));
+    row("a source's first packet to its block: median", time_text(median_us));
+    row("                                         p99", time_text(p99_us));
+    say("");
+
+    expect(background.packets == background_sent_, "every background packet is delivered");
+    expect(background.out_of_order == 0, "the background stream keeps its order");
+    expect(benign_delivered() * 100 >= benign_sent_ * 99,
+           "at least 99 of 100 benign SSDP packets are delivered");
+    expect(totals.blocks == kReflectors, "exactly the reflectors are blocked");
+    expect(in_kernel * 100 >= attack_sent_ * 90, "the kernel drops at least 90 % of the attack");
+    expect(attack_delivered * 1000 <= attack_sent_,
+           "at most 1 of 1,000 attack packets comes through");
+    expect(time.at("count").get<std::uint64_t>() >= kReflectors, "each block's time was measured");
+    expect(totals.conserved && totals.frames_placed == totals.channels * Appliance::kFrames,
+           "no frame is lost");
+    expect(box_.stop(SIGTERM) == 0, "weir ends cleanly");
+    for (const std::string& failure : failures_) say("FAILED: " + failure);
+    if (failures_.empty())
+      say("As expected: nobody else's packet was lost, and the attackers are blocked.");
+    return failures_.empty();
+  }
+
+  mutable Appliance box_;
+  std::uint64_t attack_sent_ = 0, background_sent_ = 0, benign_sent_ = 0;
+  std::vector<std::string> failures_;
+};
+
+}  // namespace
+}  // namespace weir::test
+
+int main() {
+  if (const auto& cause = weir::test::missing_privilege(); !cause.empty()) {
+    std::fprintf(stderr, "weir demo: %s\n", cause.c_str());
+    return 1;
+  }
+  return weir::test::Demonstration().run() ? 0 : 1;
+}

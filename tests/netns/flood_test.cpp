@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// A reflection flood against a host of the LAN, and what goes on beside it.
+//
+// The flood and the counted background stream come from one generator, in one batch of 64 frames:
+// the kernel's path takes a batch from the generator to the far end in one softirq, before the next
+// one is made, so no veth ring (256 frames) can overflow before the box. A lost background packet
+// is weir's.
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <csignal>
+#include <thread>
+
+#include "appliance.h"
+#include "frames.h"
+
+namespace weir::test {
+namespace {
+
+constexpr std::uint32_t kSources = 1000;
+constexpr std::uint32_t kFlood = 1, kBackground = 2;
+
+class FloodTest : public testing::TestWithParam<Shape> {
+ protected:
+  void SetUp() override { WEIR_NEEDS_PRIVILEGE(); }
+};
+
+/// 60 frames of the flood, then 4 of the background, and again.
+std::vector<std::uint8_t> schedule() {
+  std::vector<std::uint8_t> slots(64, 0);
+  for (std::size_t i = 15; i < slots.size(); i += 16) slots[i] = 1;
+  return slots;
+}
+
+/// Sends the mix at the generator's full rate until it is destroyed.
+class Flood {
+ public:
+  explicit Flood(perf::Generator& generator)
+      : thread_([this, &generator] {
+          while (!stop_) WEIR_CHECK(generator.send(65'536).has_value());
+        }) {}
+  ~Flood() {
+    stop_ = true;
+    thread_.join();
+  }
+  Flood(const Flood&) = delete;
+  Flood& operator=(const Flood&) = delete;
+
+ private:
+  std::atomic<bool> stop_{false};
+  std::thread thread_;
+};
+
+/// The blocked sources that lie in the flood's own range.
+std::size_t blocked_reflectors(const Appliance& box, Shape shape) {
+  const std::string prefix = shape == Shape::ip6 ? "2001:db8:bad:" : "203.0.";
+  std::size_t count = 0;
+  for (const auto& block : box.blocks().at("blocks"))
+    count += block.at("address").get<std::string>().starts_with(prefix);
+  return count;
+}
+
+TEST_P(FloodTest, IsBlockedInTheKernelAndNobodyElseNoticesIt) {
+  const Shape shape = GetParam();
+  Appliance box;
+  box.configure();
+  ASSERT_TRUE(box.start()) << box.trouble();
+  box.equip();
+  const std::vector<perf::Stream> streams{
+      {.frame = reflection(shape), .flow = kFlood, .sources = kSources},
+      {.frame = background(shape), .flow = kBackground}};
+  ASSERT_TRUE(box.generator(Side::wan).set(streams, schedule()));
+
+  std::uint64_t reflections_after_block = 0;
+  constexpr unsigned kSearches = 20;
+  {
+    const Flood flood(box.generator(Side::wan));
+    ASSERT_TRUE(eventually([&] { return blocked_reflectors(box, shape) == kSources; },
+                           std::chrono::seconds(20)))
+        << blocked_reflectors(box, shape) << " of " << kSources << " sources were blocked";
+
+    // From here on nothing of the flood may arrive; and the victim's own searches work.
+    box.sink(Side::wan).record(true);
+    std::vector<Bytes> searches;
+    for (unsigned i = 0; i < kSearches; ++i) searches.push_back(search(shape, i));
+    box.send(Side::lan, searches);
+    EXPECT_EQ(box.received(Side::wan, searches).size(), kSearches);
+
+    reflections_after_block = box.sink(Side::lan).flow(kFlood).packets;
+  }
+  EXPECT_EQ(box.sink(Side::lan).flow(kFlood).packets, reflections_after_block)
+      << "a blocked source's packet came through";
+
+  const std::uint64_t background_sent = box.generator(Side::wan).sent(1);
+  const perf::Flow delivered = box.sink(Side::lan).flow(kBackground);
+  EXPECT_GT(background_sent, 1000U);
+  EXPECT_EQ(delivered.packets, background_sent);
+  EXPECT_EQ(delivered.out_of_order, 0U);
+
+  // The answers come while the flood is at its full rate as well.
+  std::vector<Bytes> replies;
+  for (unsigned i = 0; i < kSearches; ++i) replies.push_back(reply(shape, i));
+  std::vector<perf::Stream> with_reply = streams;
+  box.sink(Side::lan).reset();
+  for (unsigned i = 0; i < kSearches; ++i)
+    with_reply.push_back({.frame = replies[i], .flow = 10 + i});
+  std::vector<std::uint8_t> slots;
+  for (unsigned i = 0; i < kSearches; ++i) {
+    for (int batch = 0; batch < 3; ++batch) {
+      const auto more = schedule();
+      slots.insert(slots.end(), more.begin(), more.end());
+    }
+    slots.push_back(static_cast<std::uint8_t>(2 + i));
+  }
+  ASSERT_LE(slots.size(), 4096U);
+  ASSERT_TRUE(box.generator(Side::wan).set(with_reply, slots));
+  ASSERT_TRUE(box.generator(Side::wan).send(slots.size()));
+  for (unsigned i = 0; i < kSearches; ++i)
+    EXPECT_TRUE(eventually([&] { return box.sink(Side::lan).flow(10 + i).packets == 1; }))
+        << "the reply to search " << i << " of " << name(shape);
+  EXPECT_EQ(box.sink(Side::lan).flow(kFlood).packets, 0U);
+  EXPECT_EQ(box.sink(Side::lan).flow(kBackground).packets, box.generator(Side::wan).sent(1));
+
+  // Most of it died in the kernel, and every packet is accounted for.
+  ASSERT_TRUE(eventually([&] {
+    return box.totals().received[index(Side::wan)] == box.driver_packets(Side::wan);
+  })) << box.totals().received[index(Side::wan)]
+      << " counted, the driver has " << box.driver_packets(Side::wan);
+  Totals totals = box.totals();
+  EXPECT_GT(totals.outcomes["drop_block_ssdp"], totals.outcomes["socket_steered"]);
+  EXPECT_TRUE(totals.conserved);
+  EXPECT_EQ(totals.frames_placed, totals.channels * Appliance::kFrames);
+  EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
+}
+
+INSTANTIATE_TEST_SUITE_P(Shapes, FloodTest,
+                         testing::Values(Shape::ip4, Shape::ip6, Shape::vlan, Shape::pppoe),
+                         [](const auto& shape) { return std::string(name(shape.param)); });
+
+TEST(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
+  WEIR_NEEDS_PRIVILEGE();
+  Appliance box;
+  // Nobody is blocked, so that all of it goes through userspace, at a rate that overloads it.
+  box.configure("[policy]\nmode = \"shadow\"");
+  ASSERT_TRUE(box.start()) << box.trouble();
+  box.equip();
+  const std::vector<perf::Stream> streams{
+      {.frame = reflection(Shape::ip4), .flow = kFlood, .sources = kSources},
+      {.frame = background(Shape::ip4), .flow = kBackground}};
+  ASSERT_TRUE(box.generator(Side::wan).set(streams, schedule()));
+  ASSERT_TRUE(box.generator(Side::wan).send(1'000'000));
+
+  // At idle every frame has its place, and what the program received is what the driver gave it.
+  Totals totals;
+  ASSERT_TRUE(eventually([&] {
+    totals = box.totals();
+    return totals.received[index(Side::wan)] == box.driver_packets(Side::wan) && totals.conserved &&
+           totals.frames_placed == totals.channels * Appliance::kFrames &&
+           totals.judged_forward + totals.judged_drop + totals.shed == totals.sockets_received;
+  })) << box.status().dump(1);
+
+  // Each packet that was given to a socket was received there, or counted as a failed redirect;
+  // each that was received was judged or shed; each that goes on was sent, or found the ring full.
+  EXPECT_EQ(
+      totals.outcomes["socket_steered"],
+      totals.sockets_received + box.status()["redirect_errors"]["socket"].get<std::uint64_t>());
+  EXPECT_EQ(totals.sockets_received, totals.sockets_sent + totals.sockets_full);
+  // The background went by the kernel: what did not arrive was a failed redirect, and counted too.
+  EXPECT_EQ(box.generator(Side::wan).sent(1),
+            box.sink(Side::lan).flow(kBackground).packets +
+                box.status()["redirect_errors"]["peer"].get<std::uint64_t>());
+  EXPECT_TRUE(box.process().running()) << box.trouble();
+}
+
+}  // namespace
+}  // namespace weir::test
