@@ -5,6 +5,9 @@
 
 #include "cli/commands.h"
 #include "control/config.h"
+#include "forest/import.h"
+#include "io/host.h"
+#include "pipeline/bind.h"
 
 namespace weir::cli {
 namespace {
@@ -12,7 +15,20 @@ namespace {
 struct Options {
   std::string config = kDefaultConfig;
   bool defaults = false;
+  bool file_only = false;
 };
+
+/// What a start would find wrong with the model and the interfaces, without touching either.
+Status check_things(const control::Config& config) {
+  WEIR_ASSIGN(const forest::Model model, forest::load_model(config.model_path));
+  const auto bound = pipeline::bind(&model, config.tables, pipeline::Extract::model_features);
+  if (!bound) return tl::unexpected(bound.error());
+  for (const auto& interface : config.kernel.interfaces) {
+    const auto facts = io::inspect(interface);
+    if (!facts) return tl::unexpected(facts.error());
+  }
+  return {};
+}
 
 int check(const Options& options) {
   if (options.defaults) {
@@ -22,6 +38,10 @@ int check(const Options& options) {
   const auto config = control::load_config(options.config, control::Purpose::run);
   if (!config) return report(config.error(), kBadInput);
   for (const auto& warning : config->warnings) fmt::print(stderr, "weir: warning: {}\n", warning);
+  if (!options.file_only) {
+    const Status things = check_things(*config);
+    if (!things) return report(things.error(), kBadInput);
+  }
   fmt::print("{}: good\n", options.config);
   return kOk;
 }
@@ -30,8 +50,11 @@ int check(const Options& options) {
 
 void add_check(CLI::App& app, Run& run) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("check", "Check a configuration, and change nothing");
+  CLI::App* command = app.add_subcommand(
+      "check", "Check a configuration, its model and its interfaces, and change nothing");
   command->add_option("-c,--config", options->config, "Configuration file")->capture_default_str();
+  command->add_flag("--file-only", options->file_only,
+                    "Leave out whether its model can be used and its interfaces are there and up");
   command->add_flag("--defaults", options->defaults, "Print a file with every key and its default");
   command->footer(help_footer("  weir check -c weir.toml\n  weir check --defaults > weir.toml\n",
                               {kOk, kBadInput}));

@@ -10,6 +10,7 @@
 
 #include <cerrno>
 #include <future>
+#include <random>
 
 namespace weir::control {
 namespace {
@@ -20,12 +21,13 @@ void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
   counter.fetch_add(n, std::memory_order_relaxed);
 }
 
-}  // namespace
-
-std::size_t Enforcer::Hash::operator()(const Address& address) const noexcept {
-  // Only sources that the policy blocks get here, and those are budgeted: a fixed seed will do.
-  return address.hash(0);
+/// Attackers choose the sources: not where they land in a table.
+std::uint64_t random_seed() {
+  std::random_device device;
+  return (std::uint64_t{device()} << 32U | device()) | 1U;
 }
+
+}  // namespace
 
 Result<std::unique_ptr<Enforcer>> Enforcer::start(datapath::Datapath& datapath) {
   const int wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -34,7 +36,7 @@ Result<std::unique_ptr<Enforcer>> Enforcer::start(datapath::Datapath& datapath) 
 }
 
 Enforcer::Enforcer(datapath::Datapath& datapath, int wake_fd)
-    : datapath_(datapath), wake_fd_(wake_fd) {
+    : datapath_(datapath), wake_fd_(wake_fd), standing_(0, Hash{random_seed()}) {
   blocks_.reserve(kBatch);
   first_seen_.reserve(kBatch);
   thread_ = std::thread([this] { run(); });

@@ -65,7 +65,8 @@ class Enforcer final : public pipeline::BlockSink {
     PacketTime first_seen;
   };
   struct Hash {
-    std::size_t operator()(const Address& address) const noexcept;
+    std::uint64_t seed = 0;
+    std::size_t operator()(const Address& address) const noexcept { return address.hash(seed); }
   };
 
   Enforcer(datapath::Datapath& datapath, int wake_fd);
@@ -95,7 +96,7 @@ class Enforcer final : public pipeline::BlockSink {
   std::vector<PacketTime> first_seen_;
   // What stands in the kernel, so no more than fits there; true: made by hand, and never replaced
   // by the policy's.
-  std::unordered_map<Address, bool, Hash> standing_;
+  std::unordered_map<Address, bool, Hash> standing_;  // its seed is this process's own
   std::atomic<std::uint64_t> standing_count_{0};
   PacketTime swept_;
   PacketTime complained_;
