@@ -1,0 +1,204 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The program as a user meets it: what it says, where, and the status it ends with.
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "support/process.h"
+
+namespace weir::test {
+namespace {
+
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+
+Ran weir(std::vector<std::string> arguments) {
+  arguments.insert(arguments.begin(), WEIR_PROGRAM);
+  return run(arguments);
+}
+
+class CommandLine : public ::testing::Test {
+ protected:
+  void SetUp() override {
+    char folder[] = "/tmp/weir-cli-XXXXXX";
+    ASSERT_NE(mkdtemp(folder), nullptr);
+    folder_ = folder;
+  }
+  void TearDown() override { std::filesystem::remove_all(folder_); }
+
+  std::string file(const std::string& name, const std::string& text) {
+    const std::string path = folder_ + "/" + name;
+    std::ofstream(path) << text;
+    return path;
+  }
+  /// A configuration whose sockets, locks and pins are nowhere and nobody's.
+  std::string nowhere(const std::string& more = "") {
+    return file("w.toml", "[control]\nrun_dir = \"" + folder_ + "\"\nsocket = \"" + folder_ +
+                              "/s\"\npin_directory = \"/sys/fs/bpf/weir-cli-test-" +
+                              std::to_string(getpid()) + "\"\n" + more);
+  }
+  static void refuses(const Ran& ran, int status, const std::string& line) {
+    EXPECT_EQ(ran.status, status) << ran.err;
+    EXPECT_EQ(ran.err, line + "\n");
+    EXPECT_EQ(ran.out, "");
+  }
+
+  std::string folder_;
+};
+
+const std::vector<std::vector<std::string>> kCommands = {
+    {"run"},          {"check"},         {"status"},       {"block", "list"}, {"block", "add"},
+    {"block", "del"}, {"allow", "list"}, {"allow", "add"}, {"allow", "del"},  {"detach"},
+    {"synth"},        {"replay"},        {"version"}};
+
+TEST_F(CommandLine, EveryCommandHasHelpWithAnExampleAndItsStatuses) {
+  for (auto command : kCommands) {
+    std::string name = "weir";
+    for (const auto& word : command) name += " " + word;
+    command.emplace_back("--help");
+    const Ran ran = weir(command);
+    EXPECT_EQ(ran.status, 0) << name;
+    EXPECT_EQ(ran.err, "");
+    EXPECT_THAT(ran.out, HasSubstr("Usage: " + name)) << name;
+    EXPECT_THAT(ran.out, HasSubstr("xample")) << name;
+    EXPECT_THAT(ran.out, HasSubstr("xit status")) << name;
+  }
+  EXPECT_EQ(weir({}).out, weir({"--help"}).out);
+}
+
+TEST_F(CommandLine, AWordThatIsUnknownIsAnsweredWithTheNearest) {
+  refuses(weir({"chekc"}), 2,
+          "weir: 'weir' knows no command 'chekc'; did you mean check? (see weir --help)");
+  refuses(weir({"explode"}), 2, "weir: 'weir' knows no command 'explode' (see weir --help)");
+  refuses(weir({"check", "--dfaults"}), 2,
+          "weir: 'weir check' knows no option '--dfaults'; did you mean --defaults? (see weir "
+          "check --help)");
+  refuses(weir({"check", "more"}), 2,
+          "weir: 'weir check' knows no further argument 'more' (see weir check --help)");
+}
+
+TEST_F(CommandLine, UsageThatIsWrongIsOneLineAndStatus2) {
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"block"},
+                                                {"block", "add"},
+                                                {"allow", "add"},
+                                                {"check", "-c"},
+                                                {"block", "add", "192.0.2.1", "--scope", "tcp"},
+                                                {"synth", "--scenario", "peace"},
+                                                {"synth", "--seconds", "-1", "-o", "x"},
+                                                {"status", "extra"}}) {
+    const Ran ran = weir(words);
+    EXPECT_EQ(ran.status, 2) << words[0] << ": " << ran.err;
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+    EXPECT_THAT(ran.err, StartsWith("weir: "));
+  }
+}
+
+TEST_F(CommandLine, CheckPrintsTheShippedFileAndTakesIt) {
+  const Ran defaults = weir({"check", "--defaults"});
+  EXPECT_EQ(defaults.status, 0);
+  const Ran ran = weir({"check", "--file-only", "-c", file("w.toml", defaults.out)});
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("w.toml: good"));
+}
+
+TEST_F(CommandLine, CheckNamesThePlaceAndTheRemedy) {
+  const std::string path =
+      file("w.toml", "[interfaces]\nwan = \"a\"\nlan = \"b\"\n[fail]\nmode = 1\n");
+  refuses(weir({"check", "-c", path}), 2,
+          "weir: " + path +
+              ":5:1: [fail] has no key 'mode'; its keys are fail_mode, heartbeat_limit_ms");
+  refuses(weir({"check", "-c", folder_ + "/none"}), 2,
+          "weir: cannot read the configuration " + folder_ + "/none: No such file or directory");
+}
+
+TEST_F(CommandLine, CheckFindsAModelThatIsNotThere) {
+  const std::string path =
+      file("w.toml", "[interfaces]\nwan = \"a\"\nlan = \"b\"\n[model]\npath = \"no.json\"\n");
+  const Ran ran = weir({"check", "-c", path});
+  EXPECT_EQ(ran.status, 2);
+  EXPECT_THAT(ran.err, HasSubstr(folder_ + "/no.json"));
+}
+
+TEST_F(CommandLine, NobodyToAskIsStatus3) {
+  const std::string config = nowhere();
+  refuses(weir({"status", "-c", config}), 3,
+          "weir: no weir is running: nothing answers at " + folder_ + "/s");
+  const Ran other = weir({"status", "-c", config, "--control-socket", "/tmp/no-such-socket"});
+  EXPECT_THAT(other.err, HasSubstr("/tmp/no-such-socket"));
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, to be allowed to look for pinned tables";
+  for (const std::vector<std::string>& words : {std::vector<std::string>{"block", "list"},
+                                                {"block", "add", "192.0.2.1"},
+                                                {"block", "del", "192.0.2.1"},
+                                                {"allow", "list"},
+                                                {"allow", "add", "192.0.2.0/24"},
+                                                {"detach"}}) {
+    auto command = words;
+    command.insert(command.end(), {"-c", config});
+    const Ran ran = weir(command);
+    EXPECT_EQ(ran.status, 3) << words[0] << ": " << ran.err;
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+  }
+}
+
+TEST_F(CommandLine, RunRefusesWhatIsWrongBeforeItTouchesAnything) {
+  if (geteuid() != 0) GTEST_SKIP() << "needs root, to get past the check of privileges";
+  const std::string config = nowhere(
+      "[interfaces]\nwan = \"nosuch0\"\nlan = \"nosuch1\"\n[model]\npath = \"broken.json\"\n");
+  file("broken.json", "{\"trees\": ");
+  const Ran model = weir({"run", "-c", config});
+  EXPECT_EQ(model.status, 2) << model.err;
+  EXPECT_THAT(model.err, HasSubstr("broken.json"));
+  EXPECT_EQ(std::count(model.err.begin(), model.err.end(), '\n'), 1) << model.err;
+  EXPECT_FALSE(std::filesystem::exists("/sys/fs/bpf/weir-cli-test-" + std::to_string(getpid())));
+  for (const auto& left : std::filesystem::directory_iterator(folder_)) {
+    EXPECT_THAT((std::vector<std::string>{"w.toml", "broken.json"}),
+                ::testing::Contains(left.path().filename().string()));
+  }
+}
+
+TEST_F(CommandLine, RunWithoutRightsIsStatus4) {
+  const std::string config = nowhere("[interfaces]\nwan = \"a\"\nlan = \"b\"\n");
+  ASSERT_EQ(chmod(folder_.c_str(), 0755), 0);
+  std::vector<std::string> command{WEIR_PROGRAM, "run", "-c", config};
+  if (geteuid() == 0) {
+    command.insert(command.begin(), {"setpriv", "--bounding-set=-all", "--inh-caps=-all"});
+  }
+  const Ran ran = run(command);
+  EXPECT_EQ(ran.status, 4) << ran.err;
+  EXPECT_THAT(ran.err, StartsWith("weir: not permitted: CAP_NET_ADMIN"));
+}
+
+TEST_F(CommandLine, SynthWritesTheSameBytesAgainAndSaysWhat) {
+  std::vector<std::string> contents;
+  for (const char* name : {"a.pcapng", "b.pcapng"}) {
+    const std::string path = folder_ + "/" + name;
+    const Ran ran = weir({"synth", "--scenario", "reflection", "--packets", "500", "--seed", "9",
+                          "--json", "-o", path});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    const auto said = nlohmann::json::parse(ran.out, nullptr, false);
+    ASSERT_TRUE(said.is_object()) << ran.out;
+    EXPECT_EQ(said["file"], path);
+    EXPECT_EQ(said["packets"], 500);
+    std::ifstream in(path, std::ios::binary);
+    contents.emplace_back(std::istreambuf_iterator<char>(in), std::istreambuf_iterator<char>());
+  }
+  EXPECT_GT(contents[0].size(), 10'000U);
+  EXPECT_EQ(contents[0], contents[1]);
+  EXPECT_THAT(weir({"synth", "--list"}).out, HasSubstr("reflection"));
+  refuses(weir({"synth"}), 2, "weir: no file was named; give one by -o, as -o flood.pcapng");
+}
+
+TEST_F(CommandLine, VersionIsOneLine) {
+  const Ran ran = weir({"version"});
+  EXPECT_EQ(ran.status, 0);
+  EXPECT_THAT(ran.out, StartsWith("weir 0."));
+  EXPECT_EQ(std::count(ran.out.begin(), ran.out.end(), '\n'), 1);
+}
+
+}  // namespace
+}  // namespace weir::test
