@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <algorithm>
 #include <array>
 #include <cmath>
 #include <utility>
@@ -18,7 +19,8 @@ class ScalarTrees final : public Evaluator {
   void evaluate(const float* const* columns, std::size_t rows, float* scores) noexcept override {
     const Model& model = shared_->model;
     for (std::size_t r = 0; r < rows; ++r) {
-      std::array<std::uint64_t, kClassesMax> sums{};
+      std::array<std::uint64_t, kClassesMax> sums;
+      std::fill_n(sums.begin(), model.outputs, 0);
       for (const Tree& tree : model.trees) {
         const std::uint32_t* q = &shared_->fixed.q[walk(model, tree, columns, r).value];
         if (tree.output != Tree::kAllOutputs) {

@@ -58,7 +58,7 @@ void add_leaf(const Plan& plan, const WalkTree& tree, std::uint32_t place, std::
     sums[static_cast<std::size_t>(tree.output) * stride] += q[0];
     return;
   }
-  for (std::size_t o = 0; o < plan.fixed.outputs; ++o) sums[o * stride] += q[o];
+  for (std::size_t o = plan.fixed.first; o < plan.fixed.outputs; ++o) sums[o * stride] += q[o];
 }
 
 }  // namespace

@@ -69,11 +69,25 @@ void drop_zero_bits(const Model& model, const std::vector<std::uint32_t>& bits, 
   }
 }
 
+/// Whether the first value of each leaf is one minus the second, but for rounding.
+bool complementary(const Model& model) {
+  if (model.vote != Vote::mean || model.classes.size() != 2 || model.outputs != 2) return false;
+  bool all = true;
+  for (std::size_t t = 0; t < model.trees.size(); ++t) {
+    if (model.trees[t].output != Tree::kAllOutputs) return false;
+    for_values(model, t, [&](std::size_t o, std::size_t v) {
+      if (o == 0 && std::abs(model.values[v] + model.values[v + 1] - 1.0) > 1e-15) all = false;
+    });
+  }
+  return all;
+}
+
 /// The margins of row `r` as the trainer's library adds them.
 template <typename Real>
 void add_as_trained(const Model& model, const float* const* columns, std::size_t r,
                     double* margins) noexcept {
-  std::array<Real, kClassesMax> sum{};
+  std::array<Real, kClassesMax> sum;
+  std::fill_n(sum.begin(), model.outputs, Real{0});
   if (model.vote == Vote::sum)
     for (std::size_t o = 0; o < model.outputs; ++o) sum[o] = static_cast<Real>(model.bias[o]);
   for (const Tree& tree : model.trees) {
@@ -92,10 +106,6 @@ void add_as_trained(const Model& model, const float* const* columns, std::size_t
 /// True where a change of `bound` in each margin could change the class.
 bool near_decision(const Model& model, const Fixed& fixed, const double* margins) noexcept {
   if (model.classes.empty()) return false;
-  if (model.outputs == 1) {
-    const double decision = model.link == Link::identity ? 0.5 : 0.0;
-    return std::abs(margins[0] - decision) <= fixed.bound[0];
-  }
   std::size_t best = 0;
   for (std::size_t o = 1; o < model.outputs; ++o)
     if (margins[o] > margins[best]) best = o;
@@ -157,6 +167,7 @@ Fixed make_fixed(const Model& model) {
   Fixed fixed;
   fixed.outputs = model.outputs;
   fixed.trees = model.trees.size();
+  fixed.first = complementary(model) ? 1 : 0;
   fixed.q.assign(model.values.size(), 0);
   fixed.base.assign(model.outputs, 0.0);
   std::vector<double> widest(model.outputs, 0.0), largest(model.outputs, 0.0);
@@ -209,7 +220,7 @@ void link_row(const Model& model, const double* margins, float* scores, std::siz
     scores[0] = link_single(model, margins[0]);
     return;
   }
-  std::array<double, kClassesMax> p{};
+  std::array<double, kClassesMax> p;
   if (model.link == Link::softmax) {
     softmax(model, margins, p.data());
   } else {
@@ -232,10 +243,46 @@ void link_row(const Model& model, const double* margins, float* scores, std::siz
   }
 }
 
+namespace {
+
+/// `finish` where one margin makes the score.
+void finish_single(const Model& model, const Fixed& fixed, const float* const* columns,
+                   const std::uint64_t* sums, std::size_t first, std::size_t rows,
+                   std::size_t batch_rows, float* scores) noexcept {
+  const std::size_t o = fixed.first;
+  const double base = fixed.base[o], unit = fixed.unit[o];
+  const double divisor = model.vote == Vote::mean ? static_cast<double>(fixed.trees) : 1.0;
+  const double decision = model.link == Link::identity ? 0.5 : 0.0;
+  double bound = model.classes.empty() ? -1.0 : fixed.bound[o];
+  if (o == 1) bound += fixed.bound[0];
+  for (std::size_t r = 0; r < rows; ++r) {
+    const double margin =
+        (base + unit * static_cast<double>(static_cast<std::int64_t>(sums[r]))) / divisor;
+    if (std::abs(margin - decision) <= bound) {
+      std::array<double, 2> margins{};
+      if (model.sums == Sums::float64) {
+        add_as_trained<double>(model, columns, first + r, margins.data());
+      } else {
+        add_as_trained<float>(model, columns, first + r, margins.data());
+      }
+      link_row(model, margins.data(), scores + first + r, batch_rows);
+    } else {
+      scores[first + r] = link_single(model, margin);
+    }
+  }
+}
+
+}  // namespace
+
 void finish(const Model& model, const Fixed& fixed, const float* const* columns,
             const std::uint64_t* sums, std::size_t stride, std::size_t first, std::size_t rows,
             std::size_t batch_rows, float* scores) noexcept {
-  std::array<double, kClassesMax> margins{};
+  if (model.outputs == 1 || fixed.first == 1) {
+    finish_single(model, fixed, columns, sums + fixed.first * stride, first, rows, batch_rows,
+                  scores);
+    return;
+  }
+  std::array<double, kClassesMax> margins;
   const double divisor = model.vote == Vote::mean ? static_cast<double>(fixed.trees) : 1.0;
   for (std::size_t r = 0; r < rows; ++r) {
     for (std::size_t o = 0; o < fixed.outputs; ++o) {

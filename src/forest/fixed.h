@@ -28,6 +28,9 @@ namespace weir::forest {
 inline constexpr int kFixedBits = 28;
 
 struct Fixed {
+  /// Outputs below `first` are not summed: 1 where the two values of each leaf of a binary forest
+  /// add to one, so that the last class's says all. Decisions near one half still use both.
+  std::size_t first = 0;
   std::size_t outputs = 0;
   std::size_t trees = 0;
   /// By index in `Model::values`: the q of each value.

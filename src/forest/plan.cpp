@@ -180,7 +180,7 @@ class Planner {
     for (std::size_t i = 0; i < plan_.walk_only; ++i) {
       const Tree& tree = plan_.model.trees[order_[i]];
       for_leaves(order_[i], [&](const Node& leaf) {
-        for (std::size_t o = 0; o < plan_.model.outputs; ++o) {
+        for (std::size_t o = plan_.fixed.first; o < plan_.model.outputs; ++o) {
           if (tree.output != Tree::kAllOutputs && tree.output != static_cast<std::int32_t>(o))
             continue;
           const std::uint32_t q = q_of(tree, leaf, o);
