@@ -7,6 +7,7 @@
 
 #include "cli/command.h"
 #include "cli/commands.h"
+#include "cli/model.h"
 #include "cli/replay.h"
 #include "control/nearest.h"
 
@@ -22,6 +23,7 @@ void add_commands(CLI::App& app, Run& run) {
   weir::cli::add_allow(app, run);
   weir::cli::add_detach(app, run);
   weir::cli::add_replay(app, run);
+  weir::cli::add_model(app, run);
   weir::cli::add_synth(app, run);
   weir::cli::add_version(app, run);
 }
