@@ -65,13 +65,23 @@ Inside::~Inside() {
   close(before_);
 }
 
+OnCpu::OnCpu(unsigned cpu) {
+  WEIR_CHECK(sched_getaffinity(0, sizeof before_, &before_) == 0);
+  cpu_set_t only;
+  CPU_ZERO(&only);
+  CPU_SET(cpu, &only);
+  WEIR_CHECK(sched_setaffinity(0, sizeof only, &only) == 0);
+}
+
+OnCpu::~OnCpu() { sched_setaffinity(0, sizeof before_, &before_); }
+
 Wire::Wire(unsigned queues) {
   const auto join = [&](const Namespace& end, const std::string& name, const std::string& side,
                         const std::string& host) {
     box.must(
         fmt::format("ip link add {} numrxqueues {} numtxqueues {} type veth peer name {} netns {} "
                     "numrxqueues {} numtxqueues {}",
-                    side, queues, queues, name, end.path(), queues, queues));
+                    side, queues, queues + 1, name, end.path(), queues + 1, queues));
     end.must(fmt::format("ethtool -K {} tx off tso off gso off gro off", name));
     box.must(fmt::format("sysctl -qw net.ipv6.conf.{}.disable_ipv6=1", side));
     end.must(fmt::format("sysctl -qw net.ipv6.conf.{}.accept_dad=0", name));

@@ -12,8 +12,15 @@
 /// Offloads  checksum and segmentation offloads are off at the ends, as on a wire: what crosses is
 /// a
 ///           frame with its checksums in it.
+/// Rings     a veth end has a ring of 256 frames for each of its rx queues, and loses what finds it
+///           full. The box's interfaces have `queues` rx queues. The far ends have one more: XDP
+///           redirects choose it by CPU, sockets by their channel, so that with one channel and a
+///           generator on `kGeneratorCpu` both have rings of their own, and the redirects' is
+///           emptied by the CPU that fills it, before it goes on.
 /// Threads   one owner.
 #pragma once
+
+#include <sched.h>
 
 #include <memory>
 #include <string>
@@ -55,6 +62,21 @@ class Inside {
 
  private:
   int before_ = -1;
+};
+
+/// The CPU for a generator whose frames must not be lost by the lab itself.
+inline constexpr unsigned kGeneratorCpu = 1;
+
+/// The calling thread runs on one CPU while this lives.
+class OnCpu {
+ public:
+  explicit OnCpu(unsigned cpu);
+  ~OnCpu();
+  OnCpu(const OnCpu&) = delete;
+  OnCpu& operator=(const OnCpu&) = delete;
+
+ private:
+  cpu_set_t before_{};
 };
 
 struct Wire {
