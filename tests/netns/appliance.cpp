@@ -138,8 +138,13 @@ void Appliance::equip() {
   for (const Side side : {Side::wan, Side::lan}) {
     const Inside inside(end_of(wire, side));
     sinks_[index(side)] = must(perf::Sink::attach(kEnd[index(side)], true));
-    generators_[index(side)] = must(perf::Generator::create(kEnd[index(side)]));
   }
+  for (const Side side : {Side::wan, Side::lan}) generators_[index(side)] = another_generator(side);
+}
+
+std::unique_ptr<perf::Generator> Appliance::another_generator(Side from) const {
+  const Inside inside(end_of(wire, from));
+  return must(perf::Generator::create(kEnd[index(from)]));
 }
 
 void Appliance::send(Side from, const std::vector<Bytes>& frames) {

@@ -70,6 +70,8 @@ class Appliance {
   /// Puts sinks at both ends (others' frames pass up the stack) and generators behind them.
   void equip();
   perf::Generator& generator(Side from) { return *generators_[index(from)]; }
+  /// One more, for a stream that goes on beside what `send` sends.
+  [[nodiscard]] std::unique_ptr<perf::Generator> another_generator(Side from) const;
   perf::Sink& sink(Side at) { return *sinks_[index(at)]; }
 
   /// Sends these frames, each once and exactly as they are, from the end at `from`.

@@ -33,8 +33,10 @@ class BadInput : public testing::Test {
     const std::string links = box_->wire.box.must("ip -details link show");
     EXPECT_EQ(links.find("prog/xdp"), std::string::npos) << links;
     EXPECT_EQ(links.find("PROMISC"), std::string::npos) << links;
+    // The kernel itself puts iterators named *.debug into a new bpffs.
     for (const auto& left : std::filesystem::recursive_directory_iterator("/sys/fs/bpf"))
-      EXPECT_TRUE(left.is_directory()) << left.path() << " is left";
+      EXPECT_TRUE(left.is_directory() || left.path().extension() == ".debug")
+          << left.path() << " is left";
   }
 
   static void write(const std::string& text) { std::ofstream(Appliance::config_file()) << text; }
@@ -43,7 +45,10 @@ class BadInput : public testing::Test {
 };
 
 TEST_F(BadInput, AnInterfaceThatIsMissing) {
-  write("[interfaces]\nwan = \"nosuch0\"\nlan = \"lan\"\n");
+  box_->configure();
+  std::ifstream file(Appliance::config_file());
+  std::string text{std::istreambuf_iterator<char>(file), {}};
+  write(text.replace(text.find("\"wan\""), 5, "\"nosuch0\""));
   refuses({"nosuch0"});
 }
 

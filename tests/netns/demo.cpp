@@ -95,7 +95,7 @@ class Demonstration {
         {.frame = reply(Shape::ip4), .flow = part + kReply, .sources = kDevices}};
     must(box_.generator(Side::wan).set(from_wan, mix));
 
-    const perf::Stream from_lan{.frame = search_all(Shape::ip4), .flow = part + kSearch};
+    const perf::Stream from_lan{.frame = search(Shape::ip4), .flow = part + kSearch};
     must(box_.generator(Side::lan).set({&from_lan, 1}));
     // Asked before the first answer comes.
     must(box_.generator(Side::lan).send(1));

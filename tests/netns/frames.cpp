@@ -56,7 +56,11 @@ const char* name(Shape shape) {
   return "";
 }
 
-Address victim(Shape shape) { return address(six(shape) ? "fd00:77::50" : "10.77.0.50"); }
+Address host(Shape shape, unsigned number) {
+  return address(six(shape)
+                     ? fmt::format("fd00:77::{:x}", 0x50 + number)
+                     : fmt::format("10.77.{}.{}", static_cast<unsigned>(shape), 50 + number));
+}
 
 Address device(Shape shape, unsigned number) {
   return address(six(shape) ? fmt::format("2001:db8:d::{:x}", number + 1)
@@ -84,29 +88,25 @@ Bytes udp_frame(Shape shape, const Address& source, const Address& destination,
   return builder.build();
 }
 
-Bytes search(Shape shape, unsigned device_number) {
-  return udp_frame(shape, victim(shape), device(shape, device_number), 50001, 1900, kSearch);
+Bytes search(Shape shape, unsigned host_number) {
+  return udp_frame(shape, host(shape, host_number),
+                   address(six(shape) ? "ff05::c" : "239.255.255.250"), 50001, 1900, kSearch);
 }
 
-Bytes search_all(Shape shape) {
-  return udp_frame(shape, victim(shape), address(six(shape) ? "ff05::c" : "239.255.255.250"), 50001,
-                   1900, kSearch);
-}
-
-Bytes reply(Shape shape, unsigned device_number) {
-  return udp_frame(shape, device(shape, device_number), victim(shape), 1900, 50001,
+Bytes reply(Shape shape, unsigned device_number, unsigned host_number) {
+  return udp_frame(shape, device(shape, device_number), host(shape, host_number), 1900, 50001,
                    reply_text(fmt::format("http://192.0.2.{}:49152/desc.xml", device_number + 1),
                               fmt::format("{:08x}-0000-4000-8000-0123456789ab", device_number)));
 }
 
 Bytes reflection(Shape shape, unsigned number) {
   return udp_frame(
-      shape, reflector(shape, number), victim(shape), 1900, 80,
+      shape, reflector(shape, number), host(shape), 1900, 80,
       reply_text("http://192.168.1.1:5000/rootDesc.xml", "4d696e69-444c-164e-9d41-b827eb54a2a7"));
 }
 
 Bytes background(Shape shape) {
-  return udp_frame(shape, device(shape, 200), victim(shape), 443, 51820, std::string(100, 'q'));
+  return udp_frame(shape, device(shape, 200), host(shape), 443, 51820, std::string(100, 'q'));
 }
 
 std::vector<WireFrame> every_kind(Side from) {

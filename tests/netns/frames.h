@@ -17,8 +17,9 @@ namespace weir::test {
 enum class Shape { ip4, ip6, vlan, qinq, pppoe };
 const char* name(Shape shape);
 
-/// The LAN host under attack, and devices on the WAN side, by number.
-Address victim(Shape shape);
+/// Hosts of the LAN, by number below 200; number 0 is the one under attack. Each shape has its own.
+Address host(Shape shape, unsigned number = 0);
+/// Devices on the WAN side, by number below 250.
 Address device(Shape shape, unsigned number = 0);
 /// Reflectors, by number below 200: address follows address.
 Address reflector(Shape shape, unsigned number = 0);
@@ -28,13 +29,12 @@ Bytes udp_frame(Shape shape, const Address& source, const Address& destination,
                 std::uint16_t source_port, std::uint16_t destination_port,
                 std::string_view payload);
 
-/// The victim's M-SEARCH to a device on the WAN side, from its port 50001.
-Bytes search(Shape shape, unsigned device_number = 0);
-/// The same to everybody: to the group of SSDP.
-Bytes search_all(Shape shape);
-/// The device's answer to either.
-Bytes reply(Shape shape, unsigned device_number = 0);
-/// A reply that nobody asked for: what a reflector sends to the victim.
+/// A host's M-SEARCH to the group, from its port 50001. A host that searches many times a second,
+/// or asks many addresses one by one, is no ordinary one: use several.
+Bytes search(Shape shape, unsigned host_number = 0);
+/// A device's answer to it.
+Bytes reply(Shape shape, unsigned device_number = 0, unsigned host_number = 0);
+/// A reply that nobody asked for: what a reflector sends to host 0.
 Bytes reflection(Shape shape, unsigned number = 0);
 /// A flow that has nothing to do with SSDP.
 Bytes background(Shape shape);

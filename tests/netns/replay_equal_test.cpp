@@ -35,7 +35,7 @@ std::vector<Sent> episode() {
     for (const Shape shape : {Shape::ip4, Shape::ip6, Shape::vlan, Shape::pppoe}) {
       add(Side::lan, search(shape, round));
       add(Side::wan, background(shape));
-      add(Side::wan, reply(shape, round));
+      add(Side::wan, reply(shape, round, round));
       for (unsigned reflector = 0; reflector < 8; ++reflector)
         add(Side::wan, reflection(shape, reflector));
     }
