@@ -28,5 +28,6 @@ Result<Model> import_weir_json(const Json& document, std::string_view text,
 /// `format` is what the model will say that it came from.
 Result<Model> import_xgboost(const Json& document, const std::string& format,
                              const std::string& name);
+Result<Model> import_onnx(std::string_view bytes, const std::string& name);
 
 }  // namespace weir::forest

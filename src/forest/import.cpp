@@ -46,6 +46,11 @@ Result<Model> import_json(std::string_view text, const std::string& name) {
       name));
 }
 
+/// A ModelProto begins with its field 1, the version of the format, a small number.
+bool is_onnx(std::string_view bytes) {
+  return bytes.size() >= 2 && bytes[0] == '\x08' && bytes[1] > 0 && bytes[1] < 0x40;
+}
+
 /// A key's length follows the brace where JSON has a quote or a space.
 bool is_ubjson(std::string_view bytes) {
   return bytes.size() >= 2 && bytes[0] == '{' && std::string_view("iUIlL$#").find(bytes[1]) < 7;
@@ -70,11 +75,13 @@ Result<Model> import_by_content(std::string_view bytes, const std::string& name)
                     ".json or .ubj",
                     name));
   if (is_ubjson(bytes)) return import_ubjson(bytes, name);
+  if (is_onnx(bytes)) return import_onnx(bytes, name);
   const std::string_view text = skip_space(bytes);
   if (text.starts_with('{')) return import_json(bytes, name);
-  return fail(fmt::format(
-      "{}: not a model file that weir knows; supported are weir JSON, XGBoost JSON and UBJSON",
-      name));
+  return fail(
+      fmt::format("{}: not a model file that weir knows; supported are weir JSON, XGBoost JSON and "
+                  "UBJSON, ONNX",
+                  name));
 }
 
 }  // namespace
