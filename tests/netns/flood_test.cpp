@@ -139,6 +139,11 @@ INSTANTIATE_TEST_SUITE_P(Shapes, FloodTest,
                          testing::Values(Shape::ip4, Shape::ip6, Shape::vlan, Shape::pppoe),
                          [](const auto& shape) { return std::string(name(shape.param)); });
 
+/// Redirects to the peer interface that failed.
+std::uint64_t peer_errors(const Appliance& box) {
+  return box.status().at("redirect_errors").at("peer").get<std::uint64_t>();
+}
+
 TEST(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
   WEIR_NEEDS_PRIVILEGE();
   Appliance box;
@@ -150,6 +155,8 @@ TEST(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
       {.frame = reflection(Shape::ip4), .flow = kFlood, .sources = kSources},
       {.frame = background(Shape::ip4), .flow = kBackground}};
   ASSERT_TRUE(box.generator(Side::wan).set(streams, schedule()));
+  // The stacks say hello before the ends can take redirected frames.
+  const std::uint64_t peer_errors_before = peer_errors(box);
   {
     const OnCpu one(kGeneratorCpu);
     ASSERT_TRUE(box.generator(Side::wan).send(1'000'000));
@@ -171,7 +178,7 @@ TEST(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
       totals.sockets_received + box.status()["redirect_errors"]["socket"].get<std::uint64_t>());
   EXPECT_EQ(totals.sockets_received, totals.sockets_sent + totals.sockets_full);
   // The background went by the kernel, past all of that.
-  EXPECT_EQ(box.status()["redirect_errors"]["peer"], 0);
+  EXPECT_EQ(peer_errors(box), peer_errors_before);
   EXPECT_EQ(box.sink(Side::lan).flow(kBackground).packets, box.generator(Side::wan).sent(1));
   EXPECT_TRUE(box.process().running()) << box.trouble();
 }
