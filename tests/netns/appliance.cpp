@@ -103,8 +103,8 @@ Totals Appliance::totals() const {
       totals.outcomes[outcome.at("name").get<std::string>()] += packets;
       totals.received[index(side)] += packets;
     }
-  for (const auto& errors : all.at("redirect_errors"))
-    totals.redirect_errors += errors.get<std::uint64_t>();
+  totals.socket_errors = all.at("redirect_errors").at("socket").get<std::uint64_t>();
+  totals.peer_errors = all.at("redirect_errors").at("peer").get<std::uint64_t>();
   totals.conserved = true;
   for (const auto& channel : all.at("channels")) {
     ++totals.channels;
@@ -140,6 +140,12 @@ void Appliance::equip() {
     sinks_[index(side)] = must(perf::Sink::attach(kEnd[index(side)], true));
   }
   for (const Side side : {Side::wan, Side::lan}) generators_[index(side)] = another_generator(side);
+}
+
+void Appliance::hush() const {
+  for (const Side side : {Side::wan, Side::lan})
+    end_of(wire, side)
+        .must(fmt::format("sysctl -qw net.ipv6.conf.{}.disable_ipv6=1", kEnd[index(side)]));
 }
 
 std::unique_ptr<perf::Generator> Appliance::another_generator(Side from) const {

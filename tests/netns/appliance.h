@@ -28,9 +28,9 @@ namespace weir::test {
 
 /// What the tests read of `weir status --json`.
 struct Totals {
-  std::map<std::string, std::uint64_t> outcomes;  ///< packets by name, both sides together
-  std::array<std::uint64_t, kSides> received{};   ///< sum of a side's outcomes
-  std::uint64_t redirect_errors = 0;
+  std::map<std::string, std::uint64_t> outcomes;     ///< packets by name, both sides together
+  std::array<std::uint64_t, kSides> received{};      ///< sum of a side's outcomes
+  std::uint64_t socket_errors = 0, peer_errors = 0;  ///< failed redirects
   std::uint64_t channels = 0;
   bool conserved = false;           ///< as weir itself says, over all channels
   std::uint64_t frames_placed = 0;  ///< sum over all places and channels
@@ -70,6 +70,9 @@ class Appliance {
   /// Puts sinks at both ends (others' frames pass up the stack) and generators behind them.
   void equip();
   perf::Generator& generator(Side from) { return *generators_[index(from)]; }
+  /// Takes IPv6 from the ends' stacks: its chatter would have another CPU empty the ring that a
+  /// generator fills, at a pace of its own.
+  void hush() const;
   /// One more, for a stream that goes on beside what `send` sends.
   [[nodiscard]] std::unique_ptr<perf::Generator> another_generator(Side from) const;
   perf::Sink& sink(Side at) { return *sinks_[index(at)]; }

@@ -62,6 +62,7 @@ class Demonstration {
       return false;
     }
     box_.equip();
+    box_.hush();
     const auto status = box_.status();
     say(fmt::format("weir runs: {} XDP on both sides, model '{}'.",
                     status.at("interfaces").at("wan").at("attached").get<std::string>(),
@@ -151,7 +152,6 @@ class Demonstration {
     const auto status = box_.status();
     const perf::Flow background = arrived(Side::lan, kBackground);
     const std::uint64_t attack_delivered = arrived(Side::lan, kAttack).packets;
-    const auto no_room = status.at("redirect_errors").at("socket").get<std::uint64_t>();
     const std::uint64_t in_kernel = totals.outcomes["drop_block_ssdp"];
     const auto& time = status.at("time_to_block");
     const double median_us = time.at("median_us"), p99_us = time.at("p99_us");
@@ -168,7 +168,7 @@ class Demonstration {
     row("attack packets seen", grouped(attack_sent_));
     row("  dropped by userspace", grouped(totals.judged_drop));
     row("  dropped by the kernel", grouped(in_kernel));
-    row("  no room at the socket", grouped(no_room));
+    row("  no room at the socket", grouped(totals.socket_errors));
     row("  delivered before they were known", grouped(attack_delivered));
     row("sources blocked", fmt::format("{}", totals.blocks));
     row("a source's first packet to its block: median", time_text(median_us));
