@@ -21,13 +21,6 @@ struct {
   __type(value, struct stream);
 } streams SEC(".maps");
 
-struct {
-  __uint(type, BPF_MAP_TYPE_ARRAY);
-  __uint(max_entries, GENERATOR_SOURCES_MAX);
-  __type(key, __u32);
-  __type(value, __u64);
-} first_sent SEC(".maps");
-
 __u8 schedule[GENERATOR_SCHEDULE];
 __u32 schedule_length = 1;
 __u64 position;                /* packets sent since the streams were set */
@@ -88,11 +81,6 @@ int generate(struct xdp_md *ctx) {
     struct stamp *stamp = at;
     if (at + sizeof(struct stamp) > (void *)(long)ctx->data_end) return XDP_ABORTED;
     __builtin_memcpy(stamp, &(struct stamp){GENERATOR_STAMP_MAGIC, s->flow, sequence}, sizeof *stamp);
-  }
-  if (s->timed && sequence < s->sources && sequence < GENERATOR_SOURCES_MAX) {
-    key = (__u32)sequence;
-    __u64 time = bpf_ktime_get_ns();
-    bpf_map_update_elem(&first_sent, &key, &time, BPF_ANY);
   }
   sent[index] = sequence + 1;
   position = now + 1;

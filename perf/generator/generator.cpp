@@ -51,7 +51,6 @@ Result<stream> lay_out(const Stream& from, std::size_t number) {
   to.length = static_cast<std::uint32_t>(length);
   to.sources = std::max(1U, from.sources);
   to.stamped = from.stamped ? 1 : 0;
-  to.timed = from.timed ? 1 : 0;
   to.flow = from.flow;
   if (to.sources == 1) return to;
 
@@ -144,12 +143,6 @@ Status Generator::set(std::span<const Stream> streams, std::span<const std::uint
     WEIR_ASSIGN(const stream laid_out, lay_out(streams[i], i));
     if (bpf_map_update_elem(bpf_map__fd(impl_->program->maps.streams), &i, &laid_out, BPF_ANY) != 0)
       return fail_errno(fmt::format("set stream {}", i), errno);
-    if (laid_out.timed == 0) continue;
-    const std::vector<std::uint64_t> zero(1);
-    for (std::uint32_t source = 0;
-         source < std::min<std::uint32_t>(laid_out.sources, GENERATOR_SOURCES_MAX); ++source)
-      bpf_map_update_elem(bpf_map__fd(impl_->program->maps.first_sent), &source, zero.data(),
-                          BPF_ANY);
   }
   auto& state = *impl_->program;
   for (std::size_t i = 0; i < schedule.size(); ++i) {
@@ -192,14 +185,6 @@ Status Generator::send(std::uint64_t packets, double packets_per_s) {
 
 std::uint64_t Generator::sent(std::size_t index) const noexcept {
   return index < GENERATOR_STREAMS ? impl_->program->bss->sent[index] : 0;
-}
-
-Result<std::vector<std::uint64_t>> Generator::first_sent_ns(std::uint32_t sources) const {
-  std::vector<std::uint64_t> times(std::min<std::uint32_t>(sources, GENERATOR_SOURCES_MAX));
-  for (std::uint32_t i = 0; i < times.size(); ++i)
-    if (bpf_map_lookup_elem(bpf_map__fd(impl_->program->maps.first_sent), &i, &times[i]) != 0)
-      return fail_errno("read when the sources were first seen", errno);
-  return times;
 }
 
 }  // namespace weir::perf

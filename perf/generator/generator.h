@@ -18,7 +18,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -34,7 +33,6 @@ struct Stream {
   std::uint32_t flow = 0;           ///< number in the stamp, below 64
   bool stamped = true;              ///< false: the frame leaves exactly as it is
   std::uint32_t sources = 1;        ///< IP source addresses to run through, from the frame's own on
-  bool timed = false;  ///< keep when each source was first seen (one stream, at most 65536 sources)
 };
 
 class Generator {
@@ -52,8 +50,6 @@ class Generator {
 
   /// Frames made so far of stream `index`.
   [[nodiscard]] std::uint64_t sent(std::size_t index) const noexcept;
-  /// CLOCK_MONOTONIC of the first packet of each source of the timed stream; 0 where none was sent.
-  [[nodiscard]] Result<std::vector<std::uint64_t>> first_sent_ns(std::uint32_t sources) const;
 
   struct Impl;
 

@@ -7,10 +7,9 @@
 
 #define GENERATOR_STREAMS \
   64 /* frames that one generator can mix; also the flows that a sink tells apart */
-#define GENERATOR_SCHEDULE 65536    /* slots of the schedule; each names a stream */
-#define GENERATOR_FRAME_BYTES 2048  /* room for a frame with its stamp */
-#define GENERATOR_LENGTH_MAX 1600   /* the longest frame that is sent */
-#define GENERATOR_SOURCES_MAX 65536 /* sources of which the first packet's time is kept */
+#define GENERATOR_SCHEDULE 65536   /* slots of the schedule; each names a stream */
+#define GENERATOR_FRAME_BYTES 2048 /* room for a frame with its stamp */
+#define GENERATOR_LENGTH_MAX 1600  /* the longest frame that is sent */
 
 /* The last bytes of each frame, behind the IP datagram, where Ethernet pads: no checksum covers
  * them. */
@@ -30,7 +29,6 @@ struct stream {
   __u32 ip_check_offset; /* of the IPv4 header's checksum; 0: none */
   __u32 l4_check_offset; /* of the UDP checksum; 0: none */
   __u32 stamped;         /* 1: the stamp is written */
-  __u32 timed;           /* 1: the first packet's time is kept by source */
   __u32 flow;
   __u8 bytes[GENERATOR_FRAME_BYTES];
 };

@@ -181,6 +181,8 @@ class Demonstration {
            "at least 99 of 100 benign SSDP packets are delivered");
     expect(totals.blocks == kReflectors, "exactly the reflectors are blocked");
     expect(in_kernel * 100 >= attack_sent_ * 90, "the kernel drops at least 90 % of the attack");
+    expect(totals.judged_drop + in_kernel + totals.socket_errors + attack_delivered == attack_sent_,
+           "each attack packet has one end");
     expect(attack_delivered * 1000 <= attack_sent_,
            "at most 1 of 1,000 attack packets comes through");
     expect(time.at("count").get<std::uint64_t>() >= kReflectors, "each block's time was measured");
