@@ -52,8 +52,8 @@ class CommandLine : public ::testing::Test {
 };
 
 const std::vector<std::vector<std::string>> kCommands = {
-    {"run"},          {"check"},         {"status"},       {"block", "list"}, {"block", "add"},
-    {"block", "del"}, {"allow", "list"}, {"allow", "add"}, {"allow", "del"},  {"detach"},
+    {"run"},          {"check"},         {"status"},        {"block", "list"}, {"block", "add"},
+    {"block", "del"}, {"allow", "list"}, {"allow", "add"},  {"allow", "del"},  {"detach"},
     {"synth"},        {"replay"},        {"model", "show"}, {"model", "test"}, {"version"}};
 
 TEST_F(CommandLine, EveryCommandHasHelpWithAnExampleAndItsStatuses) {
