@@ -117,11 +117,7 @@ class TableExtractor final : public Extractor {
         count_destination(context, destination_hash, bytes, unasked, fresh);
     fill_packet(values, context, headers, ssdp);
     fill_tables(values, context, source, destination);
-    RowWriter out(values);
-    out.set(Feature::source_destinations, source.destinations.add(context.time, destination_hash));
-    out.set(Feature::destination_sources, context.solicited || context.client_flow
-                                              ? destination.sources.at(context.time)
-                                              : destination.sources.add(context.time, source_hash));
+    count_spread(values, context, source, destination, source_hash, destination_hash);
     for (std::size_t i = 0; i < wanted_.size(); ++i) columns[i][row] = values[wanted_[i]];
     return context;
   }
@@ -184,10 +180,17 @@ class TableExtractor final : public Extractor {
     return !(context.method == Method::notify && context.multicast);
   }
 
+  /// What the policy forwards by itself counts for nobody's reputation: a busy call on port 1900
+  /// must not make its host's next search look like a flood.
+  static bool is_wanted(const Context& context) noexcept {
+    return context.solicited || context.client_flow;
+  }
+
   static void count_source(SourceEntry& source, const Context& context, float bytes,
                            bool unasked) noexcept {
     source.last_seen = context.time;
     count_up(source.total);
+    if (is_wanted(context)) return;
     source.packets += 1;
     source.bytes += bytes;
     source.packets_long += 1;
@@ -204,12 +207,26 @@ class TableExtractor final : public Extractor {
     if (fresh) entry.first_seen = context.time;
     entry.fade_to(context.time);
     count_up(entry.total);
+    if (is_wanted(context)) return entry;
     entry.packets += 1;
     entry.bytes += bytes;
     if (unasked) entry.unsolicited += 1;
     if (context.method == Method::search) entry.searches += 1;
     if (new_source) entry.new_sources += 1;
     return entry;
+  }
+
+  static void count_spread(Row& row, const Context& context, SourceEntry& source,
+                           DestinationEntry& destination, std::uint64_t source_hash,
+                           std::uint64_t destination_hash) noexcept {
+    RowWriter out(row);
+    const bool wanted = is_wanted(context);
+    out.set(Feature::source_destinations,
+            wanted ? source.destinations.at(context.time)
+                   : source.destinations.add(context.time, destination_hash));
+    out.set(Feature::destination_sources, wanted
+                                              ? destination.sources.at(context.time)
+                                              : destination.sources.add(context.time, source_hash));
   }
 
   static void fill_packet(Row& row, const Context& context, const packet::Headers& headers,

@@ -8,6 +8,9 @@
 ///           to what the other side did before.
 /// Units     "short" counts fade with a half-life of 1.07 s and "long" ones with 34 s (window.h);
 ///           "lately" is 8.6 to 17.2 s (sketch.h).
+/// Counting  answers that were asked for and client flows count in none of the source and
+/// destination
+///           features: the policy forwards them, whatever else their host does.
 /// Trust     a sender sets the packet group at will, so a model that is to withstand an attacker
 ///           leans on the others. The shipped model's card says which features it uses and why.
 #pragma once

@@ -298,6 +298,20 @@ TEST(Counts, OfSourceAndDestination) {
   EXPECT_NEAR(box.value("source_age_s"), 60, 0.01);
 }
 
+TEST(Counts, WhatIsWantedCountsForNobody) {
+  Box box;
+  for (int i = 0; i < 500; ++i) {
+    box.see(milliseconds(i), {Side::lan, kVictim, "203.0.113.9", 1900, 443, kNoSsdp});
+    box.see(milliseconds(i), {Side::wan, "203.0.113.9", kVictim, 443, 1900, kNoSsdp});
+  }
+  EXPECT_EQ(box.value("destination_packets"), 0);
+  box.see(milliseconds(500), search());
+  EXPECT_EQ(box.value("source_packets"), 1) << "a host with a busy call searches";
+  EXPECT_NEAR(box.value("source_destinations"), 1, 0.1);
+  box.see(milliseconds(501), reply("203.0.113.1"));
+  EXPECT_EQ(box.value("destination_packets"), 0) << "asked for";
+}
+
 TEST(Counts, AScannerIsSeenByItsDestinations) {
   Box box;
   for (int i = 0; i < 60; ++i) {
