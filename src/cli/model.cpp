@@ -107,6 +107,7 @@ std::vector<float> scores_of(const forest::Model& model, forest::Evaluator& eval
   };
   std::vector<Line> lines(model.features.size());
   std::vector<const float*> pointers;
+  pointers.reserve(lines.size());
   for (const Line& line : lines) pointers.push_back(line.values);
   for (std::size_t first = 0; first < rows.count; first += kStep) {
     const std::size_t count = std::min(kStep, rows.count - first);

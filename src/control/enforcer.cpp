@@ -90,7 +90,8 @@ void Enforcer::run() noexcept {
   sweep(monotonic_now());
   for (;;) {
     const bool stopping = stop_.load(std::memory_order_seq_cst);
-    const bool worked = write_orders() | run_requests();
+    const bool wrote = write_orders();
+    const bool worked = run_requests() || wrote;
     const PacketTime now = monotonic_now();
     if (now - swept_ >= kSweep) sweep(now);
     if (worked) continue;

@@ -202,7 +202,7 @@ Result<std::uint64_t> parse_duration_ms(std::string_view text) {
     const auto [end, error] = std::from_chars(rest.data(), rest.data() + rest.size(), number);
     if (error != std::errc{} || end == rest.data() + rest.size()) return refused();
     const auto* unit = std::find_if(std::begin(kUnits), std::end(kUnits),
-                                    [&](const Unit& u) { return u.letter == *end; });
+                                    [letter = *end](const Unit& u) { return u.letter == letter; });
     if (unit == std::end(kUnits) || unit->ms >= smaller_than_ms) return refused();
     if (number > kForMax_ms / unit->ms) return refused();
     total_ms += number * unit->ms;

@@ -42,7 +42,8 @@ std::string last_words(std::string_view log) {
     if (line.empty() || line.starts_with("processed ") || line.starts_with("verification time") ||
         line.starts_with("stack depth"))
       continue;
-    words = std::string(line.substr(0, 200)) + (words.empty() ? "" : " / " + words);
+    if (!words.empty()) words.insert(0, " / ");
+    words.insert(0, line.substr(0, 200));
     ++lines;
   }
   return words.empty() ? "the verifier said nothing" : "the verifier's last words: " + words;

@@ -79,7 +79,8 @@ View View::operator[](std::size_t i) const {
 
 Status View::only(std::initializer_list<const char*> known) const {
   WEIR_TRY(object());
-  for (const auto& [key, value] : json_->items()) {
+  for (const auto& item : json_->items()) {
+    const std::string& key = item.key();
     if (std::none_of(known.begin(), known.end(), [&](const char* k) { return key == k; }))
       return refuse(fmt::format("unknown key '{}'", key.substr(0, 80)));
   }

@@ -271,7 +271,7 @@ Result<std::unique_ptr<CaptureReader>> CaptureReader::open(const std::string& pa
 }
 
 Result<std::unique_ptr<CaptureReader>> CaptureReader::over(std::span<const std::uint8_t> bytes,
-                                                           std::string name) {
+                                                           const std::string& name) {
   WEIR_ASSIGN(auto reader, detail::tried(detail::open_any(bytes, name)));
   return reader;
 }

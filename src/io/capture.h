@@ -43,7 +43,7 @@ class CaptureReader {
   static Result<std::unique_ptr<CaptureReader>> open(const std::string& path);
   /// A capture in memory of the caller's, which outlives the reader; `name` stands in errors.
   static Result<std::unique_ptr<CaptureReader>> over(std::span<const std::uint8_t> bytes,
-                                                     std::string name);
+                                                     const std::string& name);
   virtual ~CaptureReader() = default;
 
   /// Fills `packet` where it returns `Step::packet`, and leaves it alone otherwise.
