@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Times evaluators on one model file and rows from a raw file of float32, row by row:
-//   forest_bench MODEL ROWS.f32 BATCH[,BATCH...] [ROUNDS] [target|walk|scalar|nogroup ...]
-// One line of JSON for each batch and way: the median, least and greatest ns a row of the rounds.
-// Time is CPU time of the thread. Each round runs every way once, so that a noisy machine is noisy
-// to all of them.
+//   forest_bench MODEL ROWS.f32 BATCH[,BATCH...] [ROUNDS] [WAY ...]
+// WAY: default, a Highway target's name, walk (interleaved), nogroup, oracle, scalar
+// (straightforward). One line of JSON for each batch and way: the median, least and greatest ns a
+// row of the rounds. Time is CPU time of the thread. Each round runs every way once, so that a
+// noisy machine is noisy to all of them.
 #include <fmt/format.h>
 #include <hwy/targets.h>
 
@@ -68,6 +69,50 @@ double ns_a_row(Evaluator& evaluator, const std::vector<Batch>& batches,
   return (cpu_ns() - start) / static_cast<double>(rows);
 }
 
+/// What a good programmer writes first: 16-byte nodes, float32, one row and tree after another, a
+/// branch a step. Binary and single-output models only.
+class Straightforward final : public Evaluator {
+ public:
+  explicit Straightforward(const Model& model) : divisor_(static_cast<double>(model.trees.size())) {
+    const std::size_t last = model.outputs - 1;
+    for (const Node& node : model.nodes) {
+      if (node.feature < 0) {
+        nodes_.push_back({-1, static_cast<float>(model.values[node.value + last]), 0, 0});
+      } else {
+        nodes_.push_back(
+            {node.feature, threshold32(node.threshold, model.compare), node.left, node.right});
+      }
+    }
+    for (const Tree& tree : model.trees) roots_.push_back(tree.root);
+  }
+  void evaluate(const float* const* columns, std::size_t rows, float* scores) noexcept override {
+    for (std::size_t r = 0; r < rows; ++r) {
+      double sum = 0;
+      for (const std::uint32_t root : roots_) {
+        const Small* node = &nodes_[root];
+        while (node->feature >= 0)
+          node = &nodes_[columns[node->feature][r] <= node->value ? node->left : node->right];
+        sum += static_cast<double>(node->value);
+      }
+      scores[r] = static_cast<float>(sum / divisor_);
+    }
+  }
+  [[nodiscard]] std::unique_ptr<Evaluator> clone() const override {
+    return std::make_unique<Straightforward>(*this);
+  }
+  [[nodiscard]] std::string describe() const override { return "straightforward scalar walk"; }
+
+ private:
+  struct Small {
+    std::int32_t feature;
+    float value;
+    std::uint32_t left, right;
+  };
+  std::vector<Small> nodes_;
+  std::vector<std::uint32_t> roots_;
+  double divisor_;
+};
+
 struct Way {
   std::string name;
   std::unique_ptr<Evaluator> evaluator;
@@ -75,7 +120,8 @@ struct Way {
 
 std::unique_ptr<Evaluator> make_way(const Model& model, const std::shared_ptr<const Plan>& plan,
                                     const std::string& name) {
-  if (name == "scalar") return make_scalar_evaluator(model);
+  if (name == "oracle") return make_scalar_evaluator(model);
+  if (name == "scalar") return std::make_unique<Straightforward>(model);
   Tuning tuning = default_tuning(*plan);
   if (name == "walk") tuning.sliced_rows_min = SIZE_MAX;
   if (name == "nogroup") tuning.group_equal_rows = false;
