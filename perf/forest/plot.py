@@ -49,7 +49,8 @@ def main():
     with open(sys.argv[1]) as file:
         report = json.load(file)
     step_x, step_y = WIDTH + GAP, HEIGHT + GAP
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + 2 * step_x}" height="{TOP + 2 * step_y + 40}" '
+    out = ['<!-- SPDX-License-Identifier: BSD-2-Clause -->',
+           f'<svg xmlns="http://www.w3.org/2000/svg" width="{LEFT + 2 * step_x}" height="{TOP + 2 * step_y + 40}" '
            'font-family="sans-serif" font-size="11"><rect width="100%" height="100%" fill="white"/>']
     for i, axis in enumerate(TITLES):
         out += panel(axis, report["curves"][axis], LEFT + i % 2 * step_x, TOP + i // 2 * step_y)
