@@ -12,6 +12,8 @@ namespace weir::forest {
 namespace {
 
 constexpr float kInfinity = std::numeric_limits<float>::infinity();
+/// One vector of the widest target (AVX-512): levels of fewer thresholds are loaded as one, too.
+constexpr std::size_t kLevelsReadAhead = 16;
 
 std::vector<std::uint32_t> tree_depths(const Model& model) {
   std::vector<std::uint32_t> node_depth(model.nodes.size(), 0), depth;
@@ -115,6 +117,8 @@ class Planner {
       sort_distinct(values);
       add_feature(static_cast<std::uint32_t>(feature), values);
     }
+    // A vector is read from wherever a level begins: the last ones must not end behind the array.
+    plan_.levels.insert(plan_.levels.end(), kLevelsReadAhead, kInfinity);
     for (RankedFeature& ranked : plan_.ranked) {
       const auto found = left_for_nan.find(static_cast<std::int32_t>(ranked.feature));
       if (found == left_for_nan.end()) continue;
