@@ -6,8 +6,6 @@
 #include <bpf/libbpf.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
-#include <linux/if_link.h>
-#include <net/if.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -15,10 +13,9 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
-#include <functional>
 #include <set>
-#include <thread>
 
+#include "kernel_helpers.h"
 #include "support/kernel_judge.h"
 #include "support/packet_builder.h"
 #include "support/wire.h"
@@ -48,46 +45,7 @@ Address numbered(std::uint32_t n, bool six) {
   return Address::v6(bytes.data());
 }
 
-/// The program's id on an interface; 0: none.
-std::uint32_t program_on(const char* interface) {
-  std::uint32_t id = 0;
-  WEIR_CHECK(bpf_xdp_query_id(static_cast<int>(if_nametoindex(interface)), 0, &id) == 0);
-  return id;
-}
-
-std::set<std::string> pins() {
-  std::set<std::string> names;
-  std::error_code error;
-  for (const auto& entry : std::filesystem::directory_iterator(kPins, error))
-    names.insert(entry.path().filename());
-  return names;
-}
-
-/// The kernel frees maps and programs a grace period after the last reference: waits for that.
-bool gone_soon(const std::function<bool()>& gone) {
-  for (int i = 0; i < 5'000 && !gone(); ++i)
-    std::this_thread::sleep_for(std::chrono::milliseconds(2));
-  return gone();
-}
-
-/// Another XDP program: `return XDP_PASS`.
-class OtherProgram {
- public:
-  explicit OtherProgram(const char* interface)
-      : ifindex_(static_cast<int>(if_nametoindex(interface))) {
-    const bpf_insn code[] = {{BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, XDP_PASS},
-                             {BPF_JMP | BPF_EXIT, 0, 0, 0, 0}};
-    const int fd = bpf_prog_load(BPF_PROG_TYPE_XDP, "other", "GPL", code, 2, nullptr);
-    WEIR_CHECK(fd >= 0 && bpf_xdp_attach(ifindex_, fd, 0, nullptr) == 0);
-    close(fd);
-  }
-  ~OtherProgram() { bpf_xdp_detach(ifindex_, 0, nullptr); }
-  OtherProgram(const OtherProgram&) = delete;
-  OtherProgram& operator=(const OtherProgram&) = delete;
-
- private:
-  int ifindex_;
-};
+std::set<std::string> pins() { return pins_in(kPins); }
 
 class KernelTest : public testing::Test {
  protected:
@@ -227,14 +185,53 @@ TEST_F(KernelTest, RefusesWhatIsMissingOrBusyAndLeavesNothing) {
   EXPECT_FALSE(std::filesystem::exists(kPins));
 }
 
-TEST_F(KernelTest, TakesTheFirstAttachBackWhereTheSecondFails) {
-  // More bytes than the largest MTU that a program of one buffer may have: the LAN side refuses.
-  wire_->box.must("ip link set lan mtu 9000");
+// A directory where a pin is to be made: the attach fails after both interfaces have the program.
+TEST_F(KernelTest, TakesBackWhatItDidWhereALaterStepFails) {
+  const std::string obstacle = std::string(kPins) + "/link_lan_new";
+  std::filesystem::create_directory(kPins);
+  std::filesystem::create_directory(obstacle);
+  EXPECT_THAT(error(), HasSubstr("pin /sys/fs/bpf/weir-test/link_lan"));
+  EXPECT_EQ(program_on("wan"), 0U);
+  EXPECT_EQ(program_on("lan"), 0U);
+  EXPECT_THAT(pins(), testing::UnorderedElementsAre("link_lan_new"));
+
+  std::filesystem::remove(obstacle);
+  attach().reset();
+  const std::uint32_t before = program_on("wan");
+  const std::set<std::string> pinned = pins();
+  std::filesystem::create_directory(obstacle);
+  EXPECT_THAT(error(), HasSubstr("pin /sys/fs/bpf/weir-test/link_lan"));
+  EXPECT_EQ(program_on("wan"), before) << "the earlier weir's program is back";
+  EXPECT_EQ(program_on("lan"), before);
+  std::filesystem::remove(obstacle);
+  EXPECT_EQ(pins(), pinned);
+  const auto kernel = attach();
+  ASSERT_TRUE(kernel);
+  EXPECT_TRUE(kernel->took_over());
+}
+
+TEST_F(KernelTest, LargeFramesTakeAProgramOfSeveralBuffers) {
+  // Beyond the largest MTU that a driver takes a program of one buffer for.
+  for (const char* name : {"wan", "lan"})
+    wire_->box.must("ip link set " + std::string(name) + " mtu 9000");
+  wire_->wan.must("ip link set wan0 mtu 9000");
   wire_->lan.must("ip link set lan0 mtu 9000");
-  options_.interfaces = {"wan", "lan"};
-  auto kernel = attach();
-  ASSERT_TRUE(kernel) << "as a program of several buffers";
+  const auto kernel = attach();
+  ASSERT_TRUE(kernel);
   EXPECT_EQ(kernel->mode(Side::lan), AttachMode::native);
+  const int socket = ::socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+  ASSERT_TRUE(kernel->add_socket(Side::wan, 0, socket));
+  kernel->heartbeat(0, monotonic_now() + std::chrono::hours(1));
+  test::KernelJudge judge(kernel->program_fd(), options_.interfaces);
+  const auto search = [](std::size_t bytes) {
+    return PacketBuilder().ip4("192.0.2.5", "192.0.2.1").udp(9, 1900).payload(Bytes(bytes)).build();
+  };
+  const Bytes large = search(8'000);
+  EXPECT_EQ(judge(search(1'000), Side::wan).outcome, Outcome::socket_steered);
+  const auto judged = judge(large, Side::wan);
+  EXPECT_EQ(judged.outcome, Outcome::peer_no_socket) << "no socket takes several buffers";
+  EXPECT_EQ(judged.bytes, large.size()) << "all of it is counted";
+  close(socket);
 }
 
 TEST_F(KernelTest, RefusesAPinDirectoryThatIsNone) {
@@ -395,18 +392,6 @@ TEST_F(KernelTest, SocketsAndHeartbeatsDecide) {
   EXPECT_EQ(judge(search, Side::wan).outcome, Outcome::peer_no_socket);
   EXPECT_FALSE(kernel->add_socket(Side::wan, WEIR_CHANNELS_MAX, socket));
   close(socket);
-}
-
-/// Sends `frame` `times` times into the WAN interface, as if it had been received there.
-void run_live(int program_fd, const Bytes& frame, std::uint32_t times) {
-  xdp_md context{};
-  context.data_end = static_cast<std::uint32_t>(frame.size());
-  context.ingress_ifindex = if_nametoindex("wan");
-  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
-              .data_size_in = static_cast<std::uint32_t>(frame.size()), .ctx_in = &context,
-              .ctx_size_in = sizeof context, .repeat = static_cast<int>(times),
-              .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
-  ASSERT_EQ(bpf_prog_test_run_opts(program_fd, &options), 0) << errno;
 }
 
 TEST_F(KernelTest, CountsRedirectsThatFail) {
