@@ -21,8 +21,10 @@ constexpr std::size_t kChunk_frames = 256;
 /// `receive` tops the fill ring up when it has room for as many: fewer would touch the kernel's
 /// cache line for each packet, more would let the ring run low. `service` takes whatever fits.
 constexpr std::uint32_t kRefillLeast_frames = 64;
-/// How soon a sleeping channel looks again while frames wait to be sent.
-constexpr Nanoseconds kSendAgain{100'000};
+/// How soon a sleeping channel looks again while frames wait to be sent: twice as late each time
+/// that none of them left, for the link may be down for days.
+constexpr Nanoseconds kSendAgainFirst{100'000};
+constexpr Nanoseconds kSendAgainLast{10'000'000};
 
 /// Written by the I/O thread alone, so a plain add; read by anyone.
 class Count {
@@ -95,6 +97,8 @@ class AfXdpChannel final : public Channel {
   std::array<std::uint32_t, kSides> with_kernel_{};  // frames in fill and rx rings, by side
   std::array<std::uint64_t, kSides> arrivals_{};     // numbers of frames
   std::array<std::uint32_t, kChunk_frames> scratch_{};
+  Nanoseconds send_again_ = kSendAgainFirst;
+  std::uint32_t waiting_ = 0;  // frames that waited to be sent at the last `wait`
   std::array<Counts, kSides> counts_;
 };
 
@@ -290,7 +294,11 @@ void AfXdpChannel::wait(int wake_fd, Nanoseconds at_most) noexcept {
   pollfd fds[] = {{wire_->side(Side::wan).fd, POLLIN, 0},
                   {wire_->side(Side::lan).fd, POLLIN, 0},
                   {wake_fd, POLLIN, 0}};
-  if (unsent(Side::wan) + unsent(Side::lan) > 0) at_most = std::min(at_most, kSendAgain);
+  const std::uint32_t waiting = unsent(Side::wan) + unsent(Side::lan);
+  send_again_ = waiting > 0 && waiting == waiting_ ? std::min(send_again_ * 2, kSendAgainLast)
+                                                   : kSendAgainFirst;
+  waiting_ = waiting;
+  if (waiting > 0) at_most = std::min(at_most, send_again_);
   const auto ns = std::max<std::int64_t>(at_most.count(), 0);
   const timespec timeout{static_cast<time_t>(ns / 1'000'000'000),
                          static_cast<long>(ns % 1'000'000'000)};

@@ -232,6 +232,31 @@ TEST_F(AfXdp, AFullTransmitRingDropsAndCounts) {
   EXPECT_TRUE(eventually([&] { return at_rest(*channel); })) << "they leave when the link is back";
 }
 
+TEST_F(AfXdp, AnInterfaceThatGoesAwayIsSurvived) {
+  Box box;
+  const auto channel = box.open({});
+  std::array<packet::Frame, 64> in;
+  std::size_t held = 0;
+  ASSERT_TRUE(eventually([&] {
+    box.far_end(Side::wan).send(frame_of(60, held));
+    held += channel->receive(Side::wan, std::span(in).subspan(held), monotonic_now());
+    return held >= 32;
+  }));
+  box.wire.box.must("ip link del lan");
+  channel->transmit(Side::lan, std::span(in).first(held));
+  channel->service();
+  channel->wait(-1, std::chrono::milliseconds(1));
+  EXPECT_TRUE(channel->conserved());
+  EXPECT_GT(channel->counters(Side::lan).wakeup_errors, 0U);
+  // The other side still receives.
+  ASSERT_TRUE(eventually([&] {
+    box.far_end(Side::wan).send(frame_of(60, 1));
+    const std::size_t n = channel->receive(Side::wan, in, monotonic_now());
+    channel->release(std::span(in).first(n));
+    return n > 0;
+  }));
+}
+
 TEST_F(AfXdp, NoFrameLeaksOverAMillionRandomVerdicts) {
   constexpr std::uint64_t kFrames = 1'000'000;
   constexpr std::uint64_t kSeed = 20'261'125;
