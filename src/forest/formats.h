@@ -29,5 +29,7 @@ Result<Model> import_weir_json(const Json& document, std::string_view text,
 Result<Model> import_xgboost(const Json& document, const std::string& format,
                              const std::string& name);
 Result<Model> import_onnx(std::string_view bytes, const std::string& name);
+Result<Model> import_lightgbm(std::string_view text, const std::string& name);
+Result<Model> import_pmml(std::string_view text, const std::string& name);
 
 }  // namespace weir::forest

@@ -78,10 +78,28 @@ Result<Model> import_by_content(std::string_view bytes, const std::string& name)
   if (is_onnx(bytes)) return import_onnx(bytes, name);
   const std::string_view text = skip_space(bytes);
   if (text.starts_with('{')) return import_json(bytes, name);
+  if (text.starts_with("tree\n") || text.starts_with("tree\r\n"))
+    return import_lightgbm(bytes, name);
+  if (text.starts_with('<')) return import_pmml(bytes, name);
   return fail(
       fmt::format("{}: not a model file that weir knows; supported are weir JSON, XGBoost JSON and "
-                  "UBJSON, ONNX",
+                  "UBJSON, ONNX, LightGBM text, PMML",
                   name));
+}
+
+/// What a file says about itself may come into a sentence: that stays one line, and moves no
+/// cursor.
+Error printable(Error error) {
+  for (char& c : error.message) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = '?';
+  }
+  return error;
+}
+
+Result<Model> import_and_check(std::string_view bytes, const std::string& name) {
+  WEIR_ASSIGN(Model model, import_by_content(bytes, name));
+  WEIR_TRY(validate(model, name));
+  return model;
 }
 
 }  // namespace
@@ -92,10 +110,10 @@ Result<Model> parse_model(std::string_view bytes, const std::string& name) {
         fmt::format("{}: {} bytes, at most {} are read", name, bytes.size(), kModelFile_bytes));
   // Libraries that read a format throw; what they throw ends here.
   try {
-    WEIR_ASSIGN(Model model, import_by_content(bytes, name));
-    WEIR_TRY(validate(model, name));
-    model.sha256 = sha256(bytes);
-    if (model.name.empty()) model.name = name.substr(name.find_last_of('/') + 1);
+    Result<Model> model = import_and_check(bytes, name);
+    if (!model) return tl::unexpected<Error>(printable(std::move(model).error()));
+    model->sha256 = sha256(bytes);
+    if (model->name.empty()) model->name = name.substr(name.find_last_of('/') + 1);
     return model;
   } catch (const std::exception& e) {
     return fail(fmt::format("{}: {}", name, e.what()));
