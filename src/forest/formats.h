@@ -16,6 +16,10 @@ namespace weir::forest {
 
 using Json = nlohmann::json;
 
+/// Lists, objects, keys and texts in one document. They take up to 200 bytes each where a file may
+/// have three for them; a model of 10,000 trees has 300,000.
+inline constexpr std::size_t kLargeMax = 1'000'000;
+
 /// Strict JSON: no duplicate keys, at most 64 levels; an error says line and column.
 Result<Json> read_json(std::string_view text, const std::string& name);
 /// UBJSON, as strictly; an error says the byte.

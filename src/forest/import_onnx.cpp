@@ -151,6 +151,27 @@ class Graph {
   Model model_;
 };
 
+/// Each domain that a node is of must be imported: where one is not, the file was cut off.
+Status check_opsets(const onnx::ModelProto& model, const std::string& name) {
+  const auto domain_of = [](const std::string& text) {
+    return text == "ai.onnx" ? std::string() : text;
+  };
+  std::set<std::string> domains;
+  for (const onnx::OperatorSetIdProto& opset : model.opset_import()) {
+    domains.insert(domain_of(opset.domain()));
+    if (opset.domain() == "ai.onnx.ml" && opset.version() > 4)
+      return fail(
+          fmt::format("{}: ai.onnx.ml {} is not supported, 1 to 4 are", name, opset.version()));
+  }
+  for (const onnx::NodeProto& node : model.graph().node()) {
+    if (!domains.contains(domain_of(node.domain())))
+      return fail(
+          fmt::format("{}: no opset_import for the domain '{}'; the file is cut off or damaged",
+                      name, node.domain().substr(0, 80)));
+  }
+  return {};
+}
+
 Status name_features(const std::string& list, const std::string& name, Model& model) {
   std::vector<std::string> names;
   for (std::size_t at = 0; at <= list.size();) {
@@ -173,11 +194,7 @@ Result<Model> import_onnx(std::string_view bytes, const std::string& name) {
   if (!proto.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return fail(fmt::format(
         "{}: looks like ONNX, but protobuf cannot read it; the file is cut off or damaged", name));
-  for (const onnx::OperatorSetIdProto& opset : proto.opset_import()) {
-    if (opset.domain() == "ai.onnx.ml" && opset.version() > 4)
-      return fail(
-          fmt::format("{}: ai.onnx.ml {} is not supported, 1 to 4 are", name, opset.version()));
-  }
+  WEIR_TRY(check_opsets(proto, name));
   WEIR_ASSIGN(Model model, Graph(proto.graph(), name).import());
   model.format = "ONNX";
   model.provenance = fmt::format("{} {}", proto.producer_name().substr(0, 80),

@@ -191,6 +191,8 @@ Result<std::vector<Node>> reached_nodes(const View& tree, const Columns& c, Mode
     Node node;
     if (!c.hessian.empty()) node.cover = c.hessian[n];
     const double condition = to_float32(c.condition[n]);
+    if (!std::isfinite(condition))
+      return tree.refuse(fmt::format("node {}: the number in split_conditions is no float32", n));
     if (c.left[n] == -1) {
       if (c.right[n] != -1) return at("a leaf's right child", c.right[n]);
       node.value = static_cast<std::uint32_t>(model.values.size());

@@ -26,9 +26,14 @@ std::string position(std::string_view text, std::size_t offset) {
 struct Watcher {
   std::vector<std::set<std::string>> keys;
   std::string fault;
+  std::size_t large = 0;  // what takes more memory than a number: lists, objects, keys, texts
 
   bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > kLevelsMax) fault = fmt::format("nested deeper than {} levels", kLevelsMax);
+    using Event = Json::parse_event_t;
+    const bool begins = event == Event::object_start || event == Event::array_start;
+    if (begins || event == Event::key || (event == Event::value && parsed.is_string())) ++large;
+    if (large > kLargeMax) fault = fmt::format("more than {} lists, objects and texts", kLargeMax);
     switch (event) {
       case Json::parse_event_t::object_start:
         keys.emplace_back();

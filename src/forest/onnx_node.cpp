@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include "forest/import.h"
 #include "onnx.pb.h"
 
 namespace weir::forest {
@@ -32,6 +33,8 @@ Result<std::vector<std::int64_t>> OnnxNode::integers(const char* name) const {
   if (a == nullptr) return std::vector<std::int64_t>{};
   if (a->type() != AttributeProto::INTS)
     return refuse(fmt::format("{}: is no list of integers", name));
+  if (static_cast<std::size_t>(a->ints_size()) > kValuesMax)
+    return refuse(fmt::format("{}: more than {} elements", name, kValuesMax));
   return std::vector<std::int64_t>(a->ints().begin(), a->ints().end());
 }
 
@@ -40,6 +43,8 @@ Result<std::vector<float>> OnnxNode::floats(const char* name) const {
   if (a == nullptr) return std::vector<float>{};
   if (a->type() != AttributeProto::FLOATS)
     return refuse(fmt::format("{}: is no list of floats", name));
+  if (static_cast<std::size_t>(a->floats_size()) > kValuesMax)
+    return refuse(fmt::format("{}: more than {} elements", name, kValuesMax));
   for (int i = 0; i < a->floats_size(); ++i)
     if (std::isnan(a->floats(i))) return refuse(fmt::format("{}[{}] is not a number", name, i));
   return std::vector<float>(a->floats().begin(), a->floats().end());

@@ -87,6 +87,11 @@ class Reader {
     }
   }
 
+  Status count_large() {
+    if (++large_ <= kLargeMax) return {};
+    return refuse(fmt::format("more than {} lists, objects and texts", kLargeMax));
+  }
+
   Result<std::size_t> length() {
     WEIR_ASSIGN(const char type, marker());
     WEIR_ASSIGN(const std::int64_t size, whole(type));
@@ -95,6 +100,7 @@ class Reader {
   }
 
   Result<std::string> text() {
+    WEIR_TRY(count_large());
     WEIR_ASSIGN(const std::size_t size, length());
     if (size > bytes_.size() - at_)
       return refuse(
@@ -121,6 +127,7 @@ class Reader {
         return Json(std::bit_cast<double>(v));
       }
       case 'C': {
+        WEIR_TRY(count_large());
         WEIR_ASSIGN(const auto v, word<std::uint8_t>());
         return Json(std::string(1, static_cast<char>(v)));
       }
@@ -141,6 +148,7 @@ class Reader {
 
   /// What may follow a bracket: `$` and a type, `#` and a count.
   Result<Container> head(int level) {
+    WEIR_TRY(count_large());
     if (level > kLevelsMax) return refuse(fmt::format("nested deeper than {} levels", kLevelsMax));
     Container c;
     skip_no_ops();
@@ -204,6 +212,7 @@ class Reader {
   const std::string& name_;
   std::size_t at_ = 0;
   std::size_t elements_ = 0;
+  std::size_t large_ = 0;
 };
 
 }  // namespace

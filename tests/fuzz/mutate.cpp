@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Runs a fuzz target on its seeds, on all their beginnings, and on mutations of them: the part of
 // fuzzing that can be in a test suite. Usage: NAME [RUNS [SEED]]
+// NAME --write FOLDER writes the seeds as files, which libFuzzer can begin from.
 #include <algorithm>
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <memory>
 #include <random>
+#include <string>
 
 #include "fuzz.h"
 
@@ -77,9 +80,24 @@ void run(const Input& input) {
   LLVMFuzzerTestOneInput(copy.get(), input.size());
 }
 
+int write_seeds(const std::string& folder) {
+  std::size_t number = 0;
+  for (const Input& input : fuzz_seeds()) {
+    std::ofstream file(folder + "/seed" + std::to_string(number++), std::ios::binary);
+    file.write(reinterpret_cast<const char*>(input.data()),
+               static_cast<std::streamsize>(input.size()));
+    if (!file.flush()) {
+      std::fprintf(stderr, "cannot write into %s\n", folder.c_str());
+      return 1;
+    }
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
+  if (argc == 3 && std::strcmp(argv[1], "--write") == 0) return write_seeds(argv[2]);
   const unsigned long runs = argc > 1 ? std::strtoul(argv[1], nullptr, 10) : 100'000;
   const unsigned long seed = argc > 2 ? std::strtoul(argv[2], nullptr, 10) : 1;
   std::printf("%lu runs from seed %lu\n", runs, seed);

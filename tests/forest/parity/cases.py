@@ -59,8 +59,9 @@ def rows_at(thresholds, count, features, seed, base, nan=True, inf=True):
 class Cases:
     """Writes each case's files into a folder; `write` closes the list."""
 
-    def __init__(self, folder):
+    def __init__(self, folder, part=1):
         self.folder = pathlib.Path(folder)
+        self.part = part
         self.lines = []
 
     def path(self, name):
@@ -68,12 +69,12 @@ class Cases:
 
     def add(self, name, x, scores, classes=None, bound=6e-8):
         """The model stands in `name` already. `scores`: rows x columns; `classes`: indices, for a classifier."""
-        scores = np.asarray(scores)
-        scores = scores.reshape(len(x), -1).astype(F32)
+        scores = np.asarray(scores).reshape(len(x), -1)[:: self.part].astype(F32)
+        x = x[:: self.part]
         np.ascontiguousarray(np.asarray(x, F32).T).tofile(self.path(name + ".rows"))
         np.ascontiguousarray(scores.T).tofile(self.path(name + ".scores"))
         if classes is not None:
-            np.asarray(classes, np.int32).tofile(self.path(name + ".classes"))
+            np.asarray(classes, np.int32)[:: self.part].tofile(self.path(name + ".classes"))
         self.lines.append(f"{name}\t{len(x)}\t{x.shape[1]}\t{scores.shape[1]}\t{bound:g}\n")
 
     def write(self):
