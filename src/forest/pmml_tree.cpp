@@ -258,7 +258,7 @@ class TreeBuilder {
     if (!is_predicate(p.name())) return refuse(p, "no predicate");
     const xml_node next = p.next_sibling();
     if (!next) return emit(p, ways.yes, ways.no, ways.unknown, depth + 1);
-    const auto rest = [&](Ways w) {
+    const auto rest = [&](const Ways& w) {
       return Way{++ids_, [=, this] { return compound(next, all, w, depth + 1); }};
     };
     // A missing value is simply false under "none": then there is no third value.
