@@ -33,11 +33,13 @@ std::vector<std::uint8_t> schedule() {
   return slots;
 }
 
-/// Sends the mix at the generator's full rate until it is destroyed.
+/// Sends the mix at the generator's full rate until it is destroyed. It keeps to one CPU: were it
+/// moved, frames would wait in the box's ring for the CPU it came from, and overfill it.
 class Flood {
  public:
   explicit Flood(perf::Generator& generator)
       : thread_([this, &generator] {
+          const OnCpu one(kGeneratorCpu);
           while (!stop_) WEIR_CHECK(generator.send(65'536).has_value());
         }) {}
   ~Flood() {
