@@ -1,9 +1,12 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/// Captures: read by map (classic pcap and pcapng, each in both byte orders), and written.
+/// Captures: read by map (classic pcap and pcapng, each in both byte orders, gzip and zstd), and
+/// written.
 ///
-/// Reading   the file is mapped and packets point into it: valid while the reader lives.
-/// Link      Ethernet, and raw IP (LINKTYPE_RAW, IPV4, IPV6), which gets an Ethernet header put in
-///           front: those packets are copies, valid until `rewind`. Others are refused by name.
+/// Reading   the file is mapped and packets point into it: valid while the reader lives. What is
+///           compressed is unpacked into memory first: half of the machine's, 16 GiB at most.
+/// Link      Ethernet; raw IP, Linux cooked (1 and 2), loopback and PPPoE, which get an Ethernet
+///           header in place of theirs: those packets are copies, valid until `rewind`. Others are
+///           refused by name.
 /// Errors    one sentence each, with the file, the packet's number (from 1, as capture tools count)
 ///           and the offset in the file. What is cut off or damaged ends the capture after the last
 ///           whole packet; nothing in a file can make the reader crash or loop.

@@ -14,43 +14,10 @@
 
 #include "base/types.h"
 #include "io/capture.h"
+#include "io/link.h"
+#include "io/mapping.h"
 
 namespace weir::io::detail {
-
-/// How a link type's packets become Ethernet frames.
-enum class Framing : std::uint8_t { ethernet, raw_ip, raw_ip4, raw_ip6 };
-/// Empty for a link type that weir does not read.
-std::optional<Framing> framing_of(std::uint32_t link_type) noexcept;
-/// "link type 113 (Linux cooked, as from 'any'): Ethernet (1) or raw IP ... is expected, ...".
-std::string link_refused(std::uint32_t link_type);
-
-/// A file, mapped for reading. Empty files have no bytes and no map.
-class Mapping {
- public:
-  static Result<Mapping> of(const std::string& path);
-  Mapping() noexcept = default;
-  Mapping(Mapping&& other) noexcept : bytes_(std::exchange(other.bytes_, {})) {}
-  Mapping& operator=(Mapping&& other) noexcept {
-    std::swap(bytes_, other.bytes_);
-    return *this;
-  }
-  ~Mapping();
-  [[nodiscard]] std::span<const std::uint8_t> bytes() const noexcept { return bytes_; }
-
- private:
-  std::span<std::uint8_t> bytes_;
-};
-
-/// Copies of raw IP packets with an Ethernet header in front, in large blocks of memory.
-class Reframed {
- public:
-  std::span<const std::uint8_t> add(std::span<const std::uint8_t> packet, Framing framing);
-  void clear() noexcept;
-
- private:
-  std::vector<std::unique_ptr<std::uint8_t[]>> blocks_;
-  std::size_t used_ = 0;  // of the last block
-};
 
 class Reader : public CaptureReader {
  public:

@@ -96,35 +96,6 @@ TEST(Pcap, RewindGivesTheSameAgain) {
   }
 }
 
-TEST(Pcap, RawIpGetsAnEthernetHeader) {
-  struct Case {
-    std::uint32_t link;
-    std::uint8_t first;
-    std::uint16_t ethertype;
-  };
-  for (const Case& c : {Case{101, 0x45, 0x0800}, Case{101, 0x60, 0x86dd}, Case{101, 0x10, 0xffff},
-                        Case{12, 0x45, 0x0800}, Case{228, 0x45, 0x0800}, Case{229, 0x60, 0x86dd}}) {
-    auto packet = packet_of(40);
-    packet[0] = c.first;
-    // Two packets: the first one's copy must outlive the step to the second.
-    Bytes file;
-    file.pcap_header(0xa1b2c3d4, c.link).pcap_packet(1, 1, packet, 99).pcap_packet(2, 2, packet);
-    auto reader = CaptureReader::over(file.get(), "x");
-    ASSERT_TRUE(reader);
-    CapturedPacket first;
-    CapturedPacket second;
-    ASSERT_EQ((*reader)->next(first), Step::packet);
-    ASSERT_EQ((*reader)->next(second), Step::packet);
-    EXPECT_EQ(first.original_length, 99U + 14U);
-    for (const CapturedPacket& p : {first, second}) {
-      ASSERT_EQ(p.bytes.size(), 54U);
-      EXPECT_EQ(p.bytes[12] << 8 | p.bytes[13], c.ethertype);
-      EXPECT_EQ(p.bytes[0] & 1, 0) << "a unicast address";
-      EXPECT_TRUE(std::equal(packet.begin(), packet.end(), p.bytes.begin() + 14));
-    }
-  }
-}
-
 TEST(Pcap, OtherFormatsAreRefusedByName) {
   struct Case {
     Bytes file;
@@ -132,7 +103,7 @@ TEST(Pcap, OtherFormatsAreRefusedByName) {
   };
   Bytes little(false);
   const Case cases[] = {
-      {Bytes().pcap_header(0xa1b2c3d4, 113), "link type 113 (Linux cooked)"},
+      {Bytes().pcap_header(0xa1b2c3d4, 127), "link type 127 (802.11 with radiotap header)"},
       {Bytes().pcap_header(0xa1b2c3d4, 4711), "link type 4711 (unknown to weir)"},
       {Bytes().u32(0xa1b2c3d4).u16(2).u16(2).u64(0).u32(9).u32(1), "pcap version 2.2"},
       {Bytes().pcap_header(0xa1b2cd34, 1), "Kuznetzov"},
@@ -140,8 +111,8 @@ TEST(Pcap, OtherFormatsAreRefusedByName) {
       {Bytes().pcap_header(0xa12b3c4d, 1), "Navtel"},
       {Bytes().pcap_header(0x1c0001ac, 1), "IXIA"},
       {Bytes().text("snoop\0\0\0"), "snoop"},
-      {Bytes().u8(0x1f).u8(0x8b).u8(8), "gzip: classic pcap or pcapng is expected; unpack"},
-      {Bytes().u32(0xfd2fb528), "zstd"},
+      {Bytes().text("BZh9"), "bzip2: classic pcap or pcapng is expected; unpack"},
+      {Bytes().u32(0x184d2204), "lz4"},
       {Bytes().text("hello, world"), "starts with 68 65 6c 6c"},
       {Bytes(), "has 0 bytes"},
       {Bytes().u16(0xc3d4), "has 2 bytes"},
