@@ -97,11 +97,11 @@ Tuning default_tuning(const Plan& plan) {
   tuning.group_equal_rows = plan.walk_only == plan.walk_trees.size();
   double walk = 0, sliced = 0;  // cycles a row, and a block, about
   for (std::size_t t = 0; t < plan.walk_only; ++t) {
-    walk += 6.0 + 2.0 * plan.walk_trees[t].depth;
+    walk += 6.0 + 3.5 * plan.walk_trees[t].depth;
     sliced += 100.0 + 2.0 * static_cast<double>(1U << plan.sliced[t].depth);
   }
-  sliced += 60.0 * plan.planes + plan.conditions;
-  const double rows = walk > 0 ? sliced / walk : 0;
+  sliced += 40.0 * plan.planes + 3.0 * plan.vectors;
+  const double rows = walk > 0 ? sliced * sliced_kernel().block_cost / walk : 0;
   tuning.sliced_rows_min = static_cast<std::size_t>(std::clamp(rows, 1.0, 256.0));
   return tuning;
 }

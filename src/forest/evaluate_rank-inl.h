@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Included once for each target by evaluate_sliced-inl.h: from columns of floats to planes of rank
-// bits, groups of equal rows, and the conditions that the descent selects by.
+// bits, groups of equal rows, and the fields that conditions are made of.
 #if defined(WEIR_FOREST_RANK_INL) == defined(HWY_TARGET_TOGGLE)
 #ifdef WEIR_FOREST_RANK_INL
 #undef WEIR_FOREST_RANK_INL
@@ -37,35 +37,42 @@ constexpr std::size_t kVector_bytes = HWY_LANES(std::uint8_t);
 // ---- Ranks ----------------------------------------------------------------------------------
 
 #if HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL
-/// Thresholds of up to 128 places, held in registers.
+/// A level's thresholds, 2^kLevel, and how a row finds its own by the bits found before: in
+/// registers up to 128, behind that a vector register file is full.
 template <int kLevel>
 struct Level {
   static constexpr int kVectors = kLevel <= 4 ? 1 : 1 << (kLevel - 4);
-  __m512 table[kVectors];
+  static constexpr bool kInRegisters = kLevel <= 7;
+  __m512 table[kInRegisters ? kVectors : 1];
+  const float* memory;
 
   HWY_INLINE void load(const float* levels) {
-    for (int i = 0; i < kVectors; ++i)
-      table[i] = _mm512_loadu_ps(levels + (1 << kLevel) - 1 + 16 * i);
+    memory = levels + (1 << kLevel) - 1;
+    if constexpr (kInRegisters)
+      for (int i = 0; i < kVectors; ++i) table[i] = _mm512_loadu_ps(memory + 16 * i);
   }
-  HWY_INLINE __m512 at(__m512i place) const {
+  HWY_INLINE __m512 vector(int i) const {
+    if constexpr (kInRegisters) return table[i];
+    return _mm512_loadu_ps(memory + 16 * i);
+  }
+  /// `bits[k]`: the rows whose bit k is set; `place` has them all.
+  HWY_INLINE __m512 at(__m512i place, const __mmask16* bits) const {
     if constexpr (kLevel == 0) return _mm512_broadcastss_ps(_mm512_castps512_ps128(table[0]));
-    if constexpr (kLevel <= 4) return _mm512_permutexvar_ps(place, table[0]);
+    if constexpr (kLevel > 0 && kLevel <= 4) return _mm512_permutexvar_ps(place, table[0]);
     if constexpr (kLevel >= 5) {
       __m512 found[kVectors / 2];
       for (int i = 0; i < kVectors / 2; ++i)
-        found[i] = _mm512_permutex2var_ps(table[2 * i], place, table[2 * i + 1]);
-      for (int step = 1; step < kVectors / 2; step *= 2) {
-        const __mmask16 upper = _mm512_test_epi32_mask(place, _mm512_set1_epi32(32 * step));
-        for (int i = 0; i < kVectors / 2; i += 2 * step)
-          found[i] = _mm512_mask_blend_ps(upper, found[i], found[i + step]);
-      }
+        found[i] = _mm512_permutex2var_ps(vector(2 * i), place, vector(2 * i + 1));
+      for (int k = 5; k < kLevel; ++k)
+        for (int i = 0; i < 1 << (kLevel - 1 - k); ++i)
+          found[i] = _mm512_mask_blend_ps(bits[k], found[2 * i], found[2 * i + 1]);
       return found[0];
     }
   }
 };
 
-/// The levels of a search in which all tables stand in registers; deeper ones gather.
-constexpr int kRegisterLevels = 8;
+/// Behind these levels a gather is no slower than the permutes.
+constexpr int kPermutedLevels = 9;
 
 template <int kBits, std::size_t W, bool kNan>
 HWY_NOINLINE void rank_feature(const RankedFeature& ranked, const float* levels,
@@ -79,6 +86,7 @@ HWY_NOINLINE void rank_feature(const RankedFeature& ranked, const float* levels,
   Level<5> l5;
   Level<6> l6;
   Level<7> l7;
+  Level<8> l8;
   l0.load(levels);
   if constexpr (kBits > 1) l1.load(levels);
   if constexpr (kBits > 2) l2.load(levels);
@@ -87,7 +95,7 @@ HWY_NOINLINE void rank_feature(const RankedFeature& ranked, const float* levels,
   if constexpr (kBits > 5) l5.load(levels);
   if constexpr (kBits > 6) l6.load(levels);
   if constexpr (kBits > 7) l7.load(levels);
-  const __m512i one = _mm512_set1_epi32(1);
+  if constexpr (kBits > 8) l8.load(levels);
   for (std::size_t r = 0; r < rows; r += 16) {
     const __m512 x = _mm512_loadu_ps(column + r);
     std::uint8_t* out = planes + r / 8;
@@ -96,24 +104,27 @@ HWY_NOINLINE void rank_feature(const RankedFeature& ranked, const float* levels,
       std::memcpy(nan + r / 8, &missing, 2);
     }
     __m512i place = _mm512_setzero_si512();
-    const auto step = [&](__m512 threshold) HWY_ATTR {
-      const __mmask16 left = _mm512_cmp_ps_mask(x, threshold, _CMP_LE_OQ);
-      std::memcpy(out, &left, 2);
+    __mmask16 bits[kPermutedLevels];
+    const auto step = [&](int level, __m512 threshold) HWY_ATTR {
+      const __mmask16 right = _mm512_cmp_ps_mask(x, threshold, _CMP_NLE_UQ);  // NaN too
+      std::memcpy(out, &right, 2);
       out += W;
-      const __m512i doubled = _mm512_add_epi32(place, place);
-      place = _mm512_mask_add_epi32(doubled, _knot_mask16(left), doubled, one);
+      place = _mm512_mask_or_epi32(place, right, place, _mm512_set1_epi32(1 << level));
+      return right;
     };
-    step(l0.at(place));
-    if constexpr (kBits > 1) step(l1.at(place));
-    if constexpr (kBits > 2) step(l2.at(place));
-    if constexpr (kBits > 3) step(l3.at(place));
-    if constexpr (kBits > 4) step(l4.at(place));
-    if constexpr (kBits > 5) step(l5.at(place));
-    if constexpr (kBits > 6) step(l6.at(place));
-    if constexpr (kBits > 7) step(l7.at(place));
-    if constexpr (kBits >= kRegisterLevels) {
-      for (std::uint32_t level = kRegisterLevels; level < ranked.bits; ++level)
-        step(_mm512_i32gather_ps(place, levels + (std::size_t{1} << level) - 1, 4));
+    bits[0] = step(0, l0.at(place, bits));
+    if constexpr (kBits > 1) bits[1] = step(1, l1.at(place, bits));
+    if constexpr (kBits > 2) bits[2] = step(2, l2.at(place, bits));
+    if constexpr (kBits > 3) bits[3] = step(3, l3.at(place, bits));
+    if constexpr (kBits > 4) bits[4] = step(4, l4.at(place, bits));
+    if constexpr (kBits > 5) bits[5] = step(5, l5.at(place, bits));
+    if constexpr (kBits > 6) bits[6] = step(6, l6.at(place, bits));
+    if constexpr (kBits > 7) bits[7] = step(7, l7.at(place, bits));
+    if constexpr (kBits > 8) {
+      bits[8] = step(8, l8.at(place, bits));
+      for (std::uint32_t level = kPermutedLevels; level < ranked.bits; ++level)
+        step(static_cast<int>(level),
+             _mm512_i32gather_ps(place, levels + (std::size_t{1} << level) - 1, 4));
     }
   }
 }
@@ -136,8 +147,10 @@ HWY_INLINE void rank_column(const RankedFeature& ranked, const float* levels, co
       return rank_feature<6, W, kNan>(ranked, levels, column, rows, planes, nan);
     case 7:
       return rank_feature<7, W, kNan>(ranked, levels, column, rows, planes, nan);
-    default:
+    case 8:
       return rank_feature<8, W, kNan>(ranked, levels, column, rows, planes, nan);
+    default:
+      return rank_feature<9, W, kNan>(ranked, levels, column, rows, planes, nan);
   }
 }
 
@@ -163,7 +176,6 @@ HWY_NOINLINE void rank_column(const RankedFeature& ranked, const float* levels, 
   const hn::RebindToSigned<decltype(d)> di;
   constexpr std::size_t kLanes = HWY_LANES(float) < 8 ? HWY_LANES(float) : 8;
   constexpr std::size_t kVectors = 8 / kLanes;
-  const auto one = hn::Set(di, 1);
   for (std::size_t r = 0; r < rows; r += 8) {
     hn::Vec<decltype(d)> x[kVectors];
     hn::Vec<decltype(di)> place[kVectors];
@@ -178,12 +190,12 @@ HWY_NOINLINE void rank_column(const RankedFeature& ranked, const float* levels, 
     }
     for (std::uint32_t level = 0; level < ranked.bits; ++level, out += W) {
       const float* base = levels + (std::size_t{1} << level) - 1;
-      *out = eight_rows(d, [&](std::size_t i) HWY_ATTR {
-        const auto left = hn::Le(x[i], hn::GatherIndex(d, base, place[i]));
-        const auto doubled = hn::Add(place[i], place[i]);
-        place[i] = hn::IfThenElse(hn::RebindMask(di, left), doubled, hn::Add(doubled, one));
+      const auto bit = hn::Set(di, static_cast<std::int32_t>(1U << level));
+      *out = static_cast<std::uint8_t>(~eight_rows(d, [&](std::size_t i) HWY_ATTR {
+        const auto left = hn::Le(x[i], hn::GatherIndex(d, base, place[i]));  // not where it is NaN
+        place[i] = hn::Or(place[i], hn::IfThenZeroElse(hn::RebindMask(di, left), bit));
         return left;
-      });
+      }));
     }
   }
 }
@@ -238,54 +250,72 @@ HWY_NOINLINE void group_rows(const Plan& plan, const std::uint8_t* planes, std::
   }
 }
 
-// ---- Conditions -----------------------------------------------------------------------------
+// ---- Fields of ranks ------------------------------------------------------------------------
 
-/// right[i] = rank > i of one feature, from its planes, for i below `ranked.thresholds`.
+/// first[j] = field > j, for a field of kBits bits, of which the lowest is the last plane.
+template <int kBits, std::size_t W>
+HWY_INLINE void greater_in_registers(const std::uint8_t* planes_end, BitVec<W>* first) {
+  first[0] = hn::Zero(Bits<W>());
+  for (int k = 0; k < kBits; ++k) {
+    const auto bit = hn::Load(Bits<W>(), planes_end - static_cast<std::size_t>(k + 1) * W);
+    for (int j = 0; j < 1 << k; ++j) {
+      first[j + (1 << k)] = hn::And(bit, first[j]);
+      first[j] = hn::Or(bit, first[j]);
+    }
+  }
+}
+
+template <int kBits, std::size_t W>
+HWY_NOINLINE void greater_small(const std::uint8_t* planes_end, std::uint8_t* out) {
+  BitVec<W> all[1 << kBits];
+  greater_in_registers<kBits, W>(planes_end, all);
+  for (std::size_t j = 0; j < std::size_t{1} << kBits; ++j)
+    hn::Store(all[j], Bits<W>(), out + j * W);
+}
+
+/// out[j] = field > j, for j below 2^bits.
 template <std::size_t W>
-HWY_INLINE void make_conditions(const RankedFeature& ranked, const std::uint8_t* planes,
-                                std::uint8_t* equal, std::uint8_t* right) {
+HWY_INLINE void greater_than(const std::uint8_t* planes_end, std::uint32_t bits,
+                             std::uint8_t* out) {
   const Bits<W> d;
-  using V = BitVec<W>;
-  const std::uint32_t low_bits = std::min(ranked.bits, 4U);
-  const std::uint32_t high_bits = ranked.bits - low_bits;
-  V low[16];  // low rank bits > l
-  low[0] = hn::Zero(d);
-  for (std::uint32_t k = 0; k < low_bits; ++k) {
-    const V bit = hn::Not(hn::Load(d, planes + (ranked.bits - 1 - k) * W));
-    for (std::uint32_t l = 0; l < 1U << k; ++l) {
-      low[l + (1U << k)] = hn::And(bit, low[l]);
-      low[l] = hn::Or(bit, low[l]);
+  switch (bits) {
+    case 0:
+      return greater_small<0, W>(planes_end, out);
+    case 1:
+      return greater_small<1, W>(planes_end, out);
+    case 2:
+      return greater_small<2, W>(planes_end, out);
+    case 3:
+      return greater_small<3, W>(planes_end, out);
+    default:
+      greater_small<4, W>(planes_end, out);
+  }
+  for (std::uint32_t k = 4; k < bits; ++k) {
+    const auto bit = hn::Load(d, planes_end - (k + 1) * W);
+    std::uint8_t* upper = out + (std::size_t{1} << k) * W;
+    for (std::size_t j = 0; j < std::size_t{1} << k; ++j) {
+      const auto x = hn::Load(d, out + j * W);
+      hn::Store(hn::And(bit, x), d, upper + j * W);
+      hn::Store(hn::Or(bit, x), d, out + j * W);
     }
   }
-  if (high_bits == 0) {
-    for (std::uint32_t i = 0; i < ranked.thresholds; ++i) hn::Store(low[i], d, right + i * W);
-    return;
-  }
-  hn::Store(hn::Set(d, 0xff), d, equal);
-  for (std::uint32_t k = 0; k < high_bits; ++k) {
-    const V not_bit = hn::Load(d, planes + k * W);
-    for (std::uint32_t e = 1U << k; e-- > 0;) {
-      const V all = hn::Load(d, equal + e * W);
-      hn::Store(hn::And(not_bit, all), d, equal + (2 * e) * W);
-      hn::Store(hn::AndNot(not_bit, all), d, equal + (2 * e + 1) * W);
-    }
-  }
-  const std::uint32_t last = (ranked.thresholds - 1) >> 4U;
-  V above = hn::Zero(d);  // high rank bits > h
-  for (std::uint32_t h = (1U << high_bits) - 1; h > last; --h)
-    above = hn::Or(above, hn::Load(d, equal + h * W));
-  for (std::uint32_t h = last + 1; h-- > 0;) {
-    const V here = hn::Load(d, equal + h * W);
-    std::uint8_t* out = right + h * 16 * W;
-    if (h == last) {
-      for (std::uint32_t l = 0; l < ranked.thresholds - 16 * h; ++l)
-        hn::Store(hn::Or(above, hn::And(here, low[l])), d, out + l * W);
-    } else {
-      for (std::uint32_t l = 0; l < 16; ++l)
-        hn::Store(hn::Or(above, hn::And(here, low[l])), d, out + l * W);
-    }
-    above = hn::Or(above, here);
-  }
+}
+
+template <std::size_t W>
+HWY_INLINE void make_fields(const RankedFeature& ranked, const std::uint8_t* planes,
+                            std::uint8_t* fields) {
+  const Bits<W> d;
+  const std::uint32_t high_bits = ranked.bits - ranked.low_bits;
+  const std::uint8_t* own = planes + ranked.first_plane * W;
+  greater_than<W>(own + ranked.bits * W, ranked.low_bits, fields + ranked.low * W);
+  std::uint8_t* high = fields + ranked.high * W;
+  hn::Store(hn::Set(d, 0xff), d, high);
+  greater_than<W>(own + high_bits * W, high_bits, high + W);
+  if (ranked.nan_plane < 0) return;
+  const auto nan = hn::Load(d, planes + static_cast<std::size_t>(ranked.nan_plane) * W);
+  std::uint8_t* out = fields + ranked.high_not_nan * W;
+  for (std::size_t j = 0; j <= std::size_t{1} << high_bits; ++j)
+    hn::Store(hn::AndNot(nan, hn::Load(d, high + j * W)), d, out + j * W);
 }
 #endif  // HWY_SCALAR
 

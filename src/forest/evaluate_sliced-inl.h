@@ -25,7 +25,7 @@ HWY_BEFORE_NAMESPACE();
 namespace weir::forest::HWY_NAMESPACE {
 #if HWY_TARGET == HWY_SCALAR
 // Vectors of one lane hold no block of bits: everything is walked.
-Kernel kernel() { return {hwy::TargetName(HWY_TARGET), nullptr, nullptr, nullptr}; }
+Kernel kernel() { return {hwy::TargetName(HWY_TARGET), 1.0, nullptr, nullptr, nullptr}; }
 #else
 namespace hn = hwy::HWY_NAMESPACE;
 
@@ -40,25 +40,31 @@ HWY_INLINE V select(V right, V if_right, V if_left) {
 #endif
 }
 
+/// The rows that go right at a node.
+template <std::size_t W>
+HWY_INLINE BitVec<W> goes_right(const std::uint8_t* fields, const Condition& node) {
+  const Bits<W> d;
+  const std::uint8_t* high = fields + std::size_t{node.high16} * (W / 16);
+  return hn::OrAnd(hn::Load(d, high + W), hn::Load(d, high),
+                   hn::Load(d, fields + std::size_t{node.low16} * (W / 16)));
+}
+
 /// The leaf's number below a node, bit by bit: bits[0] is the least significant.
 template <int kDepth, std::size_t W>
 struct Subtree {
-  static HWY_INLINE void run(const std::uint8_t* conditions, const std::uint32_t*& node,
-                             BitVec<W>* bits) {
-    const Bits<W> d;
-    const auto right = hn::Load(d, conditions + std::size_t{*node++} * (W / 16));
+  static HWY_INLINE void run(const std::uint8_t* fields, const Condition*& node, BitVec<W>* bits) {
+    const auto right = goes_right<W>(fields, *node++);
     BitVec<W> other[kDepth];
-    Subtree<kDepth - 1, W>::run(conditions, node, bits);
-    Subtree<kDepth - 1, W>::run(conditions, node, other);
+    Subtree<kDepth - 1, W>::run(fields, node, bits);
+    Subtree<kDepth - 1, W>::run(fields, node, other);
     for (int i = 0; i < kDepth - 1; ++i) bits[i] = select(right, other[i], bits[i]);
     bits[kDepth - 1] = right;
   }
 };
 template <std::size_t W>
 struct Subtree<1, W> {
-  static HWY_INLINE void run(const std::uint8_t* conditions, const std::uint32_t*& node,
-                             BitVec<W>* bits) {
-    bits[0] = hn::Load(Bits<W>(), conditions + std::size_t{*node++} * (W / 16));
+  static HWY_INLINE void run(const std::uint8_t* fields, const Condition*& node, BitVec<W>* bits) {
+    bits[0] = goes_right<W>(fields, *node++);
   }
 };
 
@@ -123,17 +129,17 @@ HWY_INLINE void store_leaves(const BitVec<W>* bits, std::uint8_t* leaves) {
 }
 
 template <int kDepth, std::size_t W>
-HWY_NOINLINE void descend_trees(const std::uint8_t* conditions, const std::uint32_t* nodes,
+HWY_NOINLINE void descend_trees(const std::uint8_t* fields, const Condition* nodes,
                                 std::size_t trees, std::uint8_t* leaves) {
   for (std::size_t t = 0; t < trees; ++t) {
     BitVec<W> bits[kDepth];
-    Subtree<kDepth, W>::run(conditions, nodes, bits);
+    Subtree<kDepth, W>::run(fields, nodes, bits);
     store_leaves<kDepth, W>(bits, leaves + t * 8 * W);
   }
 }
 
 template <std::size_t W>
-HWY_INLINE void descend_group(const Plan& plan, const Group& group, const std::uint8_t* conditions,
+HWY_INLINE void descend_group(const Plan& plan, const Group& group, const std::uint8_t* fields,
                               std::uint8_t* leaves) {
   constexpr decltype(&descend_trees<1, W>) kByDepth[kSlicedDepth] = {
       descend_trees<1, W>, descend_trees<2, W>, descend_trees<3, W>, descend_trees<4, W>,
@@ -143,7 +149,7 @@ HWY_INLINE void descend_group(const Plan& plan, const Group& group, const std::u
     std::size_t run = 1;  // trees stand by depth, their nodes one behind the other
     while (t + run < group.trees && plan.sliced[group.first_tree + t + run].depth == tree.depth)
       ++run;
-    kByDepth[tree.depth - 1](conditions, &plan.conditions16[tree.nodes], run, leaves + t * 8 * W);
+    kByDepth[tree.depth - 1](fields, &plan.nodes[tree.nodes], run, leaves + t * 8 * W);
     t += run;
   }
 }
@@ -196,7 +202,18 @@ HWY_INLINE void look_up(const std::uint8_t* tables, std::uint32_t depth, ByteVec
 }
 #endif
 
-/// Adds the digits of one output's lookups of a group to its sums, 8 W rows in lane order.
+template <std::size_t kCount, bool kHigh>
+HWY_INLINE void add_digits(const std::uint16_t (&digits)[kDigits][kVector_bytes / 2],
+                           std::uint32_t* low, std::uint32_t* high) {
+  for (std::size_t m = 0; m < kCount; ++m)
+    low[m] += digits[0][m] + (std::uint32_t{digits[1][m]} << kDigitBits);
+  if constexpr (kHigh)
+    for (std::size_t m = 0; m < kCount; ++m)
+      high[m] += digits[2][m] + (std::uint32_t{digits[3][m]} << kDigitBits);
+}
+
+/// Adds the digits of one output's lookups of a group to its sums, 8 W rows in lane order, but of
+/// each vector the even lanes first.
 template <int kCount, std::size_t W>
 HWY_NOINLINE void add_lookups(const std::uint8_t* tables, const std::vector<Lookup>& lookups,
                               const std::uint8_t* leaves, std::uint32_t* low, std::uint32_t* high) {
@@ -225,14 +242,8 @@ HWY_NOINLINE void add_lookups(const std::uint8_t* tables, const std::vector<Look
       hn::Store(hn::Sub(all[i], hn::ShiftLeft<8>(odd[i])), d16, even_sums[i]);
       hn::Store(odd[i], d16, odd_sums[i]);
     }
-    for (std::size_t m = 0; m < kLanes / 2; ++m) {
-      low[at + 2 * m] += even_sums[0][m] + (std::uint32_t{even_sums[1][m]} << kDigitBits);
-      low[at + 2 * m + 1] += odd_sums[0][m] + (std::uint32_t{odd_sums[1][m]} << kDigitBits);
-      if constexpr (kCount > 2) {
-        high[at + 2 * m] += even_sums[2][m] + (std::uint32_t{even_sums[3][m]} << kDigitBits);
-        high[at + 2 * m + 1] += odd_sums[2][m] + (std::uint32_t{odd_sums[3][m]} << kDigitBits);
-      }
-    }
+    add_digits<kLanes / 2, (kCount > 2)>(even_sums, low + at, high + at);
+    add_digits<kLanes / 2, (kCount > 2)>(odd_sums, low + at + kLanes / 2, high + at + kLanes / 2);
   }
 }
 
@@ -251,6 +262,23 @@ HWY_INLINE void add_output(const Plan& plan, const Group& group, std::size_t o,
       return add_lookups<3, W>(tables, group.lookups[o], leaves, low, high);
     default:
       return add_lookups<4, W>(tables, group.lookups[o], leaves, low, high);
+  }
+}
+
+/// Both halves of the sums in one, in the order of the rows; whole sixteens are written.
+template <std::size_t W>
+HWY_NOINLINE void write_sums(const std::uint32_t* low, const std::uint32_t* high, std::size_t rows,
+                             std::uint64_t* sums) {
+  constexpr std::size_t kLanes = kVector_bytes;
+  for (std::size_t r = 0; r < rows; r += 16) {
+    const std::size_t lane = (r % 128) / 16 * W + r / 128 * 16;
+    const std::size_t even = lane / kLanes * kLanes + lane % kLanes / 2;
+    for (std::size_t m = 0; m < 8; ++m) {
+      for (std::size_t odd = 0; odd < 2; ++odd) {
+        const std::size_t at = even + odd * (kLanes / 2) + m;
+        sums[r + 2 * m + odd] = low[at] + (std::uint64_t{high[at]} << (2 * kDigitBits));
+      }
+    }
   }
 }
 
@@ -280,35 +308,22 @@ void descend_block(const Plan& plan, Scratch& scratch, std::size_t rows, std::ui
                    std::size_t stride) {
   const Bits<W> d;
   const std::uint8_t* planes = scratch.planes.data();
-  std::uint8_t* conditions = scratch.conditions.data();
-  hn::Store(hn::Zero(d), d, conditions);
-  for (const RankedFeature& ranked : plan.ranked) {
-    make_conditions<W>(ranked, planes + ranked.first_plane * W, scratch.equal.data(),
-                       conditions + ranked.first_condition * W);
-  }
-  for (const MissingLeft& missing : plan.missing_left) {
-    const auto right = hn::AndNot(hn::Load(d, planes + missing.nan_plane * W),
-                                  hn::Load(d, conditions + missing.from * W));
-    hn::Store(right, d, conditions + missing.to * W);
-  }
+  std::uint8_t* fields = scratch.fields.data();
+  hn::Store(hn::Zero(d), d, fields);
+  hn::Store(hn::Zero(d), d, fields + W);
+  for (const RankedFeature& ranked : plan.ranked) make_fields<W>(ranked, planes, fields);
   const std::size_t outputs = plan.model.outputs;
   auto* low = reinterpret_cast<std::uint32_t*>(scratch.low.data());
   auto* high = reinterpret_cast<std::uint32_t*>(scratch.high.data());
   std::memset(low, 0, outputs * 8 * W * sizeof *low);
   std::memset(high, 0, outputs * 8 * W * sizeof *high);
   for (const Group& group : plan.groups) {
-    descend_group<W>(plan, group, conditions, scratch.leaves.data());
+    descend_group<W>(plan, group, fields, scratch.leaves.data());
     for (std::size_t o = 0; o < outputs; ++o)
       add_output<W>(plan, group, o, scratch.leaves.data(), low + o * 8 * W, high + o * 8 * W);
   }
-  for (std::size_t o = 0; o < outputs; ++o) {
-    for (std::size_t r = 0; r < rows; r += 16) {
-      const std::size_t at = o * 8 * W + (r % 128) / 16 * W + r / 128 * 16;
-      for (std::size_t m = 0; m < std::min<std::size_t>(16, rows - r); ++m) {
-        sums[o * stride + r + m] = low[at + m] + (std::uint64_t{high[at + m]} << (2 * kDigitBits));
-      }
-    }
-  }
+  for (std::size_t o = 0; o < outputs; ++o)
+    write_sums<W>(low + o * 8 * W, high + o * 8 * W, rows, sums + o * stride);
 }
 
 // A half block pays where a batch fills no more than that: weir's own batches have 256 rows.
@@ -340,7 +355,10 @@ void descend(const Plan& plan, Scratch& scratch, std::size_t block_size, std::si
   }
 }
 
-Kernel kernel() { return {hwy::TargetName(HWY_TARGET), block_rows, rank, descend}; }
+Kernel kernel() {
+  constexpr bool kAvx512 = HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL;
+  return {hwy::TargetName(HWY_TARGET), kAvx512 ? 1.0 : 1.8, block_rows, rank, descend};
+}
 #endif  // HWY_SCALAR
 
 }  // namespace weir::forest::HWY_NAMESPACE

@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "forest/evaluate_sliced.h"
 
-#include <algorithm>
-
 // VBMI and GFNI halve the time; Highway leaves them out unless asked. SSSE3 and SVE machines take
 // the next target: not worth their compile time.
 #define HWY_WANT_AVX3_DL
@@ -27,13 +25,9 @@ Kernel sliced_kernel() {
 
 Scratch::Scratch(const Plan& plan)
     : planes(plan.planes * kBlockRowsMax / 8),
-      conditions(plan.conditions * kBlockRowsMax / 8),
+      fields(plan.vectors * kBlockRowsMax / 8),
       leaves(kGroupTrees * kBlockRowsMax),
       low(plan.model.outputs * kBlockRowsMax * sizeof(std::uint32_t)),
-      high(plan.model.outputs * kBlockRowsMax * sizeof(std::uint32_t)) {
-  std::uint32_t bits = 4;
-  for (const RankedFeature& ranked : plan.ranked) bits = std::max(bits, ranked.bits);
-  equal = Lines((std::size_t{1} << (bits - 4)) * kBlockRowsMax / 8);
-}
+      high(plan.model.outputs * kBlockRowsMax * sizeof(std::uint32_t)) {}
 
 }  // namespace weir::forest

@@ -3,10 +3,11 @@
 /// instruction set of the CPU.
 ///
 /// How       a bit a row, so one instruction works on 128 to 512 rows: rank every value, one bit
-///           plane after another (a binary search in registers); from the planes all conditions of
-///           a feature, one bitwise operation each; carry them down each tree with bitwise selects,
-///           from the leaves up, so that the number of the row's leaf comes out bit by bit; turn
-///           the bits of eight rows into eight bytes; look the leaf values up, a byte a digit; add.
+///           plane after another (a binary search in registers); from the planes what the
+///           conditions of a feature are made of (plan.h); make them and carry them down each tree
+///           with bitwise selects, from the leaves up, so that the number of the row's leaf comes
+///           out bit by bit; turn the bits of eight rows into eight bytes; look the leaf values up,
+///           a byte a digit; add.
 /// Skip      a block whose rows fall into few groups of equal ranks (a flood) is evaluated by one
 ///           row of each group.
 /// Threads   `Scratch` has one user at a time; the plan is shared.
@@ -29,11 +30,10 @@ inline constexpr std::size_t kLeadersMax = 4;
 
 struct Scratch {
   explicit Scratch(const Plan& plan);
-  Lines planes;      ///< by plane: the negated rank bits of the block's rows
-  Lines equal;       ///< rows whose high rank bits are h, while conditions are made
-  Lines conditions;  ///< by condition: the rows that go right
-  Lines leaves;      ///< by tree of a group: the leaf number of each row, in lane order
-  Lines low, high;   ///< by output, u32: sums of digits 0 and 1, of digits 2 and 3, in lane order
+  Lines planes;     ///< by plane: a bit of the rank of the block's rows, the highest first
+  Lines fields;     ///< by vector of a field (plan.h)
+  Lines leaves;     ///< by tree of a group: the leaf number of each row, in lane order
+  Lines low, high;  ///< by output, u32: sums of digits 0 and 1, of digits 2 and 3, in lane order
 };
 
 struct Block {
@@ -45,6 +45,7 @@ struct Block {
 
 struct Kernel {
   const char* target;
+  double block_cost;  ///< of a block that is hardly filled, relative to AVX-512's; measured
   // The functions are null where the CPU has no vectors that Highway knows.
   /// Rows of a block for a batch of `rows`.
   std::size_t (*block_rows)(std::size_t rows);

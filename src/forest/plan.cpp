@@ -107,30 +107,19 @@ class Planner {
   void rank_features() {
     const Model& model = plan_.model;
     std::map<std::int32_t, std::vector<float>> thresholds;
-    std::map<std::int32_t, std::vector<float>> left_for_nan;
+    std::vector<char> left_for_nan(model.features.size(), 0);
     for_sliced_nodes([&](const Node& node) {
       thresholds[node.feature].push_back(threshold_of(node));
-      if (node.missing_left) left_for_nan[node.feature].push_back(threshold_of(node));
+      if (node.missing_left) left_for_nan[static_cast<std::size_t>(node.feature)] = 1;
     });
-    first_condition_.assign(model.features.size(), 0);
+    ranked_of_.assign(model.features.size(), 0);
     for (auto& [feature, values] : thresholds) {
       sort_distinct(values);
-      add_feature(static_cast<std::uint32_t>(feature), values);
+      add_feature(static_cast<std::uint32_t>(feature), values,
+                  left_for_nan[static_cast<std::size_t>(feature)] != 0);
     }
     // A vector is read from wherever a level begins: the last ones must not end behind the array.
     plan_.levels.insert(plan_.levels.end(), kLevelsReadAhead, kInfinity);
-    for (RankedFeature& ranked : plan_.ranked) {
-      const auto found = left_for_nan.find(static_cast<std::int32_t>(ranked.feature));
-      if (found == left_for_nan.end()) continue;
-      ranked.nan_plane = static_cast<std::int32_t>(plan_.planes++);
-      sort_distinct(found->second);
-      for (const float threshold : found->second) {
-        const std::uint32_t from = condition(static_cast<std::int32_t>(ranked.feature), threshold);
-        missing_[{static_cast<std::int32_t>(ranked.feature), threshold}] = plan_.conditions;
-        plan_.missing_left.push_back(
-            {from, plan_.conditions++, static_cast<std::uint32_t>(ranked.nan_plane)});
-      }
-    }
   }
 
   static void sort_distinct(std::vector<float>& values) {
@@ -138,16 +127,20 @@ class Planner {
     values.erase(std::unique(values.begin(), values.end()), values.end());
   }
 
-  void add_feature(std::uint32_t feature, const std::vector<float>& values) {
+  void add_feature(std::uint32_t feature, const std::vector<float>& values, bool left_for_nan) {
     RankedFeature ranked;
     ranked.feature = feature;
     ranked.thresholds = static_cast<std::uint32_t>(values.size());
     ranked.bits = static_cast<std::uint32_t>(std::bit_width(values.size()));
-    ranked.first_condition = plan_.conditions;
+    // Halves: the fewest vectors. Of an odd number the low field has one more, as there may be two
+    // copies of the high one's.
+    ranked.low_bits = (ranked.bits + 1) / 2;
     ranked.first_plane = plan_.planes;
     ranked.levels = static_cast<std::uint32_t>(plan_.levels.size());
     for (std::uint32_t level = 0; level < ranked.bits; ++level) {
-      for (std::size_t prefix = 0; prefix < std::size_t{1} << level; ++prefix) {
+      for (std::size_t place = 0; place < std::size_t{1} << level; ++place) {
+        std::size_t prefix = 0;  // of the rank: the bit that was found first is its highest
+        for (std::uint32_t k = 0; k < level; ++k) prefix = prefix * 2 + (place >> k & 1U);
         const std::size_t half = std::size_t{1} << (ranked.bits - level - 1);
         const std::size_t i = prefix * half * 2 + half - 1;
         plan_.levels.push_back(i < values.size() ? values[i] : kInfinity);
@@ -156,15 +149,28 @@ class Planner {
     plan_.levels.push_back(kInfinity);  // levels begin at multiples of a power of two
     plan_.conditions += ranked.thresholds;
     plan_.planes += ranked.bits;
-    first_condition_[feature] = ranked.first_condition;
+    const std::uint32_t high_vectors = (1U << (ranked.bits - ranked.low_bits)) + 1;
+    ranked.low = plan_.vectors;
+    ranked.high = ranked.low + (1U << ranked.low_bits);
+    plan_.vectors = ranked.high + high_vectors;
+    if (left_for_nan) {
+      ranked.nan_plane = static_cast<std::int32_t>(plan_.planes++);
+      ranked.high_not_nan = plan_.vectors;
+      plan_.vectors += high_vectors;
+    }
+    ranked_of_[feature] = plan_.ranked.size();
     sorted_[static_cast<std::int32_t>(feature)] = values;
     plan_.ranked.push_back(ranked);
   }
 
-  [[nodiscard]] std::uint32_t condition(std::int32_t feature, float threshold) const {
-    const std::vector<float>& values = sorted_.at(feature);
-    const auto place = std::lower_bound(values.begin(), values.end(), threshold) - values.begin();
-    return first_condition_[static_cast<std::size_t>(feature)] + static_cast<std::uint32_t>(place);
+  [[nodiscard]] Condition condition_of(const Node& node) const {
+    const RankedFeature& ranked = plan_.ranked[ranked_of_[static_cast<std::size_t>(node.feature)]];
+    const std::vector<float>& values = sorted_.at(node.feature);
+    const auto place = static_cast<std::uint32_t>(
+        std::lower_bound(values.begin(), values.end(), threshold_of(node)) - values.begin());
+    const std::uint32_t high = node.missing_left ? ranked.high_not_nan : ranked.high;
+    return {(high + (place >> ranked.low_bits)) * 16,
+            (ranked.low + (place & ((1U << ranked.low_bits) - 1))) * 16};
   }
 
   template <typename Visit>
@@ -210,7 +216,7 @@ class Planner {
 
   void add_sliced_tree(std::uint32_t t, std::uint32_t depth) {
     const std::uint32_t levels = std::max(depth, 1U);
-    plan_.sliced.push_back({levels, static_cast<std::uint32_t>(plan_.conditions16.size())});
+    plan_.sliced.push_back({levels, static_cast<std::uint32_t>(plan_.nodes.size())});
     slots_.emplace_back();
     complete(plan_.model.trees[t].root, levels, slots_.back());
   }
@@ -224,15 +230,12 @@ class Planner {
     }
     const Node& node = plan_.model.nodes[n];
     if (node.feature < 0) {
-      plan_.conditions16.push_back(0);
+      plan_.nodes.emplace_back();
       complete(n, levels - 1, slots);
       complete(n, levels - 1, slots);
       return;
     }
-    const float threshold = threshold_of(node);
-    const std::uint32_t index = node.missing_left ? missing_.at({node.feature, threshold})
-                                                  : condition(node.feature, threshold);
-    plan_.conditions16.push_back(index * 16);
+    plan_.nodes.push_back(condition_of(node));
     complete(node.left, levels - 1, slots);
     complete(node.right, levels - 1, slots);
   }
@@ -276,10 +279,9 @@ class Planner {
 
   Plan plan_;
   std::vector<std::uint8_t> tables_;
-  std::vector<std::uint32_t> order_;  // of walk_trees: indices into model.trees
-  std::vector<std::uint32_t> first_condition_;
+  std::vector<std::uint32_t> order_;    // of walk_trees: indices into model.trees
+  std::vector<std::size_t> ranked_of_;  // by feature: its place in Plan::ranked
   std::map<std::int32_t, std::vector<float>> sorted_;
-  std::map<std::pair<std::int32_t, float>, std::uint32_t> missing_;
   std::vector<std::vector<std::uint32_t>> slots_;  // by sliced tree: the leaf's node of each slot
 };
 
