@@ -47,19 +47,19 @@ int change(const Options& options, const char* verb) {
 
 }  // namespace
 
-void add_allow(CLI::App& app, Run& run) {
-  CLI::App* allow = app.add_subcommand("allow", "The sources that are never dropped");
-  allow->require_subcommand(1);
-  allow->footer(
+void add_allow(Command app, Run& run) {
+  Command allow = app.add_subcommand("allow", "The sources that are never dropped");
+  allow.require_subcommand(1);
+  allow.footer(
       "The list of allow.prefixes in the configuration is put there at each start. Without a\n"
       "running weir, these commands work on the tables that it left.\n");
   const auto statuses = {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted};
 
   auto options = std::make_shared<Options>();
-  CLI::App* command = allow->add_subcommand("list", "Print every prefix");
-  add_target(*command, options->target);
-  command->footer(help_footer("  weir allow list\n", statuses));
-  command->callback([options, &run] { run = [options] { return list(*options); }; });
+  Command command = allow.add_subcommand("list", "Print every prefix");
+  add_target(command, options->target);
+  command.footer(help_footer("  weir allow list\n", statuses));
+  command.callback([options, &run] { run = [options] { return list(*options); }; });
 
   struct Change {
     const char* name;
@@ -69,11 +69,11 @@ void add_allow(CLI::App& app, Run& run) {
   for (const auto& [name, verb, help] :
        {Change{"add", "allow.add", "Never drop what comes from a prefix"},
         Change{"del", "allow.del", "Take a prefix from the list"}}) {
-    command = allow->add_subcommand(name, help);
-    add_target(*command, options->target);
-    command->add_option("PREFIX", options->prefixes, "Address or prefix, or several")->required();
-    command->footer(help_footer(fmt::format("  weir allow {} 192.0.2.0/24\n", name), statuses));
-    command->callback(
+    command = allow.add_subcommand(name, help);
+    add_target(command, options->target);
+    command.add_option("PREFIX", options->prefixes, "Address or prefix, or several").required();
+    command.footer(help_footer(fmt::format("  weir allow {} 192.0.2.0/24\n", name), statuses));
+    command.callback(
         [options, &run, verb = verb] { run = [options, verb] { return change(*options, verb); }; });
   }
 }

@@ -85,43 +85,43 @@ int del(const Options& options) {
   return each(options, request, "removed");
 }
 
-void add_selectors(CLI::App& command, Options& options) {
+void add_selectors(Command command, Options& options) {
   add_target(command, options.target);
-  command.add_option("ADDRESS", options.addresses, "IPv4 or IPv6 address, or several")->required();
+  command.add_option("ADDRESS", options.addresses, "IPv4 or IPv6 address, or several").required();
   command.add_option("--scope", options.scope, "ssdp: SSDP and the steered ports; all: everything")
-      ->check(CLI::IsMember({"ssdp", "all"}));
+      .one_of({"ssdp", "all"});
 }
 
 }  // namespace
 
-void add_block(CLI::App& app, Run& run) {
-  CLI::App* block = app.add_subcommand("block", "The sources that the kernel drops");
-  block->require_subcommand(1);
-  block->footer("Without a running weir, these commands work on the tables that it left.\n");
+void add_block(Command app, Run& run) {
+  Command block = app.add_subcommand("block", "The sources that the kernel drops");
+  block.require_subcommand(1);
+  block.footer("Without a running weir, these commands work on the tables that it left.\n");
   const auto statuses = {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted};
 
   auto options = std::make_shared<Options>();
-  CLI::App* command = block->add_subcommand("list", "Print every block");
-  add_target(*command, options->target);
-  command->footer(help_footer("  weir block list\n", statuses));
-  command->callback([options, &run] { run = [options] { return list(*options); }; });
+  Command command = block.add_subcommand("list", "Print every block");
+  add_target(command, options->target);
+  command.footer(help_footer("  weir block list\n", statuses));
+  command.callback([options, &run] { run = [options] { return list(*options); }; });
 
-  command = block->add_subcommand("add", "Block a source, or replace its block");
-  add_selectors(*command, *options);
-  command->add_option("--for", options->duration, "How long: 90s, 10m, 4h, 7d or forever")
-      ->capture_default_str();
-  command->footer(
+  command = block.add_subcommand("add", "Block a source, or replace its block");
+  add_selectors(command, *options);
+  command.add_option("--for", options->duration, "How long: 90s, 10m, 4h, 7d or forever")
+      .capture_default_str();
+  command.footer(
       help_footer("  weir block add 192.0.2.1 --for 4h\n  weir block add 2001:db8::1 --scope all "
                   "--for forever\n",
                   statuses));
-  command->callback([options, &run] { run = [options] { return add(*options); }; });
+  command.callback([options, &run] { run = [options] { return add(*options); }; });
 
-  command = block->add_subcommand("del", "Take a block away, and forget what the source did");
-  add_selectors(*command, *options);
-  command->add_option("--for", options->duration,
-                      "No effect: there so that the words of an add work here");
-  command->footer(help_footer("  weir block del 192.0.2.1\n", statuses));
-  command->callback([options, &run] { run = [options] { return del(*options); }; });
+  command = block.add_subcommand("del", "Take a block away, and forget what the source did");
+  add_selectors(command, *options);
+  command.add_option("--for", options->duration,
+                     "No effect: there so that the words of an add work here");
+  command.footer(help_footer("  weir block del 192.0.2.1\n", statuses));
+  command.callback([options, &run] { run = [options] { return del(*options); }; });
 }
 
 }  // namespace weir::cli

@@ -48,17 +48,17 @@ int check(const Options& options) {
 
 }  // namespace
 
-void add_check(CLI::App& app, Run& run) {
+void add_check(Command app, Run& run) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand(
+  Command command = app.add_subcommand(
       "check", "Check a configuration, its model and its interfaces, and change nothing");
-  command->add_option("-c,--config", options->config, "Configuration file")->capture_default_str();
-  command->add_flag("--file-only", options->file_only,
-                    "Leave out whether its model can be used and its interfaces are there and up");
-  command->add_flag("--defaults", options->defaults, "Print a file with every key and its default");
-  command->footer(help_footer("  weir check -c weir.toml\n  weir check --defaults > weir.toml\n",
-                              {kOk, kBadInput}));
-  command->callback([options, &run] { run = [options] { return check(*options); }; });
+  command.add_option("-c,--config", options->config, "Configuration file").capture_default_str();
+  command.add_flag("--file-only", options->file_only,
+                   "Leave out whether its model can be used and its interfaces are there and up");
+  command.add_flag("--defaults", options->defaults, "Print a file with every key and its default");
+  command.footer(help_footer("  weir check -c weir.toml\n  weir check --defaults > weir.toml\n",
+                             {kOk, kBadInput}));
+  command.callback([options, &run] { run = [options] { return check(*options); }; });
 }
 
 }  // namespace weir::cli

@@ -2,20 +2,20 @@
 /// What every command of `weir` shares: how it hangs into the command line, exit statuses, and how
 /// it talks.
 ///
-/// Shape     one file a command with one `add_NAME(app, run)`: it adds a CLI11 subcommand with its
-///           options, and a callback that puts the work into `run`. `main` parses, then calls `run`
+/// Shape     one file a command with one `add_NAME(app, run)`: it adds a command with its options,
+///           and a callback that puts the work into `run`. `main` parses, then calls `run`
 ///           and exits with what it returns.
 /// Streams   data on stdout, everything said to a person about the run on stderr.
 /// Errors    `report` prints "weir: MESSAGE" as one line and gives back the status to exit with.
 /// Threads   the main thread.
 #pragma once
 
-#include <CLI/CLI.hpp>
-#include <functional>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 
 #include "base/result.h"
+#include "cli/command_line.h"
 
 namespace weir::cli {
 
@@ -27,9 +27,6 @@ enum Exit : int {
   kNotRunning = 3,    ///< no daemon, and nothing in the kernel to act on
   kNotPermitted = 4,  ///< privileges are missing
 };
-
-/// The work of the command that was chosen; returns an `Exit`.
-using Run = std::function<int()>;
 
 inline constexpr const char* kDefaultConfig = "/etc/weir/weir.toml";
 

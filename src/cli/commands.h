@@ -7,13 +7,13 @@
 
 namespace weir::cli {
 
-void add_allow(CLI::App& app, Run& run);
-void add_block(CLI::App& app, Run& run);
-void add_check(CLI::App& app, Run& run);
-void add_detach(CLI::App& app, Run& run);
-void add_run(CLI::App& app, Run& run);
-void add_status(CLI::App& app, Run& run);
-void add_synth(CLI::App& app, Run& run);
-void add_version(CLI::App& app, Run& run);
+void add_allow(Command app, Run& run);
+void add_block(Command app, Run& run);
+void add_check(Command app, Run& run);
+void add_detach(Command app, Run& run);
+void add_run(Command app, Run& run);
+void add_status(Command app, Run& run);
+void add_synth(Command app, Run& run);
+void add_version(Command app, Run& run);
 
 }  // namespace weir::cli

@@ -53,9 +53,9 @@ Outcome<control::Json> ask_pinned(const control::Config& config, const control::
 
 }  // namespace
 
-void add_target(CLI::App& command, Target& target) {
+void add_target(Command command, Target& target) {
   command.add_option("-c,--config", target.config, "Configuration file of the weir that is meant")
-      ->capture_default_str();
+      .capture_default_str();
   command.add_option("--control-socket", target.socket,
                      "Its control socket, instead of the configuration's");
   command.add_flag("-j,--json", target.json, "Answer as JSON, for programs");

@@ -26,7 +26,7 @@ template <typename T>
 using Outcome = tl::expected<T, Failure>;
 
 /// -c, --control-socket and --json.
-void add_target(CLI::App& command, Target& target);
+void add_target(Command command, Target& target);
 
 /// The target's configuration; the defaults where the default file does not exist.
 Outcome<control::Config> load_target(const Target& target);

@@ -196,29 +196,29 @@ int test(const Options& options) {
 
 }  // namespace
 
-void add_model(CLI::App& app, Run& run) {
+void add_model(Command app, Run& run) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("model", "Look into a model file, or try it on rows");
-  command->require_subcommand(1);
-  CLI::App* shown = command->add_subcommand(
+  Command command = app.add_subcommand("model", "Look into a model file, or try it on rows");
+  command.require_subcommand(1);
+  Command shown = command.add_subcommand(
       "show", "Format, shape, class balance and features of a model, and how it will run");
-  shown->add_option("MODEL", options->model, "Model file of any supported format")->required();
-  shown->footer(help_footer("  weir model show model.json\n", {kOk, kBadInput}));
-  shown->callback([options, &run] { run = [options] { return show(*options); }; });
-  CLI::App* tested = command->add_subcommand(
+  shown.add_option("MODEL", options->model, "Model file of any supported format").required();
+  shown.footer(help_footer("  weir model show model.json\n", {kOk, kBadInput}));
+  shown.callback([options, &run] { run = [options] { return show(*options); }; });
+  Command tested = command.add_subcommand(
       "test", "Score the rows of a CSV file, and compare with its column 'expected' or 'label'");
-  tested->add_option("MODEL", options->model, "Model file of any supported format")->required();
-  tested->add_option("ROWS", options->rows, "CSV with a header: one column a feature, by name")
-      ->required();
-  tested->add_option("--tolerance", options->tolerance, "Difference that a score may have")
-      ->capture_default_str();
-  tested->add_option("--explain", options->explain, "Say why row N has its score (1: the first)");
-  tested->add_flag("-q,--quiet", options->quiet, "Print no line a row");
-  tested->footer(
+  tested.add_option("MODEL", options->model, "Model file of any supported format").required();
+  tested.add_option("ROWS", options->rows, "CSV with a header: one column a feature, by name")
+      .required();
+  tested.add_option("--tolerance", options->tolerance, "Difference that a score may have")
+      .capture_default_str();
+  tested.add_option("--explain", options->explain, "Say why row N has its score (1: the first)");
+  tested.add_flag("-q,--quiet", options->quiet, "Print no line a row");
+  tested.footer(
       help_footer("  weir model test model.json rows.csv\n"
                   "  weir model test model.json rows.csv -q --explain 3\n",
                   {kOk, kFailure, kBadInput}));
-  tested->callback([options, &run] { run = [options] { return test(*options); }; });
+  tested.callback([options, &run] { run = [options] { return test(*options); }; });
 }
 
 }  // namespace weir::cli

@@ -6,6 +6,6 @@
 
 namespace weir::cli {
 
-void add_model(CLI::App& app, Run& run);
+void add_model(Command app, Run& run);
 
 }  // namespace weir::cli

@@ -113,39 +113,38 @@ Status replay(const Options& options) {
 
 }  // namespace
 
-void add_replay(CLI::App& app, Run& run) {
+void add_replay(Command app, Run& run) {
   const auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand(
+  Command command = app.add_subcommand(
       "replay", "Judge captures (pcap, pcapng) as weir would have judged them live");
-  command->add_option("captures", options->captures, "Captures, merged by time")
-      ->type_name("CAPTURE");
-  command->add_option("--wan", options->wan, "A capture of what came in by the WAN interface")
-      ->type_name("FILE");
-  command->add_option("--lan", options->lan, "A capture of what came in by the LAN interface")
-      ->type_name("FILE");
+  command.add_option("captures", options->captures, "Captures, merged by time")
+      .type_name("CAPTURE");
+  command.add_option("--wan", options->wan, "A capture of what came in by the WAN interface")
+      .type_name("FILE");
+  command.add_option("--lan", options->lan, "A capture of what came in by the LAN interface")
+      .type_name("FILE");
   command
-      ->add_option("--lan-prefix", options->lan_prefixes,
-                   "Sources that are on the LAN, where a capture does not say so by interfaces "
-                   "named wan and lan (default: the private and link-local ranges)")
-      ->type_name("PREFIX")
-      ->allow_extra_args(false)  // else a capture behind it would be taken for a prefix
-      ->delimiter(',');
+      .add_option("--lan-prefix", options->lan_prefixes,
+                  "Sources that are on the LAN, where a capture does not say so by interfaces "
+                  "named wan and lan (default: the private and link-local ranges)")
+      .type_name("PREFIX")
+      .allow_extra_args(false)  // else a capture behind it would be taken for a prefix
+      .delimiter(',');
+  command.add_option("-c,--config", options->config, "Configuration (default: every key's default)")
+      .type_name("FILE");
+  command.add_option("-m,--model", options->model, "Model, instead of the configuration's")
+      .type_name("FILE");
+  command.add_option("-w,--workers", options->workers, "Threads that judge; 0: the reading one")
+      .type_name("N");
+  command.add_option("--channels", options->channels, "Channels that batches are dealt to")
+      .type_name("N");
   command
-      ->add_option("-c,--config", options->config, "Configuration (default: every key's default)")
-      ->type_name("FILE");
-  command->add_option("-m,--model", options->model, "Model, instead of the configuration's")
-      ->type_name("FILE");
-  command->add_option("-w,--workers", options->workers, "Threads that judge; 0: the reading one")
-      ->type_name("N");
-  command->add_option("--channels", options->channels, "Channels that batches are dealt to")
-      ->type_name("N");
-  command
-      ->add_option("--features", options->features,
-                   "Write every feature of every judged packet to this CSV file; needs no model")
-      ->type_name("FILE");
-  command->add_flag("--json", options->json, "Print one JSON object");
-  command->footer(help_footer(kExamples, {kOk, kBadInput}));
-  command->callback([options, &run] {
+      .add_option("--features", options->features,
+                  "Write every feature of every judged packet to this CSV file; needs no model")
+      .type_name("FILE");
+  command.add_flag("--json", options->json, "Print one JSON object");
+  command.footer(help_footer(kExamples, {kOk, kBadInput}));
+  command.callback([options, &run] {
     run = [options] {
       if (auto status = replay(*options); !status) return report(status.error(), kBadInput);
       return static_cast<int>(kOk);

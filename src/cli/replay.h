@@ -6,6 +6,6 @@
 
 namespace weir::cli {
 
-void add_replay(CLI::App& app, Run& run);
+void add_replay(Command app, Run& run);
 
 }  // namespace weir::cli

@@ -41,33 +41,33 @@ int detach(const Target& target, bool keep_blocks) {
 
 }  // namespace
 
-void add_run(CLI::App& app, Run& run) {
+void add_run(Command app, Run& run) {
   auto file = std::make_shared<std::string>(kDefaultConfig);
-  CLI::App* command =
+  Command command =
       app.add_subcommand("run", "Be the appliance: attach, forward, judge, block, until SIGTERM");
-  command->add_option("-c,--config", *file, "Configuration file")->capture_default_str();
-  command->footer(
+  command.add_option("-c,--config", *file, "Configuration file").capture_default_str();
+  command.footer(
       help_footer("  weir run -c weir.toml\n", {kOk, kFailure, kBadInput, kNotPermitted}));
-  command->callback([file, &run] { run = [file] { return run_appliance(*file); }; });
+  command.callback([file, &run] { run = [file] { return run_appliance(*file); }; });
 }
 
-void add_detach(CLI::App& app, Run& run) {
+void add_detach(Command app, Run& run) {
   struct Options {
     Target target;
     bool keep_blocks = false;
   };
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand(
+  Command command = app.add_subcommand(
       "detach", "Take away what weir left, whether it still runs or not, and cut the wire");
-  command->add_option("-c,--config", options->target.config, "Configuration file")
-      ->capture_default_str();
-  command->add_option("--control-socket", options->target.socket,
-                      "Its control socket, instead of the configuration's");
-  command->add_flag("--keep-blocks", options->keep_blocks,
-                    "Leave block- and allowlist for the next start");
-  command->footer(help_footer("  weir detach\n  weir detach --keep-blocks\n",
-                              {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted}));
-  command->callback([options, &run] {
+  command.add_option("-c,--config", options->target.config, "Configuration file")
+      .capture_default_str();
+  command.add_option("--control-socket", options->target.socket,
+                     "Its control socket, instead of the configuration's");
+  command.add_flag("--keep-blocks", options->keep_blocks,
+                   "Leave block- and allowlist for the next start");
+  command.footer(help_footer("  weir detach\n  weir detach --keep-blocks\n",
+                             {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted}));
+  command.callback([options, &run] {
     run = [options] { return detach(options->target, options->keep_blocks); };
   });
 }

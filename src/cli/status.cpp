@@ -129,13 +129,13 @@ int status(const Target& target) {
 
 }  // namespace
 
-void add_status(CLI::App& app, Run& run) {
+void add_status(Command app, Run& run) {
   auto target = std::make_shared<Target>();
-  CLI::App* command = app.add_subcommand("status", "What a running weir does and counts");
-  add_target(*command, *target);
-  command->footer(help_footer("  weir status\n  weir status --json | jq .blocks\n",
-                              {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted}));
-  command->callback([target, &run] { run = [target] { return status(*target); }; });
+  Command command = app.add_subcommand("status", "What a running weir does and counts");
+  add_target(command, *target);
+  command.footer(help_footer("  weir status\n  weir status --json | jq .blocks\n",
+                             {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted}));
+  command.callback([target, &run] { run = [target] { return status(*target); }; });
 }
 
 }  // namespace weir::cli

@@ -60,69 +60,65 @@ int synthesize(Options options) {
   return kOk;
 }
 
-void add_options(CLI::App& command, Options& options) {
+void add_options(Command command, Options& options) {
   auto& synth = options.synth;
   std::vector<std::string> names;
   for (const auto& scenario : synth::scenarios()) names.emplace_back(scenario.name);
   command.add_option("-o,--output", options.out, "File to write; .pcap: classic, else pcapng");
   command.add_flag("--list", options.list, "Print the scenarios that there are");
   command.add_option("--scenario", synth.scenarios, "Scenario; may be given several times")
-      ->check(CLI::IsMember(names))
-      ->capture_default_str();
+      .one_of(names)
+      .capture_default_str();
   command.add_option("--seed", synth.seed, "The same seed gives the same bytes")
-      ->capture_default_str();
+      .capture_default_str();
   command.add_option("--seconds", synth.seconds, "Length in packet time")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+      .positive()
+      .capture_default_str();
   command.add_option("--packets", synth.packets, "Stop after so many; 0: only time ends it")
-      ->capture_default_str();
+      .capture_default_str();
   command.add_option("--rate", synth.rate_pps, "Packets a second of each attack")
-      ->check(CLI::PositiveNumber)
-      ->capture_default_str();
+      .positive()
+      .capture_default_str();
   command
       .add_option("--attack-share", synth.attack_share,
                   "At most this share of all packets are an attack's; 0: no limit")
-      ->check(CLI::Range(0.0, 1.0))
-      ->capture_default_str();
+      .range(0, 1)
+      .capture_default_str();
   command.add_option("--attack-after", synth.attack_after_s, "Second in which attacks begin")
-      ->check(CLI::NonNegativeNumber)
-      ->capture_default_str();
+      .not_negative()
+      .capture_default_str();
   command.add_option("--attackers", synth.attackers, "Sources of each attack")
-      ->capture_default_str();
+      .capture_default_str();
   command.add_option("--devices", synth.devices_a_side, "UPnP devices on each side")
-      ->capture_default_str();
+      .capture_default_str();
   command.add_option("--searchers", synth.searchers_a_side, "Control points on each side")
-      ->capture_default_str();
+      .capture_default_str();
   command.add_option("--lan-prefix", options.lan, "IPv4 prefix of the LAN, /8 to /28")
-      ->default_str("192.168.1.0/24");
+      .default_str("192.168.1.0/24");
   command.add_flag("--ipv6", synth.ipv6, "IPv6 throughout");
   const std::map<std::string, synth::Encapsulation> encapsulations{
       {"none", synth::Encapsulation::none},
       {"vlan", synth::Encapsulation::vlan},
       {"qinq", synth::Encapsulation::qinq},
       {"pppoe", synth::Encapsulation::pppoe}};
-  command.add_option("--encapsulation", synth.encapsulation, "none, vlan, qinq or pppoe")
-      ->transform(CLI::CheckedTransformer(encapsulations))
-      ->option_text("NAME");
+  command.add_choice("--encapsulation", encapsulations, synth.encapsulation,
+                     "none, vlan, qinq or pppoe");
   const std::map<std::string, synth::Profiles> profiles{{"all", synth::Profiles::all},
                                                         {"even", synth::Profiles::even},
                                                         {"odd", synth::Profiles::odd}};
-  command
-      .add_option("--profiles", synth.profiles,
-                  "Which devices exist: all, or the even or odd ones of the list")
-      ->transform(CLI::CheckedTransformer(profiles))
-      ->option_text("NAME");
+  command.add_choice("--profiles", profiles, synth.profiles,
+                     "Which devices exist: all, or the even or odd ones of the list");
   command.add_flag("-j,--json", options.json, "Answer as JSON, for programs");
 }
 
 }  // namespace
 
-void add_synth(CLI::App& app, Run& run) {
+void add_synth(Command app, Run& run) {
   auto options = std::make_shared<Options>();
-  CLI::App* command = app.add_subcommand("synth", "Write labelled traffic as a capture");
-  add_options(*command, *options);
-  command->footer(help_footer(kExamples, {kOk, kBadInput}));
-  command->callback([options, &run] { run = [options] { return synthesize(*options); }; });
+  Command command = app.add_subcommand("synth", "Write labelled traffic as a capture");
+  add_options(command, *options);
+  command.footer(help_footer(kExamples, {kOk, kBadInput}));
+  command.callback([options, &run] { run = [options] { return synthesize(*options); }; });
 }
 
 }  // namespace weir::cli

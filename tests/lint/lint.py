@@ -21,7 +21,9 @@ THIRD_PARTY = [
     ("libbpf", r"#include <bpf/", r"datapath/kernel[^/]*\.(cpp|h)|io/(xsk|af_xdp)[^/]*"),
     ("libxdp", r"#include <xdp/", r"io/(xsk|af_xdp)[^/]*|datapath/kernel[^/]*\.cpp"),
     ("toml++", r"#include <toml|\btoml::", r"control/config[^/]*"),
-    ("CLI11", r"#include <CLI/|\bCLI::", r"cli/[^/]*|main\.cpp"),
+    ("CLI11", r"#include <CLI/|\bCLI::", r"cli/command_line\.(cpp|h)"),
+    ("zlib", r"#include <zlib", r"io/unpack\.cpp"),
+    ("zstd", r"#include <zstd|\bZSTD_", r"io/unpack\.cpp"),
     ("spdlog", r"#include <spdlog/|\bspdlog::", r"control/[^/]*|cli/[^/]*|main\.cpp"),
 ]
 

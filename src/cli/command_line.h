@@ -1,0 +1,92 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// The command line as the commands see it: what they take and how their help reads.
+///
+/// A handle each for a command and an option, over CLI11, which is named in command_line.cpp only:
+/// it is all headers, and half of the time to build weir went into reading it once a command.
+///
+/// Owner     the handles own nothing; what they name lives as long as the command line. Variables
+///           that options fill must live until the command has run.
+/// Threads   the main thread.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+namespace CLI {  // declared only
+class App;
+class Option;
+}  // namespace CLI
+
+namespace weir::cli {
+
+class Option {
+ public:
+  explicit Option(CLI::Option* option) noexcept : option_(option) {}
+  Option required();
+  Option type_name(const std::string& name);     ///< what help shows for its value
+  Option capture_default_str();                  ///< help shows the variable's value as default
+  Option default_str(const std::string& value);  ///< help shows this
+  Option delimiter(char between);                ///< several values in one word
+  Option allow_extra_args(bool several);         ///< whether one option takes several words
+  Option one_of(const std::vector<std::string>& values);
+  Option positive();
+  Option not_negative();
+  Option range(double least, double most);
+
+ private:
+  CLI::Option* option_;
+};
+
+/// The work of the command that was chosen; returns the exit status.
+using Run = std::function<int()>;
+
+class Command {
+ public:
+  explicit Command(CLI::App* app) noexcept : app_(app) {}
+
+  Command add_subcommand(const std::string& name, const std::string& help);
+  void require_subcommand(int count);
+  void footer(const std::string& text);
+  void callback(std::function<void()> chosen);  ///< called where this command was chosen
+
+  /// Names as in "-c,--config", or "ADDRESS" for a word by its place.
+  Option add_option(const std::string& names, std::string& value, const std::string& help);
+  Option add_option(const std::string& names, std::vector<std::string>& value,
+                    const std::string& help);
+  Option add_option(const std::string& names, double& value, const std::string& help);
+  Option add_option(const std::string& names, std::uint32_t& value, const std::string& help);
+  Option add_option(const std::string& names, std::uint64_t& value, const std::string& help);
+  Option add_option(const std::string& names, std::optional<double>& value,
+                    const std::string& help);
+  Option add_option(const std::string& names, std::optional<std::uint32_t>& value,
+                    const std::string& help);
+  Option add_flag(const std::string& names, bool& value, const std::string& help);
+  /// One of some words, each with the value that it stands for.
+  template <typename T>
+  Option add_choice(const std::string& names, const std::map<std::string, T>& choices, T& value,
+                    const std::string& help) {
+    std::vector<std::string> words;
+    for (const auto& [word, unused] : choices) words.push_back(word);
+    return add_word(
+        names, [choices, &value](const std::string& word) { value = choices.at(word); }, help,
+        words);
+  }
+
+ private:
+  Option add_word(const std::string& names, std::function<void(const std::string&)> taken,
+                  const std::string& help, const std::vector<std::string>& words);
+
+  CLI::App* app_;
+};
+
+/// Parses the arguments of a program of this name, with the commands that `add` adds, and runs the
+/// command that they name. Prints help where it is asked for or no command is named; a wrong
+/// argument is refused in one sentence on stderr, with the nearest word that is known.
+int run_command_line(const std::string& name, const std::string& description, int argc,
+                     const char* const* argv, const std::function<void(Command, Run&)>& add);
+
+}  // namespace weir::cli
