@@ -23,8 +23,8 @@ Result<std::unique_ptr<FeatureWriter>> FeatureWriter::create(const std::string& 
 FeatureWriter::FeatureWriter(std::string path, std::FILE* file)
     : path_(std::move(path)), file_(file) {
   fmt::format_to(std::back_inserter(lines_),
-                 "number,time_ns,side,source,destination,label,kind,solicited,client_flow,reason,"
-                 "score");
+                 "number,time_ns,side,source,destination,label,kind,source_port,destination_port,"
+                 "verdict,solicited,client_flow,reason,score");
   for (const detect::FeatureInfo& feature : detect::all_features())
     fmt::format_to(std::back_inserter(lines_), ",{}", feature.name);
   lines_.push_back('\n');
@@ -58,11 +58,13 @@ void FeatureWriter::write(const pipeline::Batch& batch,
     const detect::Context& context = batch.contexts[i];
     const bool labelled = label_of[i] >= 0;
     const auto label = labelled ? static_cast<std::size_t>(label_of[i]) : 0;
-    fmt::format_to(out, FMT_COMPILE("{},{},{},{},{},{},{},{:d},{:d},{},{}"), frame.number,
-                   frame.time.ns, frame.side == Side::wan ? "wan" : "lan", context.source.text(),
-                   context.destination.text(), labelled ? labels[label].label : "",
-                   labelled ? labels[label].kind : "", context.solicited, context.client_flow,
-                   detect::name(batch.decisions[i].reason), batch.scores[i]);
+    fmt::format_to(
+        out, FMT_COMPILE("{},{},{},{},{},{},{},{},{},{},{:d},{:d},{},{}"), frame.number,
+        frame.time.ns, frame.side == Side::wan ? "wan" : "lan", context.source.text(),
+        context.destination.text(), labelled ? labels[label].label : "",
+        labelled ? labels[label].kind : "", context.source_port, context.destination_port,
+        batch.decisions[i].verdict == Verdict::drop ? "drop" : "forward", context.solicited,
+        context.client_flow, detect::name(batch.decisions[i].reason), batch.scores[i]);
     for (const float* column : batch.columns) {
       lines_.push_back(',');
       if (!std::isnan(column[i])) fmt::format_to(out, FMT_COMPILE("{}"), column[i]);

@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// The rows of a replay as CSV: what `scripts/train` learns from.
 ///
-/// Shape     number,time_ns,side,source,destination,label,kind,solicited,client_flow,reason,score,
-///           then every feature of detect::all_features() in its order; one line a judged packet.
-///           Numbers are the shortest text that reads back as the same float32; missing is empty.
+/// Shape     number,time_ns,side,source,destination,label,kind,source_port,destination_port,
+///           verdict,solicited,client_flow,reason,score, then every feature of
+///           detect::all_features() in its order; one line a judged packet. Numbers are the
+///           shortest text that reads back as the same float32; missing is empty.
 /// Errors    what could not be written is said by `close`; a writer that is destroyed without it
 ///           removes its file: no partial rows are left.
 /// Threads   one owner.

@@ -8,6 +8,7 @@
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "synth/profiles.h"
 
 namespace weir::cli {
 namespace {
@@ -30,6 +31,12 @@ int list() {
   for (const auto& scenario : synth::scenarios()) {
     rows.push_back({scenario.name, scenario.attack ? "attack" : "benign", scenario.help});
   }
+  fmt::print("{}\n", columns(rows, {false, false, false}));
+  rows = {{"DEVICE", "FAMILY", "SERVER"}};
+  for (const auto& p : synth::all_profiles()) rows.push_back({p.name, p.family, p.server});
+  fmt::print("{}\n", columns(rows, {false, false, false}));
+  rows = {{"CONTROL POINT", "FAMILY", "ASKS FOR"}};
+  for (const auto& c : synth::all_controllers()) rows.push_back({c.name, c.family, c.targets});
   fmt::print("{}", columns(rows, {false, false, false}));
   return kOk;
 }
@@ -65,7 +72,7 @@ void add_options(Command command, Options& options) {
   std::vector<std::string> names;
   for (const auto& scenario : synth::scenarios()) names.emplace_back(scenario.name);
   command.add_option("-o,--output", options.out, "File to write; .pcap: classic, else pcapng");
-  command.add_flag("--list", options.list, "Print the scenarios that there are");
+  command.add_flag("--list", options.list, "Print the scenarios, devices and control points");
   command.add_option("--scenario", synth.scenarios, "Scenario; may be given several times")
       .one_of(names)
       .capture_default_str();
@@ -103,11 +110,14 @@ void add_options(Command command, Options& options) {
       {"pppoe", synth::Encapsulation::pppoe}};
   command.add_choice("--encapsulation", encapsulations, synth.encapsulation,
                      "none, vlan, qinq or pppoe");
-  const std::map<std::string, synth::Profiles> profiles{{"all", synth::Profiles::all},
-                                                        {"even", synth::Profiles::even},
-                                                        {"odd", synth::Profiles::odd}};
-  command.add_choice("--profiles", profiles, synth.profiles,
-                     "Which devices exist: all, or the even or odd ones of the list");
+  command
+      .add_option("--only", synth.only,
+                  "Device, control point or family of them that exists (default: all); repeat it")
+      .type_name("NAME")
+      .allow_extra_args(false);
+  command.add_option("--without", synth.without, "Device, control point or family that does not")
+      .type_name("NAME")
+      .allow_extra_args(false);
   command.add_flag("-j,--json", options.json, "Answer as JSON, for programs");
 }
 

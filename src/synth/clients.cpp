@@ -19,19 +19,22 @@ struct Application {
   double length_s;  ///< of a flow
 };
 
-constexpr std::array<Application, 6> kApplications = {{
+constexpr std::array<Application, 8> kApplications = {{
     {"quic", 443, "\xc3", "\xcf", 0.03, 1, 12, 40, 1'200, 600, 1'250, 4},
     {"dns", 53, "\x5a", "\x5a", 1.0, 1, 1, 28, 60, 60, 900, 0.5},
     {"wireguard", 51'820, "\x04", "\x04", 0.01, 0, 3, 64, 1'300, 64, 1'380, 30},
     {"game", 27'015, "\x21", "\x21", 0.02, 1, 2, 40, 120, 60, 500, 20},
     {"rtp", 5'004, "\x80", "\x80", 0.02, 1, 1, 172, 172, 172, 172, 15},
     {"stun", 3'478, "", "", 0.5, 1, 1, 28, 108, 44, 120, 2},
+    {"ntp", 123, "\x23", "\x24", 16, 1, 1, 48, 48, 48, 48, 40},
+    {"shooter", 3'074, "\xff\xff", "\xff\xff", 0.015, 1, 2, 30, 90, 80, 700, 60},
 }};
 
 /// One client after another whose NAT, or whose kernel, picked 1900; or whose server listens there.
 class Client final : public Actor {
  public:
-  explicit Client(World& world) { begin(world); }
+  /// The first flow is of application `first`, so that each of them occurs; later ones are drawn.
+  Client(World& world, unsigned first) { begin(world, first); }
 
   void fire(World& world, std::uint32_t what) override {
     if (what != 0) {
@@ -39,7 +42,7 @@ class Client final : public Actor {
       return;
     }
     if (left_s_ <= 0) {
-      begin(world);
+      begin(world, world.random.below(kApplications.size()));
       world.again(*this, world.random.real(0.1, 3.0));
       return;
     }
@@ -56,9 +59,9 @@ class Client final : public Actor {
   }
 
  private:
-  void begin(World& world) {
+  void begin(World& world, unsigned application) {
     ++flow_;
-    app_ = &kApplications[world.random.below(kApplications.size())];
+    app_ = &kApplications[application];
     left_s_ = app_->length_s * world.random.real(0.2, 1.8);
     const bool server_has_it = world.random.chance(0.15);
     client_ = world.new_host(Side::lan);
@@ -102,6 +105,53 @@ class Client final : public Actor {
   std::uint8_t ttl_ = 64;
 };
 
+/// A host of the LAN that strangers call first: a shared file, a game that it serves. The NATs of
+/// some of them picked 1900.
+class Served final : public Actor {
+ public:
+  explicit Served(World& world) : host_(world.new_host(Side::lan)), port_(world.ephemeral_port()) {
+    call(world);
+  }
+
+  void fire(World& world, std::uint32_t what) override {
+    if (what == kAnswer) return send(world, Side::lan);
+    if (left_ == 0) {
+      call(world);
+      return world.again(*this, world.random.real(0.2, 6));
+    }
+    --left_;
+    send(world, Side::wan);
+    world.again(*this, world.random.real(0.01, 0.05), kAnswer);
+    world.again(*this, world.random.real(0.02, 0.4));
+  }
+
+ private:
+  static constexpr std::uint32_t kAnswer = 1;
+  void call(World& world) {
+    peer_ = world.stranger();
+    ttl_ = world.far_ttl();
+    left_ = world.random.between(2, 120);
+  }
+  void send(World& world, Side from) {
+    const bool in = from == Side::wan;
+    const std::string payload = noise(world.random, "d1:", world.random.between(30, 400));
+    world.send({.side = from,
+                .source = in ? peer_ : host_,
+                .destination = in ? host_ : peer_,
+                .source_port = in ? std::uint16_t{1900} : port_,
+                .destination_port = in ? port_ : std::uint16_t{1900},
+                .ttl = in ? ttl_ : std::uint8_t{64},
+                .payload = payload},
+               false, "incoming");
+  }
+
+  const Address host_;
+  const std::uint16_t port_;
+  Address peer_;
+  std::uint8_t ttl_ = 64;
+  std::uint32_t left_ = 0;
+};
+
 /// UDP of other ports, both ways: nothing that weir steers, everything that it must not lose.
 class Background final : public Actor {
  public:
@@ -132,7 +182,12 @@ class Background final : public Actor {
 }  // namespace
 
 void add_clients(World& world) {
-  for (unsigned i = 0; i < 8; ++i) world.add(std::make_unique<Client>(world), kStart);
+  for (unsigned i = 0; i < kApplications.size(); ++i)
+    world.add(std::make_unique<Client>(world, i), kStart);
+}
+
+void add_incoming(World& world) {
+  for (unsigned i = 0; i < 4; ++i) world.add(std::make_unique<Served>(world), kStart);
 }
 
 void add_background(World& world) {

@@ -13,82 +13,6 @@ namespace {
 
 using Style = Profile::Style;
 
-// The services of an Internet gateway: the longest list that is common, and the favourite of
-// reflection.
-constexpr const char* kGatewayServices =
-    "urn:schemas-upnp-org:device:WANDevice:1 urn:schemas-upnp-org:device:WANConnectionDevice:1 "
-    "urn:schemas-upnp-org:service:Layer3Forwarding:1 "
-    "urn:schemas-upnp-org:service:WANIPConnection:1 "
-    "urn:schemas-upnp-org:service:WANPPPConnection:1 "
-    "urn:schemas-upnp-org:service:WANCommonInterfaceConfig:1";
-constexpr const char* kGateway = "urn:schemas-upnp-org:device:InternetGatewayDevice:1";
-constexpr const char* kRenderer = "urn:schemas-upnp-org:device:MediaRenderer:1";
-constexpr const char* kRendererServices =
-    "urn:schemas-upnp-org:service:RenderingControl:1 urn:schemas-upnp-org:service:AVTransport:1 "
-    "urn:schemas-upnp-org:service:ConnectionManager:1";
-constexpr const char* kServer = "urn:schemas-upnp-org:device:MediaServer:1";
-constexpr const char* kServerServices =
-    "urn:schemas-upnp-org:service:ContentDirectory:1 "
-    "urn:schemas-upnp-org:service:ConnectionManager:1 "
-    "urn:microsoft.com:service:X_MS_MediaReceiverRegistrar:1";
-constexpr const char* kDial = "urn:dial-multiscreen-org:service:dial:1";
-
-constexpr std::array<Profile, 20> kProfiles = {{
-    {"Linux/3.10 UPnP/1.1 MiniUPnPd/1.9", "/rootDesc.xml", 5000, kGateway, kGatewayServices, 4,
-     false, false, Style::upper},
-    {"Linux/3.14.0 UPnP/1.0 IpBridge/1.26.0", "/description.xml", 80,
-     "urn:schemas-upnp-org:device:basic:1", "", 4, false, true, Style::upper},
-    {"Linux/2.6.39, UPnP/1.0, Portable SDK for UPnP devices/1.6.18", "/dd.xml", 49152, kRenderer,
-     kRendererServices, 4, true, false, Style::upper},
-    {"Microsoft-Windows/10.0 UPnP/1.0 UPnP-Device-Host/1.0", "/upnphost/udhisapi.dll?content=uuid:",
-     2869, kServer, kServerServices, 1, false, false, Style::mixed},
-    {"Linux UPnP/1.0 Cling/2.0", "/dev/desc", 8058, kRenderer, kRendererServices, 4, false, false,
-     Style::mixed},
-    {"POSIX, UPnP/1.0 Broadcom UPnP Stack/6.37", "/rootDesc.xml", 1990,
-     "urn:schemas-wifialliance-org:device:WFADevice:1",
-     "urn:schemas-wifialliance-org:service:WFAWLANConfig:1", 4, false, false, Style::bare},
-    {"Unspecified, UPnP/1.0, Unspecified", "/setup.xml", 49153, "urn:Belkin:device:controllee:1",
-     "urn:Belkin:service:WiFiSetup:1 urn:Belkin:service:timesync:1 urn:Belkin:service:basicevent:1 "
-     "urn:Belkin:service:firmwareupdate:1 urn:Belkin:service:rules:1 urn:Belkin:service:metainfo:1 "
-     "urn:Belkin:service:remoteaccess:1 urn:Belkin:service:deviceinfo:1 "
-     "urn:Belkin:service:insight:1",
-     4, true, false, Style::upper},
-    {"Linux/2.6 UPnP/1.0 miniupnpd/1.0", "/gatedesc.xml", 49152, kGateway, kGatewayServices, 4,
-     true, false, Style::upper},
-    {"Network Printer Server UPnP/1.0 OS 1.29.00.45 06-17-2009", "/DeviceDescription.xml", 5200,
-     "urn:schemas-upnp-org:device:Printer:1", "urn:schemas-upnp-org:service:PrintBasic:1", 4, false,
-     false, Style::upper},
-    {"Linux/4.9 UPnP/1.0 GUPnP/1.0.2", "/xml/device_description.xml", 60006, kRenderer, kDial, 4,
-     true, false, Style::mixed},
-    {"Roku/9.3.0 UPnP/1.0 Roku/9.3.0", "/dial/dd.xml", 8060, "roku:ecp", kDial, 1, false, false,
-     Style::mixed},
-    {"SHP, UPnP/1.0, Samsung UPnP SDK/1.0", "/smp_7_", 7676,
-     "urn:samsung.com:device:RemoteControlReceiver:1",
-     "urn:samsung.com:service:MultiScreenService:1 urn:samsung.com:device:MainTVServer2:1", 2,
-     false, false, Style::upper},
-    {"Linux UPnP/1.0 Sonos/70.3-88200 (ZPS1)", "/xml/device_description.xml", 1400,
-     "urn:schemas-upnp-org:device:ZonePlayer:1",
-     "urn:schemas-upnp-org:service:AlarmClock:1 urn:schemas-upnp-org:service:MusicServices:1 "
-     "urn:schemas-upnp-org:service:DeviceProperties:1 "
-     "urn:schemas-upnp-org:service:SystemProperties:1 "
-     "urn:schemas-upnp-org:service:ZoneGroupTopology:1 urn:schemas-tencent-com:service:QPlay:1 "
-     "urn:schemas-upnp-org:device:MediaServer:1 urn:schemas-upnp-org:device:MediaRenderer:1",
-     1, false, false, Style::upper},
-    {"Synology/DSM/192.168.1.20", "/ssdp/desc-DSM-eth0.xml", 5000,
-     "urn:schemas-upnp-org:device:Basic:1", "", 4, false, false, Style::upper},
-    {"AVM FRITZ!Box 7590 UPnP/1.0 AVM FRITZ!Box 7590 154.07.29", "/igddesc.xml", 49000, kGateway,
-     kGatewayServices, 4, false, false, Style::upper},
-    {"WebOS/4.1.0 UPnP/1.0", "/", 1900, kRenderer, kRendererServices, 4, true, false, Style::mixed},
-    {"Embedded HTTP Server, UPnP/1.0", "/rootdesc.xml", 80, "urn:schemas-upnp-org:device:Basic:1.0",
-     "", 1, false, false, Style::bare},
-    {"Windows NT/5.0, UPnP/1.0", "/desc.xml", 8200, kServer, kServerServices, 4, true, false,
-     Style::upper},
-    {"Ubuntu/18.04 UPnP/1.0 MiniDLNA/1.2.1", "/rootDesc.xml", 8200, kServer, kServerServices, 4,
-     false, false, Style::upper},
-    {"RTL819x UPnP/1.0 RealTek/V1.3", "/simplecfg.xml", 52881, kGateway, kGatewayServices, 4, false,
-     false, Style::upper},
-}};
-
 std::vector<std::string> words(std::string_view text) {
   std::vector<std::string> list;
   while (!text.empty()) {
@@ -131,7 +55,7 @@ std::string join(std::string start, const std::vector<Header>& headers, Style st
 
 struct Identity {
   std::string uuid, location, server, nls, bridge;
-  unsigned max_age;
+  unsigned max_age = 1800, boot = 0;
 };
 
 std::string usn_of(const Identity& who, const std::string& target) {
@@ -141,7 +65,7 @@ std::string usn_of(const Identity& who, const std::string& target) {
 std::string make_reply(const Profile& p, const Identity& who, const std::string& target) {
   std::vector<Header> headers;
   const std::string age = fmt::format("max-age={}", who.max_age);
-  if (p.late) headers.push_back({"HOST", "239.255.255.250:1900"});
+  if (p.has(Profile::late)) headers.push_back({"HOST", "239.255.255.250:1900"});
   if (p.style == Style::mixed) {
     headers.insert(headers.end(), {{"ST", target}, {"USN", usn_of(who, target)}});
     headers.insert(headers.end(),
@@ -156,6 +80,8 @@ std::string make_reply(const Profile& p, const Identity& who, const std::string&
   if (!who.nls.empty()) {
     headers.push_back({"OPT", "\"http://schemas.upnp.org/upnp/1/0/\"; ns=01"});
     headers.push_back({"01-NLS", who.nls});
+    headers.push_back({"BOOTID.UPNP.ORG", fmt::format("{}", who.boot)});
+    headers.push_back({"CONFIGID.UPNP.ORG", "1"});
   }
   headers.push_back({"HUE-BRIDGEID", who.bridge});
   return join("HTTP/1.1 200 OK\r\n", headers, p.style);
@@ -182,24 +108,15 @@ std::string bracketed(const Address& address) {
 
 }  // namespace
 
-std::size_t profile_count() noexcept { return kProfiles.size(); }
-const Profile& profile(std::size_t number) noexcept { return kProfiles[number]; }
-
-std::size_t pick_profile(Random& random, Profiles of) noexcept {
-  if (of == Profiles::all) return random.below(static_cast<std::uint32_t>(kProfiles.size()));
-  const std::size_t half = random.below(static_cast<std::uint32_t>(kProfiles.size() / 2));
-  return half * 2 + (of == Profiles::odd ? 1 : 0);
-}
-
-Messages make_messages(Random& random, std::size_t profile_number, const Address& address) {
-  const Profile& p = kProfiles[profile_number];
+Messages make_messages(Random& random, const Profile& p, const Address& address) {
   Identity who;
   who.uuid = make_uuid(random);
   who.location = fmt::format("http://{}:{}{}", bracketed(address), p.http_port, p.location_path);
   who.server = p.server;
   who.max_age = std::array{100U, 120U, 300U, 900U, 1800U, 1800U, 3600U}[random.below(7)];
-  if (random.chance(0.3)) who.nls = make_uuid(random).substr(5);
-  if (p.late) who.bridge = fmt::format("{:016X}", random.next());
+  if (p.has(Profile::nls)) who.nls = make_uuid(random).substr(5);
+  who.boot = random.between(1, 2'000);
+  if (p.has(Profile::late)) who.bridge = fmt::format("{:016X}", random.next());
 
   Messages m;
   m.profile = &p;
@@ -216,50 +133,46 @@ Messages make_messages(Random& random, std::size_t profile_number, const Address
 }
 
 Search pick_search(Random& random) {
-  // By how often they were seen; ssdp:all is rare in captures, but what control points such as Home
-  // Assistant send, so that it must not look like an attack by itself.
-  constexpr std::array<const char*, 20> kTargets = {
-      kGateway,
-      kGateway,
-      kGateway,
-      kDial,
-      kDial,
-      kDial,
-      "upnp:rootdevice",
-      "upnp:rootdevice",
-      "ssdp:all",
-      "ssdp:all",
-      "ssdp:all",
-      "urn:schemas-upnp-org:service:WANIPConnection:1",
-      "urn:schemas-upnp-org:service:WANPPPConnection:1",
-      kRenderer,
-      kServer,
-      "urn:Belkin:device:**",
-      "roku:ecp",
-      "urn:schemas-upnp-org:device:basic:1",
-      "urn:schemas-wifialliance-org:device:WFADevice:1",
-      "urn:schemas-upnp-org:device:ZonePlayer:1"};
+  const auto all = all_controllers();
+  return pick_search(random, all[random.below(static_cast<std::uint32_t>(all.size()))]);
+}
+
+Search pick_search(Random& random, const Controller& controller) {
+  std::vector<std::string> targets = words(controller.targets);
   Search search;
-  search.target = kTargets[random.below(kTargets.size())];
-  search.mx = std::array{3U, 3U, 3U, 1U, 1U, 2U, 5U}[random.below(7)];
+  search.target = std::move(targets[random.below(static_cast<std::uint32_t>(targets.size()))]);
+  search.mx = controller.mx;
   return search;
 }
 
-std::string make_search(Random& random, const Search& search, const Address& host) {
+namespace {
+std::string search_text(const Search& search, const Address& host, const char* user_agent,
+                        Style style) {
   std::vector<Header> headers = {{"HOST", fmt::format("{}:1900", bracketed(host))},
                                  {"MAN", "\"ssdp:discover\""}};
   if (!search.unicast) headers.push_back({"MX", fmt::format("{}", search.mx)});
   headers.push_back({"ST", search.target});
-  if (random.chance(0.3)) {
-    headers.push_back({"USER-AGENT", random.chance(0.5) ? "Google Chrome/120.0.6099.130 Windows"
-                                                        : "Linux/6.1 UPnP/1.1 controlpoint/2.3"});
-  }
-  return join("M-SEARCH * HTTP/1.1\r\n", headers, random.chance(0.2) ? Style::mixed : Style::upper);
+  if (user_agent != nullptr) headers.push_back({"USER-AGENT", user_agent});
+  return join("M-SEARCH * HTTP/1.1\r\n", headers, style);
+}
+}  // namespace
+
+std::string make_search(Random& random, const Search& search, const Address& host) {
+  const char* const agent = random.chance(0.7) ? nullptr : "Linux/6.1 UPnP/1.1 controlpoint/2.3";
+  return search_text(search, host, agent, random.chance(0.2) ? Style::mixed : Style::upper);
+}
+
+std::string make_search(const Controller& controller, const Search& search, const Address& host) {
+  return search_text(search, host, controller.user_agent, Style::upper);
 }
 
 std::string damage(Random& random, std::string message) {
   const auto at = [&] { return random.below(static_cast<std::uint32_t>(message.size())); };
-  switch (random.below(6)) {
+  const auto before_end = [&](const std::string& headers) {
+    return message.insert(message.size() - 2, headers);
+  };
+  std::string many;
+  switch (random.below(9)) {
     case 0:
       return message.substr(0, 12 + at() / 2);
     case 1:
@@ -270,12 +183,27 @@ std::string damage(Random& random, std::string message) {
     case 3:
       return message.replace(message.find("HTTP/1.1"), 8, "HTTP/9.Z");
     case 4:
-      for (int i = 0; i < 60; ++i) message.insert(message.size() - 2, "X: 1\r\n");
-      return message;
+      for (int i = 0; i < 120; ++i) many += "X: 1\r\n";
+      return before_end(many);
+    case 5:
+      return before_end("X-LONG: " + std::string(700, 'a') + "\xc3\xa9\r\n");
+    case 6:
+      return "M-SEARCH * HTTP/1.1\r\nHOST: 239.255.255.250:1900\r\nMX: -1\r\nbroken\r\n\r\n";
+    case 7:
+      return "M-SEARCH * HTTP/1.1 HOST: 239.255.255.250:1900 MX: 99999999999999999999";
     default:
       for (int i = 0; i < 16; ++i) message[at()] = static_cast<char>(random.next());
       return message;
   }
+}
+
+std::string pad(Random& random, std::string message, std::size_t length) {
+  if (message.size() + 16 >= length) return message;
+  const std::size_t missing = length - message.size();
+  if (random.chance(0.5)) return message + std::string(missing, ' ');
+  const std::string header = "X-PAD: ";
+  return message.insert(message.size() - 2,
+                        header + std::string(missing - header.size() - 2, 'p') + "\r\n");
 }
 
 std::string noise(Random& random, std::string first, std::size_t length) {

@@ -11,28 +11,10 @@
 #include <vector>
 
 #include "base/address.h"
+#include "synth/profiles.h"
 #include "synth/random.h"
-#include "synth/synth.h"
 
 namespace weir::synth {
-
-/// One kind of device, as it is sold.
-struct Profile {
-  const char* server;
-  const char* location_path;  ///< behind http://ADDRESS:PORT
-  std::uint16_t http_port;
-  const char* device;    ///< urn of its root device
-  const char* services;  ///< urns of what else it announces, separated by spaces
-  std::uint8_t ttl;      ///< of its NOTIFYs; replies have 64 or 128
-  bool off_port;         ///< answers from an ephemeral port (libupnp opens a new socket)
-  bool late;             ///< answers up to 22 s after the search, whatever MX is
-  enum class Style : std::uint8_t { upper, mixed, bare } style;  ///< of its headers
-};
-
-/// How many profiles there are, and which of them an option admits.
-std::size_t profile_count() noexcept;
-const Profile& profile(std::size_t number) noexcept;
-std::size_t pick_profile(Random& random, Profiles of) noexcept;
 
 struct Messages {
   const Profile* profile = nullptr;
@@ -42,7 +24,7 @@ struct Messages {
   std::vector<std::string> byebyes;
 };
 /// The messages of a new device that lives at `address`.
-Messages make_messages(Random& random, std::size_t profile_number, const Address& address);
+Messages make_messages(Random& random, const Profile& profile, const Address& address);
 
 struct Search {
   std::string target;
@@ -51,10 +33,18 @@ struct Search {
 };
 /// A search as control points send it: ST drawn as seen on real networks, with some ssdp:all.
 Search pick_search(Random& random);
+/// What a control point asks for next.
+Search pick_search(Random& random, const Controller& controller);
 std::string make_search(Random& random, const Search& search, const Address& host);
+/// The same with the control point's own USER-AGENT, or none.
+std::string make_search(const Controller& controller, const Search& search, const Address& host);
 
-/// Damages a message: cut off, control bytes, a header without a colon, a wrong start line, ...
+/// Damages a message: cut off, control bytes, a header without a colon, a wrong start line, an MX
+/// below zero or beyond all numbers, a hundred headers, a very long one, ...
 std::string damage(Random& random, std::string message);
+
+/// Fills a message up to `length` bytes: a long header before its end, or bytes behind it.
+std::string pad(Random& random, std::string message, std::size_t length);
 
 /// `length` bytes that are no SSDP, with `first` in front.
 std::string noise(Random& random, std::string first, std::size_t length);

@@ -15,31 +15,66 @@
 namespace weir::synth {
 namespace {
 
-constexpr std::array<ScenarioInfo, 18> kScenarios = {{
+constexpr std::array<ScenarioInfo, 35> kScenarios = {{
     {"devices", false, "UPnP devices announce themselves: NOTIFY bursts, byebye"},
     {"discovery", false, "control points search; devices across the box answer, some 22 s late"},
     {"late_replies", false, "answers to searches that the box did not see, or has forgotten"},
     {"segment", false,
      "a whole segment on one side: searches and their answers come in by the same interface"},
-    {"clients", false, "QUIC, DNS, WireGuard, games, RTP and STUN that use port 1900 by chance"},
+    {"campus", false, "1,000 control points on the LAN search the WAN side's devices"},
+    {"boot_storm", false, "the power comes back: all devices announce, all control points search"},
+    {"relay", false, "one WAN address announces and answers for forty devices"},
+    {"multihomed", false, "devices with two addresses; asked at one, they answer by the other"},
+    {"scopes", false, "IPv4, and IPv6 in link, site and organisation scope, side by side"},
+    {"clients", false,
+     "QUIC, DNS, NTP, WireGuard, games, RTP and STUN that use port 1900 by chance"},
+    {"incoming", false, "strangers whose NAT picked 1900 call a LAN host first"},
     {"background", false, "UDP on other ports: never steered"},
     {"reflection", true, "replies of many reflectors from port 1900 at one port of one victim"},
     {"reflection_spread", true, "the same, with a new destination port for each burst"},
+    {"reflection_ramp", true, "the same, growing over twenty seconds"},
+    {"reflection_pulse", true, "the same in pulses of half a second"},
     {"diffraction", true, "the same from ephemeral ports: no port 1900 on any packet"},
+    {"padded", true, "reflection of replies that were padded to 1,400 bytes"},
+    {"fragmented", true, "reflection of replies that come in three fragments"},
     {"carpet", true, "reflection spread over all addresses of the LAN"},
     {"slow_reflection", true, "reflection at a hundredth of the rate"},
     {"answered", true,
      "the victim searches, and the flood hits the very port that it searches from"},
+    {"imitation", true, "bots at one host, each with the pace, sizes and TTL of a late device"},
     {"search_flood", true,
      "M-SEARCH from a forged address at one device: it is to be the reflector"},
+    {"search_group", true, "the same to the multicast group: the whole LAN is to be the reflector"},
+    {"slow_search", true, "the same at one device, at most two a second"},
     {"scan", true, "M-SEARCH from a few scanners to every address of the LAN"},
+    {"slow_scan", true, "the same, at most two a second"},
     {"notify_flood", true, "unicast NOTIFYs from many sources at one host"},
+    {"notify_group", true, "NOTIFYs to the group from many sources"},
     {"malformed", true, "broken SSDP from many sources at one host"},
+    {"flood_to_1900", true, "a flood of what is no SSDP to port 1900 of one host"},
+    {"flood_from_1900", true, "the same from port 1900 to all ports of one host"},
     {"search_flood_out", true,
      "an infected LAN host sends M-SEARCH from a forged address to reflectors"},
     {"bot_flood_out", true,
      "infected LAN hosts send M-SEARCH from their own addresses to the Internet"},
 }};
+
+struct Benign {
+  const char* name;
+  void (*add)(World&);
+};
+constexpr std::array<Benign, 12> kBenign = {{{"devices", add_devices},
+                                             {"discovery", add_discovery},
+                                             {"late_replies", add_late_replies},
+                                             {"segment", add_segment},
+                                             {"campus", add_campus},
+                                             {"boot_storm", add_boot_storm},
+                                             {"relay", add_relay},
+                                             {"multihomed", add_multihomed},
+                                             {"scopes", add_scopes},
+                                             {"clients", add_clients},
+                                             {"incoming", add_incoming},
+                                             {"background", add_background}}};
 
 Status check(const Options& options) {
   for (const std::string& name : options.scenarios) {
@@ -66,6 +101,12 @@ Status check(const Options& options) {
     return fail(
         fmt::format("a rate of {} packets a second cannot be generated: 1 to 1e9 are expected",
                     options.rate_pps));
+  }
+  WEIR_TRY(check_names(options.only));
+  WEIR_TRY(check_names(options.without));
+  if (choose_profiles(options.only, options.without).empty() ||
+      choose_controllers(options.only, options.without).empty()) {
+    return fail("no device or no control point is left; leave fewer of them out");
   }
   if (options.attackers == 0) return fail("0 attackers cannot attack: at least 1 is expected");
   if (!(options.attack_share >= 0 && options.attack_share <= 1)) {
@@ -128,20 +169,12 @@ Status generate(const Options& options, const Sink& sink) {
   WEIR_TRY(check(options));
   World world(options, sink);
   for (const std::string& name : options.scenarios) {
-    if (name == "devices") {
-      add_devices(world);
-    } else if (name == "discovery") {
-      add_discovery(world);
-    } else if (name == "late_replies") {
-      add_late_replies(world);
-    } else if (name == "segment") {
-      add_segment(world);
-    } else if (name == "clients") {
-      add_clients(world);
-    } else if (name == "background") {
-      add_background(world);
-    } else {
-      add_attack(world, name);
+    const auto* const benign = std::find_if(kBenign.begin(), kBenign.end(),
+                                            [&](const Benign& b) { return name == b.name; });
+    if (benign != kBenign.end()) {
+      benign->add(world);
+    } else if (!add_reflection(world, name)) {
+      add_flood(world, name);
     }
   }
   world.run();

@@ -5,9 +5,10 @@
 ///
 /// Shape     a discrete simulation: scenarios run side by side over hosts on both sides, and every
 ///           packet that crosses the box comes out in order of time with what it truly is.
-/// Model     payloads are put together from banners of some twenty stacks and devices; timing,
-///           sizes, source counts and TTLs follow what was measured on real captures. A reflected
-///           reply has the same bytes as a wanted one: only its context differs, as in life.
+/// Model     payloads are put together from the banners of some forty stacks and devices
+///           (profiles.h); timing, sizes, source counts and TTLs follow what was measured on real
+///           captures. A reflected reply has the same bytes as a wanted one: only its context
+///           differs, as in life.
 /// Repeats   the same options give the same bytes, on any machine.
 /// Frames    Ethernet with valid IP and UDP checksums; 802.1Q, QinQ or PPPoE session on request.
 /// Units     packet time: ns since 1970, from `kStart` on.
@@ -42,9 +43,6 @@ std::span<const ScenarioInfo> scenarios() noexcept;
 
 enum class Encapsulation : std::uint8_t { none, vlan, qinq, pppoe };
 
-/// Which devices exist: for training, so that devices of the test never occurred in it.
-enum class Profiles : std::uint8_t { all, even, odd };
-
 struct Options {
   std::vector<std::string> scenarios = {"devices", "discovery", "clients", "reflection"};
   std::uint64_t seed = 1;
@@ -58,9 +56,10 @@ struct Options {
   std::uint32_t devices_a_side = 12;   ///< UPnP devices on each side
   std::uint32_t searchers_a_side = 6;  ///< control points on each side
   Prefix lan{Address::v4(be32::from_host(0xc0a80100)), 24};  ///< IPv4 of the LAN side: /8 to /28
-  bool ipv6 = false;  ///< IPv6 throughout: LAN fd77::/64, WAN 2001:db8::/32
+  bool ipv6 = false;  ///< IPv6 throughout: LAN fd77::/64, WAN 2001:db8:51::/48 and the Internet
   Encapsulation encapsulation = Encapsulation::none;
-  Profiles profiles = Profiles::all;
+  std::vector<std::string> only;     ///< devices, control points or families that exist; empty: all
+  std::vector<std::string> without;  ///< and those that do not
 };
 
 /// What a packet truly is.

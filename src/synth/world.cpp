@@ -37,18 +37,31 @@ World::World(const Options& o, const Sink& sink)
       options(o),
       sink_(sink),
       writer_(o.encapsulation),
+      profiles_(choose_profiles(o.only, o.without)),
+      controllers_(choose_controllers(o.only, o.without)),
       end_(kStart + nanoseconds(o.seconds)) {
   for (const Side side : {Side::wan, Side::lan}) {
-    for (std::uint32_t i = 0; i < o.devices_a_side; ++i) {
-      Device device;
-      device.side = side;
-      device.address = new_host(side);
-      const std::uint32_t hops = side == Side::wan ? random.below(4) : 0;
-      device.ttl = static_cast<std::uint8_t>((random.chance(0.85) ? 64 : 128) - hops);
-      device.messages = make_messages(random, pick_profile(random, o.profiles), device.address);
-      devices.push_back(std::move(device));
-    }
+    for (std::uint32_t i = 0; i < o.devices_a_side; ++i) devices.push_back(make_device(side));
   }
+}
+
+const Profile& World::pick_profile() {
+  return all_profiles()[profiles_[random.below(static_cast<std::uint32_t>(profiles_.size()))]];
+}
+
+const Controller& World::pick_controller() {
+  return all_controllers()[controllers_[random.below(
+      static_cast<std::uint32_t>(controllers_.size()))]];
+}
+
+Device World::make_device(Side side) {
+  Device device;
+  device.side = side;
+  device.address = new_host(side);
+  const std::uint32_t hops = side == Side::wan ? random.below(4) : 0;
+  device.ttl = static_cast<std::uint8_t>((random.chance(0.85) ? 64 : 128) - hops);
+  device.messages = make_messages(random, pick_profile(), device.address);
+  return device;
 }
 
 Address World::new_host(Side side) {
@@ -108,9 +121,21 @@ bool World::send(const Datagram& datagram, bool attack, const char* kind) {
           options.attack_share * static_cast<double>(packets_ + 1)) {
     return true;  // thinned out
   }
+  if (datagram.payload.size() <= FrameWriter::kPayloadMax) {
+    return emit(datagram, attack, kind, writer_.write(datagram));
+  }
+  writer_.begin_fragments(datagram);
+  for (auto frame = writer_.next_fragment(); !frame.empty(); frame = writer_.next_fragment()) {
+    if (!emit(datagram, attack, kind, frame)) return false;
+  }
+  return true;
+}
+
+bool World::emit(const Datagram& datagram, bool attack, const char* kind,
+                 std::span<const std::uint8_t> frame) {
   io::CapturedPacket packet;
-  packet.bytes = writer_.write(datagram);
-  packet.original_length = static_cast<std::uint32_t>(packet.bytes.size());
+  packet.bytes = frame;
+  packet.original_length = static_cast<std::uint32_t>(frame.size());
   packet.time = now_;
   packet.interface = static_cast<std::uint32_t>(index(datagram.side));
   ++packets_;

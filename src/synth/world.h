@@ -8,6 +8,7 @@
 /// Threads   one owner.
 #pragma once
 
+#include <deque>
 #include <memory>
 #include <queue>
 #include <vector>
@@ -43,16 +44,29 @@ class World {
   Random random;
   const Options& options;
   std::vector<Device> devices;  ///< of both sides, from the start
+  /// Segments of their own, beside `devices`; references stay valid.
+  std::deque<std::vector<Device>> segments;
 
   [[nodiscard]] PacketTime now() const noexcept { return now_; }
   void add(std::unique_ptr<Actor> actor, PacketTime first, std::uint32_t what = 0);
   /// For actors: fire `actor` again, `after_s` from now.
   void again(Actor& actor, double after_s, std::uint32_t what = 0);
-  /// Sends a datagram across the box; false where the simulation is over.
+  /// Sends a datagram across the box, in fragments where it is longer than a frame; false where the
+  /// simulation is over.
   bool send(const Datagram& datagram, bool attack, const char* kind);
   /// For floods, which would spend their time in the queue: moves time on by `after_s` where
   /// nothing else happens before that; false (and time stands) where something does.
   bool skip(double after_s);
+
+  /// One of the devices and control points that exist here.
+  const Profile& pick_profile();
+  const Controller& pick_controller();
+  /// A new device on `side`.
+  Device make_device(Side side);
+  /// `s` seconds after the start.
+  static PacketTime at(double s) noexcept {
+    return kStart + Nanoseconds{static_cast<std::int64_t>(s * 1e9)};
+  }
 
   /// A new address of a host on `side`. LAN addresses repeat when the prefix is used up.
   Address new_host(Side side);
@@ -81,8 +95,12 @@ class World {
 
   const Sink& sink_;
   FrameWriter writer_;
+  const std::vector<std::uint32_t> profiles_, controllers_;  // that exist
   PacketTime now_ = kStart;
   PacketTime end_;
+  bool emit(const Datagram& datagram, bool attack, const char* kind,
+            std::span<const std::uint8_t> frame);
+
   bool over_ = false;
   std::uint64_t order_ = 0;
   std::uint64_t packets_ = 0, attack_packets_ = 0;
@@ -91,13 +109,23 @@ class World {
   std::vector<std::unique_ptr<Actor>> actors_;
 };
 
-// One function a family, in the file of its name.
+// discovery.cpp: who announces, searches and answers.
 void add_devices(World& world);
 void add_discovery(World& world);
 void add_late_replies(World& world);
 void add_segment(World& world);
+void add_campus(World& world);
+void add_boot_storm(World& world);
+// segments.cpp: what stands between segments, or in several.
+void add_relay(World& world);
+void add_multihomed(World& world);
+void add_scopes(World& world);
+// clients.cpp
 void add_clients(World& world);
+void add_incoming(World& world);
 void add_background(World& world);
-void add_attack(World& world, std::string_view name);
+// reflection.cpp, floods.cpp: true where the attack is theirs.
+bool add_reflection(World& world, std::string_view name);
+bool add_flood(World& world, std::string_view name);
 
 }  // namespace weir::synth

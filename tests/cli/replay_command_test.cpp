@@ -86,7 +86,8 @@ TEST_F(ReplayCommand, WritesARowForEachJudgedPacket) {
   std::string header;
   std::getline(file, header);
   EXPECT_TRUE(header.starts_with(
-      "number,time_ns,side,source,destination,label,kind,solicited,client_flow,reason,score,"))
+      "number,time_ns,side,source,destination,label,kind,source_port,destination_port,verdict,"
+      "solicited,client_flow,reason,score,"))
       << header;
   const auto commas = std::count(header.begin(), header.end(), ',');
   std::int64_t lines = 0;

@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "synth/actors.h"
+
+#include <array>
+
+namespace weir::synth {
+namespace {
+
+/// Which of a device's messages answer a search; a device answers what it is not asked for rarely
+/// (sloppy stacks match loosely).
+std::vector<std::size_t> answers(Random& random, const Messages& messages, const Search& search) {
+  std::vector<std::size_t> list;
+  for (std::size_t i = 0; i < messages.targets.size(); ++i) {
+    const bool matches = search.target == "ssdp:all" || search.target == messages.targets[i];
+    if (matches || random.chance(0.01)) list.push_back(i);
+  }
+  return list;
+}
+
+}  // namespace
+
+Announcer::Announcer(World& world, const Device& device, const AnnouncerKinds& kinds)
+    : device_(device),
+      kinds_(kinds),
+      period_s_(device.messages.profile->period_s),
+      port_(world.random.chance(0.46) ? std::uint16_t{1900} : world.ephemeral_port()),
+      rounds_(kinds.rounds) {
+  if (period_s_ == 0) period_s_ = std::array{4.0, 10.0, 30.0, 60.0, 300.0}[world.random.below(5)];
+}
+
+void Announcer::fire(World& world, std::uint32_t what) {
+  const std::vector<std::string>& burst =
+      leaving_ ? device_.messages.byebyes : device_.messages.notifies;
+  if (what >= burst.size() * device_.messages.profile->copies) {
+    if (rounds_ > 1) {
+      --rounds_;
+      return world.again(*this, world.random.real(0.2, 1.5));
+    }
+    leaving_ = !leaving_ && world.random.chance(0.1);
+    world.again(*this, leaving_ ? 1.0 : period_s_ * world.random.real(0.5, 1.5));
+    return;
+  }
+  world.send({.side = device_.side,
+              .source = device_.address,
+              .destination = world.group(),
+              .source_port = port_,
+              .destination_port = 1900,
+              .ttl = device_.messages.profile->ttl,
+              .payload = burst[what % burst.size()]},
+             false, leaving_ ? kinds_.byebye : kinds_.notify);
+  world.again(*this, world.random.real(0.0001, world.random.chance(0.1) ? 0.1 : 0.004), what + 1);
+}
+
+Searcher::Searcher(World& world, const std::vector<Device>& devices, Side side, bool across,
+                   const SearcherKinds& kinds)
+    : devices_(devices),
+      side_(side),
+      across_(across),
+      kinds_(kinds),
+      controller_(world.pick_controller()),
+      address_(world.new_host(side)),
+      port_(world.ephemeral_port()) {}
+
+void Searcher::fire(World& world, std::uint32_t what) {
+  if (what == kSearch) {
+    search(world);
+  } else if (what == kRepeat) {
+    send_search(world);
+  } else {
+    answer(world, what - kFirstAnswer);
+  }
+}
+
+void Searcher::search(World& world) {
+  if (!controller_.keeps_port) port_ = world.ephemeral_port();
+  search_ = pick_search(world.random, controller_);
+  asked_ = nullptr;
+  if (world.random.chance(controller_.unicast) && !devices_.empty()) {
+    const Device& device =
+        devices_[world.random.below(static_cast<std::uint32_t>(devices_.size()))];
+    if ((device.side == side_) != across_) asked_ = &device;
+  }
+  search_.unicast = asked_ != nullptr;
+  if (search_.unicast) search_.target = "ssdp:all";
+  send_search(world);
+  const std::uint32_t copies = search_.unicast ? 1 : controller_.copies;
+  for (std::uint32_t i = 1; i < copies; ++i) {
+    world.again(*this, i * controller_.copy_gap_s * world.random.real(0.9, 1.1), kRepeat);
+  }
+  schedule_answers(world);
+  world.again(*this, controller_.period_s * world.random.real(0.3, 1.7), kSearch);
+}
+
+void Searcher::send_search(World& world) {
+  const Address to = asked_ != nullptr ? asked_->address : world.group();
+  const std::string text = make_search(controller_, search_, to);
+  world.send({.side = side_,
+              .source = address_,
+              .destination = to,
+              .source_port = port_,
+              .destination_port = 1900,
+              .ttl = asked_ != nullptr ? std::uint8_t{64} : controller_.ttl,
+              .payload = text},
+             false, kinds_.search);
+}
+
+void Searcher::schedule_answers(World& world) {
+  for (std::size_t i = 0; i < devices_.size(); ++i) {
+    const Device& device = devices_[i];
+    if ((device.side == side_) == across_ || (asked_ != nullptr && asked_ != &device)) continue;
+    const bool by_twin = kinds_.answer_by_twin && asked_ != nullptr;
+    schedule_device(world, device, by_twin ? devices_[i ^ 1U] : device);
+  }
+}
+
+void Searcher::schedule_device(World& world, const Device& device, const Device& sender) {
+  const Profile& p = *device.messages.profile;
+  const bool late = p.has(Profile::late) && world.random.chance(0.6);
+  const double delay_s =
+      late ? world.random.real(1.0, 22.4)
+           : world.random.real(0.002, world.random.chance(0.3) ? 0.1 : search_.mx);
+  const std::uint16_t from =
+      p.has(Profile::off_port) ? world.ephemeral_port() : std::uint16_t{1900};
+  const std::uint32_t copies = world.random.chance(0.2) ? 2 : 1;
+  double at_s = delay_s;
+  for (std::uint32_t copy = 0; copy < copies; ++copy) {
+    for (const std::size_t message : answers(world.random, device.messages, search_)) {
+      pending_.push_back({&sender, message, from, port_});
+      world.again(*this, at_s,
+                  kFirstAnswer + first_pending_ + static_cast<std::uint32_t>(pending_.size()) - 1);
+      at_s += world.random.real(0.0002, 0.05);
+    }
+  }
+}
+
+void Searcher::answer(World& world, std::uint32_t number) {
+  const Answer& a = pending_[number - first_pending_];
+  const auto& replies = a.device->messages.replies;
+  world.send({.side = a.device->side,
+              .source = kinds_.from != nullptr ? *kinds_.from : a.device->address,
+              .destination = address_,
+              .source_port = a.from_port,
+              .destination_port = a.to_port,
+              .ttl = a.device->ttl,
+              .payload = replies[a.message % replies.size()]},
+             false, kinds_.answer);
+  constexpr std::size_t kKept = 16'384;  // more than can be open at once
+  while (pending_.size() > kKept) {
+    pending_.pop_front();
+    ++first_pending_;
+  }
+}
+
+}  // namespace weir::synth
