@@ -6,8 +6,12 @@
 #include <memory>
 #include <optional>
 
+#include "cli/progress.h"
 #include "cli/replay_features.h"
+#include "cli/replay_files.h"
+#include "cli/replay_plot.h"
 #include "cli/replay_report.h"
+#include "cli/replay_sweep.h"
 #include "control/config.h"
 #include "forest/import.h"
 #include "pipeline/replay.h"
@@ -25,13 +29,26 @@ struct Options {
   std::string features;
   std::optional<std::uint32_t> workers;
   std::optional<std::uint32_t> channels;
+  std::uint32_t loops = 1;
+  std::uint32_t repeat = 0;
+  double rate = 0;
+  double speed = 0;
+  std::string sweep;
+  std::string write_forwarded;
+  std::string write_dropped;
+  std::string plot;
   bool json = false;
 };
 
 constexpr const char* kExamples =
     "  weir replay flood.pcapng\n"
     "  weir replay --wan outside.pcap --lan inside.pcap --workers 2 --json\n"
-    "  weir replay office.pcap --lan-prefix 198.51.100.0/24 --features rows.csv\n";
+    "  weir replay office.pcap --lan-prefix 198.51.100.0/24 --features rows.csv\n"
+    "  weir replay flood.pcap.zst --write-dropped dropped.pcapng --plot flood.html\n"
+    "  weir replay flood.pcapng --sweep workers=0,1,2,4\n"
+    "  weir replay flood.pcapng --speed 1\n";
+
+constexpr std::uint32_t kSweepRounds = 5;
 
 Result<std::vector<pipeline::ReplayInput>> inputs(const Options& options) {
   std::vector<pipeline::ReplayInput> found;
@@ -56,6 +73,8 @@ Result<pipeline::ReplayConfig> replay_config(const Options& options,
   replay.engine.worker_cpus.clear();  // those of another machine, perhaps
   if (options.workers) replay.engine.workers = *options.workers;
   if (options.channels) replay.channels = *options.channels;
+  replay.loops = options.loops;
+  replay.pace = {options.rate, options.speed};
   // Only a table that strangers can fill on purpose needs a secret seed: a replay is to be
   // repeated.
   replay.tables.hash_seed = detect::TableConfig{}.hash_seed;
@@ -82,33 +101,98 @@ Result<std::optional<forest::Model>> model(const Options& options, const control
   return tl::unexpected<Error>(std::move(loaded).error());
 }
 
-Status replay(const Options& options) {
-  WEIR_ASSIGN(const auto files, inputs(options));
+/// What a replay needs, whatever is done with it.
+struct Ready {
+  std::vector<pipeline::ReplayInput> files;
+  pipeline::ReplayConfig settings;
+  std::optional<forest::Model> model;
+};
+
+Result<Ready> prepare(const Options& options) {
+  Ready ready;
+  WEIR_ASSIGN(ready.files, inputs(options));
   WEIR_ASSIGN(const control::Config config,
               options.config.empty()
                   ? Result<control::Config>(control::default_config())
                   : control::load_config(options.config, control::Purpose::replay));
-  WEIR_ASSIGN(const auto settings, replay_config(options, config));
-  WEIR_ASSIGN(auto source, pipeline::ReplaySource::open(files));
-  WEIR_ASSIGN(const auto forest, model(options, config));
-  WEIR_ASSIGN(auto run, pipeline::Replay::make(settings, forest ? &*forest : nullptr));
+  WEIR_ASSIGN(ready.settings, replay_config(options, config));
+  WEIR_ASSIGN(ready.model, model(options, config));
+  if (!ready.model)
+    fmt::print(stderr, "weir: no model at {}: every score is 0\n", config.model_path);
+  return ready;
+}
+
+Result<pipeline::ReplayReport> run(const Ready& ready, const pipeline::ReplayConfig& settings,
+                                   const pipeline::ReplayWatch& watch) {
+  WEIR_ASSIGN(auto source, pipeline::ReplaySource::open(ready.files));
+  WEIR_ASSIGN(auto replay, pipeline::Replay::make(settings, ready.model ? &*ready.model : nullptr));
+  return replay->run(source, watch);
+}
+
+Status once(const Options& options, const Ready& ready) {
+  Progress progress("weir replay");
+  pipeline::ReplayWatch watch;
+  watch.progress = [&progress](double fraction) { progress.show(fraction); };
   std::unique_ptr<FeatureWriter> features;
-  pipeline::ReplayObserver observer;
   if (!options.features.empty()) {
     WEIR_ASSIGN(features, FeatureWriter::create(options.features));
-    observer = [&features](const pipeline::Batch& batch,
-                           const std::vector<pipeline::LabelTally>& labels,
-                           std::span<const std::int32_t> label_of) {
+    watch.batch = [&features](const pipeline::Batch& batch,
+                              const std::vector<pipeline::LabelTally>& labels,
+                              std::span<const std::int32_t> label_of) {
       features->write(batch, labels, label_of);
     };
   }
-  WEIR_ASSIGN(const auto report, run->run(source, observer));
+  std::unique_ptr<VerdictFiles> verdicts;
+  if (!options.write_forwarded.empty() || !options.write_dropped.empty()) {
+    WEIR_ASSIGN(verdicts, VerdictFiles::create(options.write_forwarded, options.write_dropped));
+    watch.packet = [&verdicts](const pipeline::JudgedPacket& packet) { verdicts->write(packet); };
+  }
+  WEIR_ASSIGN(const auto report, run(ready, ready.settings, watch));
   if (features) WEIR_TRY(features->close());
-  if (!forest) fmt::print(stderr, "weir: no model at {}: every score is 0\n", config.model_path);
-  const ReplaySetting setting{settings.engine.workers, settings.channels,
-                              forest ? forest->name : std::string()};
+  if (verdicts) WEIR_TRY(verdicts->close());
+  const ReplaySetting setting{ready.settings.engine.workers, ready.settings.channels,
+                              ready.model ? ready.model->name : std::string(), memory_bytes()};
+  if (!options.plot.empty()) WEIR_TRY(write_plot(options.plot, report));
   fmt::print("{}", options.json ? replay_json(report, setting) : replay_text(report, setting));
   return {};
+}
+
+Status several(const Options& options, const Ready& ready) {
+  Sweep values{{}, {0}};
+  if (!options.sweep.empty()) {
+    WEIR_ASSIGN(values, parse_sweep(options.sweep));
+  }
+  const std::uint32_t rounds = options.repeat == 0 ? kSweepRounds : options.repeat;
+  const double runs = static_cast<double>(rounds) * static_cast<double>(values.values.size());
+  Progress progress("weir replay");
+  double done = 0;
+  pipeline::ReplayWatch watch;
+  watch.progress = [&](double fraction) { progress.show((done + fraction) / runs); };
+  WEIR_ASSIGN(const SweepResult result,
+              sweep(values, rounds,
+                    [&](std::uint32_t value, std::uint32_t) -> Result<pipeline::ReplayReport> {
+                      pipeline::ReplayConfig settings = ready.settings;
+                      apply(values.setting, value, settings);
+                      auto report = run(ready, settings, watch);
+                      ++done;
+                      return report;
+                    }));
+  fmt::print("{}", options.json ? sweep_json(result) : sweep_text(result));
+  return {};
+}
+
+Status replay(const Options& options) {
+  const bool repeated = options.repeat > 0 || !options.sweep.empty();
+  const bool writes = !options.features.empty() || !options.write_forwarded.empty() ||
+                      !options.write_dropped.empty() || !options.plot.empty();
+  if (repeated && writes)
+    return fail(
+        "--repeat and --sweep measure: what a replay writes (--features, --write-forwarded, "
+        "--write-dropped, --plot) is asked for in a run of its own");
+  if (options.rate > 0 && options.speed > 0)
+    return fail("--rate and --speed both set the pace: one of them is possible");
+  WEIR_ASSIGN(const Ready ready, prepare(options));
+  return repeated ? several(options, ready) : once(options, ready);
 }
 
 }  // namespace
@@ -141,6 +225,41 @@ void add_replay(Command app, Run& run) {
   command
       .add_option("--features", options->features,
                   "Write every feature of every judged packet to this CSV file; needs no model")
+      .type_name("FILE");
+  command
+      .add_option("--loops", options->loops,
+                  "Read the captures so often in one replay, on and on in time")
+      .type_name("N")
+      .range(1, 1e9);
+  command.add_option("--rate", options->rate, "Packets a second at most (default: no limit)")
+      .type_name("PPS")
+      .positive();
+  command
+      .add_option(
+          "--speed", options->speed,
+          "Times as fast as it was captured: 1 is the capture's own pace (default: no limit)")
+      .type_name("X")
+      .positive();
+  command
+      .add_option("--repeat", options->repeat, "Replay so often, each time anew; print the medians")
+      .type_name("N")
+      .range(1, 1e6);
+  command
+      .add_option("--sweep", options->sweep,
+                  "Replay with each value of workers, channels or batch, 5 rounds or --repeat N; "
+                  "print the medians side by side")
+      .type_name("workers=0,1,2");
+  command
+      .add_option("--write-forwarded", options->write_forwarded,
+                  "Write what is forwarded to this pcapng file, with reasons as packet comments")
+      .type_name("FILE");
+  command
+      .add_option("--write-dropped", options->write_dropped,
+                  "Write what is dropped to this pcapng file, with reasons as packet comments")
+      .type_name("FILE");
+  command
+      .add_option("--plot", options->plot,
+                  "Draw packets, drops and blocks over time into this HTML file")
       .type_name("FILE");
   command.add_flag("--json", options->json, "Print one JSON object");
   command.footer(help_footer(kExamples, {kOk, kBadInput}));

@@ -4,6 +4,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <fstream>
 #include <iterator>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -26,7 +28,7 @@ struct Rates {
 
 Rates rates(const ReplayReport& report) {
   Rates r;
-  r.seconds = seconds(report.elapsed);
+  r.seconds = seconds(report.speed->elapsed);
   if (report.packets == 0 || r.seconds <= 0) return r;
   r.packets_per_s = static_cast<double>(report.packets) / r.seconds;
   r.bits_per_s = 8.0 * static_cast<double>(report.bytes) / r.seconds;
@@ -47,13 +49,6 @@ std::optional<TimeToBlock> time_to_block(const ReplayReport& report) {
     times.push_back(PacketTime{b.block.value.created_ns} - b.first_seen);
   std::sort(times.begin(), times.end());
   return TimeToBlock{times[(times.size() - 1) / 2], times[(times.size() - 1) * 99 / 100]};
-}
-
-std::string span_text(Nanoseconds time) {
-  const double s = seconds(time);
-  if (s >= 1) return fmt::format("{:.2f} s", s);
-  if (s >= 1e-3) return fmt::format("{:.2f} ms", s * 1e3);
-  return fmt::format("{:.1f} us", s * 1e6);
 }
 
 datapath::Counter of_outcome(const ReplayReport& report, std::size_t outcome) {
@@ -119,7 +114,76 @@ nlohmann::ordered_json blocks_json(const ReplayReport& report) {
   return blocks;
 }
 
+double per(Nanoseconds time, std::uint64_t count) {
+  return count == 0 ? 0 : static_cast<double>(time.count()) / static_cast<double>(count);
+}
+
+/// What the reading thread did itself: reading, datapath, books, and with no workers the stages.
+Nanoseconds reader_worked(const ReplayReport& report, bool stages_are_its_own) {
+  const pipeline::ReplaySpeed& speed = *report.speed;
+  Nanoseconds worked = speed.elapsed - speed.reader_waited;
+  if (stages_are_its_own)
+    for (const Nanoseconds stage : speed.stages) worked -= stage;
+  return std::max(worked, Nanoseconds{});
+}
+
+template <typename Out>
+void print_speed(Out out, const ReplayReport& report, const ReplaySetting& setting) {
+  const pipeline::ReplaySpeed& speed = *report.speed;
+  fmt::format_to(out, "time       {:>12.1f}  ns a packet to read it and for the datapath\n",
+                 per(reader_worked(report, setting.workers == 0), report.packets));
+  if (report.judged > 0) {
+    fmt::format_to(out, "           {:>12}  ns a judged packet:", "");
+    for (std::size_t stage = 0; stage < pipeline::kStages; ++stage)
+      fmt::format_to(out, "{} {} {:.1f}", stage == 0 ? "" : ",",
+                     pipeline::name(static_cast<pipeline::Stage>(stage)),
+                     per(speed.stages[stage], report.judged));
+    fmt::format_to(out, "\nbatches    {:>12}  of {:.1f} packets; until judged: median {}, p99 {}\n",
+                   speed.batches,
+                   static_cast<double>(report.judged) / static_cast<double>(speed.batches),
+                   span_text(speed.latency.quantile(0.5)), span_text(speed.latency.quantile(0.99)));
+  }
+  if (setting.memory_bytes > 0)
+    fmt::format_to(out, "memory     {:>12}  MiB\n", setting.memory_bytes >> 20U);
+}
+
+nlohmann::ordered_json speed_json(const ReplayReport& report, const ReplaySetting& setting) {
+  const pipeline::ReplaySpeed& speed = *report.speed;
+  nlohmann::ordered_json json;
+  json["read_and_datapath"] = per(reader_worked(report, setting.workers == 0), report.packets);
+  for (std::size_t stage = 0; stage < pipeline::kStages; ++stage)
+    json[pipeline::name(static_cast<pipeline::Stage>(stage))] =
+        per(speed.stages[stage], report.judged);
+  return json;
+}
+
+nlohmann::ordered_json timeline_json(const ReplayReport& report) {
+  auto steps = nlohmann::ordered_json::array();
+  for (const pipeline::TimelineStep& step : report.timeline.steps())
+    steps.push_back({{"packets", step.packets},
+                     {"dropped_by_policy", step.dropped_judged},
+                     {"dropped_by_blocks", step.dropped_datapath},
+                     {"blocks", step.blocks}});
+  return {{"start_ns", report.timeline.start().ns},
+          {"step_ns", report.timeline.step_length().count()},
+          {"steps", std::move(steps)}};
+}
+
 }  // namespace
+
+std::string span_text(Nanoseconds time) {
+  const double s = seconds(time);
+  if (s >= 1) return fmt::format("{:.2f} s", s);
+  if (s >= 1e-3) return fmt::format("{:.2f} ms", s * 1e3);
+  return fmt::format("{:.1f} us", s * 1e6);
+}
+
+std::uint64_t memory_bytes() {
+  std::ifstream status("/proc/self/status");
+  for (std::string line; std::getline(status, line);)
+    if (line.starts_with("RssAnon:")) return std::strtoull(line.c_str() + 8, nullptr, 10) << 10U;
+  return 0;
+}
 
 std::string replay_text(const ReplayReport& report, const ReplaySetting& setting) {
   std::string text;
@@ -137,6 +201,7 @@ std::string replay_text(const ReplayReport& report, const ReplaySetting& setting
   fmt::format_to(out, "speed      {:>12.2f}  Mpps, {:.2f} Gbit/s, {:.0f} ns a packet",
                  r.packets_per_s * 1e-6, r.bits_per_s * 1e-9, r.ns_per_packet);
   fmt::format_to(out, " (workers {}, channels {})\n", setting.workers, setting.channels);
+  print_speed(out, report, setting);
   fmt::format_to(out, "model      {} ({})\n", setting.model.empty() ? "none" : setting.model,
                  report.evaluator);
 
@@ -175,6 +240,11 @@ std::string replay_json(const ReplayReport& report, const ReplaySetting& setting
   json["packets_per_s"] = r.packets_per_s;
   json["bits_per_s"] = r.bits_per_s;
   json["ns_per_packet"] = r.ns_per_packet;
+  json["ns_by_stage"] = speed_json(report, setting);
+  json["batches"] = report.speed->batches;
+  json["latency_ns"] = {{"median", report.speed->latency.quantile(0.5).count()},
+                        {"p99", report.speed->latency.quantile(0.99).count()}};
+  json["memory_bytes"] = setting.memory_bytes;
   for (std::size_t o = 0; o < datapath::kOutcomes; ++o)
     if (const auto counter = of_outcome(report, o); counter.packets > 0)
       json["outcomes"][datapath::name(static_cast<datapath::Outcome>(o))] = {
@@ -185,6 +255,7 @@ std::string replay_json(const ReplayReport& report, const ReplaySetting& setting
   if (const auto time = time_to_block(report))
     json["time_to_block_ns"] = {{"median", time->median.count()}, {"p99", time->p99.count()}};
   json["labels"] = labels_json(report);
+  json["timeline"] = timeline_json(report);
   json["block_list"] = blocks_json(report);
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }

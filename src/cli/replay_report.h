@@ -2,6 +2,7 @@
 /// What a replay came to, for people and for programs.
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 #include "pipeline/replay.h"
@@ -13,7 +14,14 @@ struct ReplaySetting {
   std::uint32_t workers = 0;
   std::uint32_t channels = 1;
   std::string model;  ///< empty: none
+  std::uint64_t memory_bytes = 0;
 };
+
+/// "1.25 ms".
+std::string span_text(Nanoseconds time);
+/// This process's own memory (anonymous: without the captures' mapped files) in bytes; 0 where
+/// /proc does not say.
+std::uint64_t memory_bytes();
 
 std::string replay_text(const pipeline::ReplayReport& report, const ReplaySetting& setting);
 /// One object: packets, forwarded, dropped, blocks, verdict_digest (16 hexadecimal digits), ...

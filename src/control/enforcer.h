@@ -19,8 +19,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/histogram.h"
 #include "base/ring.h"
-#include "control/histogram.h"
 #include "datapath/datapath.h"
 #include "pipeline/stages.h"
 

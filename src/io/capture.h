@@ -56,6 +56,8 @@ class CaptureReader {
   /// Back to the first packet.
   virtual void rewind() noexcept = 0;
 
+  /// How much of the file has been read, 0 to 1.
+  [[nodiscard]] virtual double fraction() const noexcept = 0;
   /// Packets delivered since the start or the last `rewind`.
   [[nodiscard]] virtual std::uint64_t packets() const noexcept = 0;
   /// pcapng: how many interfaces were described up to here (after `open`: before the first packet);

@@ -25,6 +25,9 @@ class Reader : public CaptureReader {
       : file_(file), name_(std::move(name)) {}
   [[nodiscard]] const Error& error() const noexcept final { return error_; }
   [[nodiscard]] std::uint64_t packets() const noexcept final { return packets_; }
+  [[nodiscard]] double fraction() const noexcept final {
+    return file_.empty() ? 1 : static_cast<double>(offset_) / static_cast<double>(file_.size());
+  }
   void keep(Mapping mapping) noexcept { mapping_ = std::move(mapping); }
 
  protected:

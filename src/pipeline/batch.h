@@ -26,6 +26,11 @@ namespace weir::pipeline {
 /// A graph costs 1-4 ns a packet at 256, and 100 at 8; twice as many would leave the L2 cache.
 inline constexpr std::size_t kBatchPackets = 256;
 
+/// The stages that a batch goes through, in this order.
+enum class Stage : std::uint8_t { parse, extract, classify, decide };
+inline constexpr std::size_t kStages = 4;
+const char* name(Stage stage) noexcept;
+
 struct alignas(kCacheLine_bytes) Batch {
   /// Where it is: a stage takes it from the place before, and leaves it in its own.
   enum class At : std::uint8_t {
@@ -43,6 +48,8 @@ struct alignas(kCacheLine_bytes) Batch {
   std::uint64_t ticket = 0;    ///< place in the total order that extract and decide follow, from 0
   bool headers_known = false;  ///< `headers` are filled already: the datapath ran natively
   std::atomic<At> place{At::pool};
+  bool timed = false;  ///< whether the stages leave in `stage_ns` how long each took
+  std::array<std::uint32_t, kStages> stage_ns{};
 
   std::array<packet::Frame, kBatchPackets> frames;
   std::array<packet::Headers, kBatchPackets> headers;

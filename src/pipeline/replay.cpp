@@ -7,7 +7,9 @@
 #include <chrono>
 #include <deque>
 #include <limits>
+#include <optional>
 #include <string_view>
+#include <thread>
 #include <utility>
 
 #include "base/ring.h"
@@ -34,9 +36,15 @@ class NoSink final : public BlockSink {
   }
 };
 
+/// A pace is kept by sleeping: less than this ahead is not worth it.
+constexpr Nanoseconds kAhead = std::chrono::microseconds(50);
+/// Packets between two looks at how far it is.
+constexpr std::uint64_t kProgress_packets = 16'384;
+
 /// What the replay keeps of a batch while it travels.
 struct Travelling {
   std::uint64_t first_steered = 0;  // its first packet's number among the steered ones
+  PacketTime submitted, judged;     // on the machine's clock
   PacketTime oldest;                // of its packets
   std::array<std::int32_t, kBatchPackets> labels;
 };
@@ -49,6 +57,7 @@ class ReplayRun final : public Replay {
         bound_(std::move(bound)),
         datapath_(config.datapath),
         policy_(config.policy),
+        pacer_(config.pace),
         returned_(kReplayBatches) {
     for (std::uint32_t c = 0; c < config.channels; ++c)
       pools_.emplace_back(c, kReplayBatches / config.channels, bound_.columns);
@@ -62,18 +71,15 @@ class ReplayRun final : public Replay {
     return {};
   }
 
-  Result<ReplayReport> run(ReplaySource& source, const ReplayObserver& observer) override {
-    observer_ = &observer;
-    const auto start = std::chrono::steady_clock::now();
-    ReplayPacket packet;
-    io::Step step = source.next(packet);
-    if (step == io::Step::packet) report_.first = packet.captured.time;
-    for (; step == io::Step::packet; step = source.next(packet)) take(packet);
-    submit();
-    engine_->drain();
-    while (collected_ < submitted_) collect();
-    if (step == io::Step::error) return tl::unexpected<Error>(source.error());
-    report_.elapsed = std::chrono::steady_clock::now() - start;
+  Result<ReplayReport> run(ReplaySource& source, const ReplayWatch& watch) override {
+    watch_ = &watch;
+    if (watch.packet) order_.emplace(watch.packet);
+    const PacketTime start = monotonic_now();
+    for (std::uint32_t loop = 0; loop < config_.loops; ++loop) {
+      if (loop > 0) again(source);
+      if (pass(source, loop) == io::Step::error) return tl::unexpected<Error>(source.error());
+    }
+    report_.speed->elapsed = monotonic_now() - start;
     WEIR_ASSIGN(report_.outcomes, datapath_.counters());
     report_.labels = std::move(labels_).tallies();
     report_.tables = bound_.extractor->counters();
@@ -82,6 +88,47 @@ class ReplayRun final : public Replay {
   }
 
  private:
+  /// Once through the captures, until all of it is judged.
+  io::Step pass(ReplaySource& source, std::uint32_t loop) {
+    ReplayPacket packet;
+    io::Step step = source.next(packet);
+    for (; step == io::Step::packet; step = source.next(packet)) {
+      packet.captured.time = packet.captured.time + shift_;
+      if (report_.packets == 0) report_.first = packet.captured.time;
+      const bool waited = pacer_.limited() && wait(packet.captured.time);
+      take(packet);
+      if (watch_->progress && (waited || report_.packets % kProgress_packets == 0))
+        watch_->progress((loop + source.fraction()) / config_.loops);
+    }
+    submit();
+    engine_->drain();
+    while (collected_ < submitted_) collect();
+    return step;
+  }
+
+  /// Back to the start of the captures, and on in time.
+  void again(ReplaySource& source) {
+    source.rewind();
+    if (report_.packets == 0) return;
+    if (pass_length_ == Nanoseconds{}) {
+      const Nanoseconds length = latest_ - report_.first;
+      pass_length_ =
+          length + std::max(length / static_cast<std::int64_t>(report_.packets), Nanoseconds{1});
+    }
+    shift_ += pass_length_;
+  }
+
+  /// Sleeps until the packet is due; what is there by then is judged meanwhile, as it is live.
+  bool wait(PacketTime time) {
+    const Nanoseconds early = pacer_.early(report_.packets, time);
+    if (early < kAhead) return false;
+    submit();
+    const PacketTime before = monotonic_now();
+    std::this_thread::sleep_for(early);
+    report_.speed->reader_waited += monotonic_now() - before;
+    return true;
+  }
+
   /// One packet through the datapath, and into a batch where that steers it.
   void take(const ReplayPacket& packet) {
     packet::Frame frame;
@@ -92,19 +139,23 @@ class ReplayRun final : public Replay {
     frame.side = packet.side ? *packet.side : side_of(frame);
     report_.bytes += packet.captured.original_length;
     report_.last = frame.time;
+    latest_ = std::max(latest_, frame.time);
+    ++report_.timeline.at(frame.time).packets;
     const std::int32_t label = labels_.of(packet.captured.comment);
     settle(frame.time);
     enforce(frame.time);
     packet::Headers headers;
     const datapath::Outcome outcome = datapath_.judge(frame, headers);
-    switch (datapath::effect(outcome)) {
-      case datapath::Effect::socket:
-        return steer(frame, headers, label);
-      case datapath::Effect::peer:
-        return count(frame.number, Verdict::forward, label, &LabelTally::dropped_datapath);
-      case datapath::Effect::drop:
-        return count(frame.number, Verdict::drop, label, &LabelTally::dropped_datapath);
+    const datapath::Effect effect = datapath::effect(outcome);
+    if (effect == datapath::Effect::socket) {
+      if (order_) order_->travels(packet.captured, frame.side);
+      return steer(frame, headers, label);
     }
+    const Verdict verdict = effect == datapath::Effect::drop ? Verdict::drop : Verdict::forward;
+    if (verdict == Verdict::drop) ++report_.timeline.at(frame.time).dropped_datapath;
+    if (order_)
+      order_->ended({packet.captured, frame.side, verdict, "datapath", datapath::name(outcome)});
+    count(frame.number, verdict, label, &LabelTally::dropped_datapath);
   }
 
   /// No capture says it: what comes from a LAN address comes from the LAN.
@@ -122,6 +173,7 @@ class ReplayRun final : public Replay {
         continue;
       }
       batch_->headers_known = true;
+      batch_->timed = true;
       travelling().first_steered = steered_;
       travelling().oldest = frame.time;
     }
@@ -140,6 +192,7 @@ class ReplayRun final : public Replay {
   void submit() {
     if (batch_ == nullptr) return;
     channel_ = (channel_ + 1) % pools_.size();
+    travelling().submitted = monotonic_now();
     ++submitted_;
     engine_->submit(std::exchange(batch_, nullptr));
     Batch* batch = nullptr;
@@ -147,6 +200,8 @@ class ReplayRun final : public Replay {
   }
 
   void done(Batch* batch) noexcept {
+    // Batches are done in the order in which they were submitted, one at a time.
+    travelling_[judged_++ % kReplayBatches].judged = monotonic_now();
     WEIR_CHECK(returned_.push(batch));
     done_.fetch_add(1, std::memory_order_release);
     done_.notify_one();
@@ -155,26 +210,42 @@ class ReplayRun final : public Replay {
   /// Waits for a batch to come back.
   void collect() {
     Batch* batch = nullptr;
-    while (!returned_.pop(batch)) done_.wait(collected_, std::memory_order_acquire);
+    if (!returned_.pop(batch)) {
+      const PacketTime before = monotonic_now();
+      while (!returned_.pop(batch)) done_.wait(collected_, std::memory_order_acquire);
+      report_.speed->reader_waited += monotonic_now() - before;
+    }
     account(*batch);
   }
 
   void account(Batch& batch) {
     const Travelling& travelled = travelling_[collected_++ % kReplayBatches];
     report_.judged += batch.size;
+    ReplaySpeed& speed = *report_.speed;
+    ++speed.batches;
+    for (std::size_t stage = 0; stage < kStages; ++stage)
+      speed.stages[stage] += Nanoseconds{batch.stage_ns[stage]};
+    speed.latency.add(travelled.judged - travelled.submitted, batch.size);
     for (std::size_t i = 0; i < batch.size; ++i) {
       const detect::Decision& decision = batch.decisions[i];
       ++report_.reasons[static_cast<std::size_t>(decision.reason) % report_.reasons.size()];
       const std::int32_t label = travelled.labels[i];
       count(batch.frames[i].number, decision.verdict, label, &LabelTally::dropped_judged);
       if (label >= 0) ++labels_[label].judged;
+      if (order_) order_->judged(decision.verdict, detect::name(decision.reason));
+      if (decision.verdict == Verdict::drop)
+        ++report_.timeline.at(batch.frames[i].time).dropped_judged;
       if (!decision.block) continue;
       const auto block = make_block(batch.contexts[i], decision, scope_);
       if (decision.reason != detect::Reason::blocked)  // else ordered again
+      {
         report_.blocks.push_back({block, decision.first_seen});
+        ++report_.timeline.at(batch.frames[i].time).blocks;
+      }
       pending_.emplace_back(travelled.first_steered + i, block);
     }
-    if (*observer_) (*observer_)(batch, labels_.tallies(), {travelled.labels.data(), batch.size});
+    if (watch_->batch)
+      watch_->batch(batch, labels_.tallies(), {travelled.labels.data(), batch.size});
     pools_[batch.channel].give(&batch);
     oldest_ = kNever;
     const std::uint32_t end = submitted_ + (batch_ != nullptr ? 1U : 0U);
@@ -243,7 +314,9 @@ class ReplayRun final : public Replay {
   detect::Policy policy_;
   NoSink sink_;
   std::deque<BatchPool> pools_;
-  const ReplayObserver* observer_ = nullptr;
+  const ReplayWatch* watch_ = nullptr;
+  std::optional<ReplayOrder> order_;  // where somebody watches
+  Pacer pacer_;
   ReplayReport report_;
   ReplayLabels labels_;
   std::size_t channel_ = 0;  // whose batch is next
@@ -251,6 +324,10 @@ class ReplayRun final : public Replay {
   std::uint64_t steered_ = 0;
   std::uint32_t submitted_ = 0;
   std::uint32_t collected_ = 0;
+  std::uint32_t judged_ = 0;                           // the engine's: batches that are done
+  PacketTime latest_;                                  // of all packets
+  Nanoseconds pass_length_{};                          // of the captures, with a gap behind
+  Nanoseconds shift_{};                                // of this pass
   std::array<Travelling, kReplayBatches> travelling_;  // by submission, which is ticket order
   std::deque<std::pair<std::uint64_t, datapath::Block>> pending_;  // by steered packet
   PacketTime oldest_ = kNever;                                     // of all packets in flight
@@ -267,7 +344,9 @@ Result<std::unique_ptr<Replay>> Replay::make(const ReplayConfig& config,
   if (config.channels < 1 || config.channels > kReplayChannelsMax)
     return fail(fmt::format("a replay with {} channels: 1 to {} are possible", config.channels,
                             kReplayChannelsMax));
-  WEIR_CHECK(config.batch_packets >= 1 && config.batch_packets <= kBatchPackets);
+  if (config.batch_packets < 1 || config.batch_packets > kBatchPackets)
+    return fail(fmt::format("a batch of {} packets: 1 to {} are possible", config.batch_packets,
+                            kBatchPackets));
   WEIR_ASSIGN(Bound bound, bind(model, config.tables, config.extract));
   auto replay = std::make_unique<ReplayRun>(config, std::move(bound));
   WEIR_TRY(replay->start());

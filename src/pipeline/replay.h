@@ -15,8 +15,10 @@
 ///               (Until then, and live too, the policy itself drops what comes from that source.)
 /// Digest      the sum, modulo 2^64, of mix(2 x number + (verdict is drop)) over all packets, where
 ///             mix is the finaliser of SplitMix64 and numbers count from 0 in replay order.
-/// Time        packet time, the capture's own. Only `ReplayReport::elapsed` is a real clock's.
-/// Threads     `run` is one thread's, which reads, judges by the datapath and keeps the books; the
+/// Time        packet time, the capture's own. Only `ReplayReport::speed` is a real clock's.
+/// Loops       each further pass goes on in packet time where the one before ended, a mean gap
+/// later. Threads     `run` is one thread's, which reads, judges by the datapath and keeps the
+/// books; the
 ///             engine's workers do the rest.
 /// Errors      a capture that is wrong or cut off, at that packet; a model that cannot be bound.
 #pragma once
@@ -28,13 +30,17 @@
 #include <string>
 #include <vector>
 
+#include "base/histogram.h"
 #include "datapath/datapath.h"
 #include "detect/extractor.h"
 #include "detect/policy.h"
 #include "forest/model.h"
 #include "pipeline/bind.h"
 #include "pipeline/engine.h"
+#include "pipeline/replay_order.h"
+#include "pipeline/replay_pace.h"
 #include "pipeline/replay_source.h"
+#include "pipeline/replay_timeline.h"
 
 namespace weir::pipeline {
 
@@ -56,6 +62,8 @@ struct ReplayConfig {
   std::uint32_t batch_packets = kBatchPackets;
   std::vector<Prefix> lan_prefixes = private_prefixes();  ///< where no capture tells the side
   Extract extract = Extract::model_features;
+  Pace pace;
+  std::uint32_t loops = 1;  ///< how often the captures are read, at least once
 };
 
 /// A block as policy asked for it.
@@ -76,6 +84,16 @@ struct LabelTally {
   [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_judged + dropped_datapath; }
 };
 
+/// How fast it went, by the machine's own clock. Times of stages are of one thread each: together
+/// they are the work, not the time that passed.
+struct ReplaySpeed {
+  Nanoseconds elapsed{};
+  Nanoseconds reader_waited{};  ///< for a batch to come back, or for the pace
+  std::array<Nanoseconds, kStages> stages{};
+  std::uint64_t batches = 0;
+  DurationHistogram latency;  ///< by judged packet: from its batch's submission to its verdict
+};
+
 struct ReplayReport {
   std::uint64_t packets = 0;
   std::uint64_t bytes = 0;  ///< as they were on the wire
@@ -89,7 +107,8 @@ struct ReplayReport {
   std::uint64_t blocks_refused = 0;         ///< the blocklist was full
   std::vector<LabelTally> labels;           ///< by comment; empty where no packet has one
   PacketTime first, last;                   ///< of the packets
-  Nanoseconds elapsed{};                    ///< of the machine's own clock
+  Timeline timeline;
+  std::unique_ptr<ReplaySpeed> speed = std::make_unique<ReplaySpeed>();
   std::string evaluator;
   detect::TableCounters tables;
   detect::PolicyCounters policy;
@@ -100,6 +119,13 @@ struct ReplayReport {
 using ReplayObserver = std::function<void(const Batch& batch, const std::vector<LabelTally>& labels,
                                           std::span<const std::int32_t> label_of)>;
 
+/// Who looks on. Each may be empty; all are called by the thread that runs the replay.
+struct ReplayWatch {
+  ReplayObserver batch;
+  ReplayWatcher packet;                           ///< every packet, in order
+  std::function<void(double fraction)> progress;  ///< now and then
+};
+
 class Replay {
  public:
   /// `model` may be nullptr (nothing is an attack then) and is not needed after this.
@@ -107,7 +133,7 @@ class Replay {
                                               const forest::Model* model);
   virtual ~Replay() = default;
   /// Once.
-  virtual Result<ReplayReport> run(ReplaySource& source, const ReplayObserver& observer) = 0;
+  virtual Result<ReplayReport> run(ReplaySource& source, const ReplayWatch& watch) = 0;
 };
 
 }  // namespace weir::pipeline

@@ -65,4 +65,18 @@ io::Step ReplaySource::next(ReplayPacket& packet) {
   return io::Step::packet;
 }
 
+void ReplaySource::rewind() noexcept {
+  for (Input& input : inputs_) {
+    input.reader->rewind();
+    input.ended = false;
+  }
+  started_ = false;
+}
+
+double ReplaySource::fraction() const noexcept {
+  double sum = 0;
+  for (const Input& input : inputs_) sum += input.reader->fraction();
+  return inputs_.empty() ? 1 : sum / static_cast<double>(inputs_.size());
+}
+
 }  // namespace weir::pipeline

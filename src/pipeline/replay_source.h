@@ -38,6 +38,10 @@ class ReplaySource {
   void add(std::unique_ptr<io::CaptureReader> reader, std::optional<Side> side);
 
   io::Step next(ReplayPacket& packet);
+  /// Back to the first packet. What raw captures were copied to is gone then (io/capture.h).
+  void rewind() noexcept;
+  /// How much of the captures has been read, 0 to 1.
+  [[nodiscard]] double fraction() const noexcept;
   [[nodiscard]] const Error& error() const noexcept { return error_; }
 
  private:

@@ -12,12 +12,37 @@ constexpr std::size_t kPrefetchAhead = 4;
 /// has 10 to 16 line fill buffers).
 constexpr std::size_t kTablesAhead = 8;
 
+/// Times a stage, from its construction to its end, where the batch asks for it.
+class StageTimer {
+ public:
+  StageTimer(Batch& batch, Stage stage) noexcept : batch_(batch), stage_(stage) {
+    if (batch.timed) start_ = monotonic_now();
+  }
+  ~StageTimer() {
+    if (!batch_.timed) return;
+    batch_.stage_ns[static_cast<std::size_t>(stage_)] =
+        static_cast<std::uint32_t>((monotonic_now() - start_).count());
+  }
+  StageTimer(const StageTimer&) = delete;
+  StageTimer& operator=(const StageTimer&) = delete;
+
+ private:
+  Batch& batch_;
+  const Stage stage_;
+  PacketTime start_;
+};
+
 void prefetch(const packet::Frame& frame) noexcept {
   __builtin_prefetch(frame.data);
   __builtin_prefetch(frame.data + kCacheLine_bytes);
 }
 
 }  // namespace
+
+const char* name(Stage stage) noexcept {
+  constexpr std::array<const char*, kStages> kNames = {"parse", "extract", "classify", "decide"};
+  return kNames[static_cast<std::size_t>(stage)];
+}
 
 datapath::Block make_block(const detect::Context& context, const detect::Decision& decision,
                            weir_scope scope) noexcept {
@@ -37,45 +62,57 @@ datapath::Block make_block(const detect::Context& context, const detect::Decisio
 
 void parse(Batch& batch) noexcept {
   batch.enter(Batch::At::submitted);
-  const std::size_t size = batch.size;
-  for (std::size_t i = 0; i < size && i < kPrefetchAhead; ++i) prefetch(batch.frames[i]);
-  for (std::size_t i = 0; i < size; ++i) {
-    if (i + kPrefetchAhead < size) prefetch(batch.frames[i + kPrefetchAhead]);
-    const auto bytes = batch.frames[i].bytes();
-    if (!batch.headers_known) batch.headers[i] = packet::parse(bytes);
-    batch.ssdp[i] = packet::parse_ssdp(packet::payload(bytes, batch.headers[i]));
+  {
+    const StageTimer timer(batch, Stage::parse);
+    const std::size_t size = batch.size;
+    for (std::size_t i = 0; i < size && i < kPrefetchAhead; ++i) prefetch(batch.frames[i]);
+    for (std::size_t i = 0; i < size; ++i) {
+      if (i + kPrefetchAhead < size) prefetch(batch.frames[i + kPrefetchAhead]);
+      const auto bytes = batch.frames[i].bytes();
+      if (!batch.headers_known) batch.headers[i] = packet::parse(bytes);
+      batch.ssdp[i] = packet::parse_ssdp(packet::payload(bytes, batch.headers[i]));
+    }
   }
   batch.leave(Batch::At::parsed);
 }
 
 void extract(Batch& batch, detect::Extractor& extractor) noexcept {
   batch.enter(Batch::At::parsed);
-  float* const* columns = batch.columns.data();
-  const std::size_t size = batch.size;
-  for (std::size_t i = 0; i < size && i < kTablesAhead; ++i)
-    extractor.prefetch(batch.frames[i], batch.headers[i]);
-  for (std::size_t i = 0; i < size; ++i) {
-    if (const std::size_t next = i + kTablesAhead; next < size)
-      extractor.prefetch(batch.frames[next], batch.headers[next]);
-    batch.contexts[i] =
-        extractor.extract(batch.frames[i], batch.headers[i], batch.ssdp[i], columns, i);
+  {
+    const StageTimer timer(batch, Stage::extract);
+    float* const* columns = batch.columns.data();
+    const std::size_t size = batch.size;
+    for (std::size_t i = 0; i < size && i < kTablesAhead; ++i)
+      extractor.prefetch(batch.frames[i], batch.headers[i]);
+    for (std::size_t i = 0; i < size; ++i) {
+      if (const std::size_t next = i + kTablesAhead; next < size)
+        extractor.prefetch(batch.frames[next], batch.headers[next]);
+      batch.contexts[i] =
+          extractor.extract(batch.frames[i], batch.headers[i], batch.ssdp[i], columns, i);
+    }
   }
   batch.leave(Batch::At::extracted);
 }
 
 void classify(Batch& batch, forest::Evaluator& evaluator) noexcept {
   batch.enter(Batch::At::extracted);
-  evaluator.evaluate(batch.model_columns.data(), batch.size, batch.scores.data());
+  {
+    const StageTimer timer(batch, Stage::classify);
+    evaluator.evaluate(batch.model_columns.data(), batch.size, batch.scores.data());
+  }
   batch.leave(Batch::At::classified);
 }
 
 void decide(Batch& batch, detect::Policy& policy, weir_scope scope, BlockSink& sink) noexcept {
   batch.enter(Batch::At::classified);
-  for (std::size_t i = 0; i < batch.size; ++i) {
-    const detect::Context& context = batch.contexts[i];
-    const detect::Decision decision = policy.decide(context, batch.scores[i]);
-    batch.decisions[i] = decision;
-    if (decision.block) sink.put(make_block(context, decision, scope), decision.first_seen);
+  {
+    const StageTimer timer(batch, Stage::decide);
+    for (std::size_t i = 0; i < batch.size; ++i) {
+      const detect::Context& context = batch.contexts[i];
+      const detect::Decision decision = policy.decide(context, batch.scores[i]);
+      batch.decisions[i] = decision;
+      if (decision.block) sink.put(make_block(context, decision, scope), decision.first_seen);
+    }
   }
   batch.leave(Batch::At::decided);
 }

@@ -97,7 +97,70 @@ TEST_F(ReplayCommand, WritesARowForEachJudgedPacket) {
   EXPECT_EQ(lines, judged);
 }
 
+TEST_F(ReplayCommand, SweepsASetting) {
+  const auto ran =
+      weir({capture(), "-m", WEIR_MODEL, "--sweep", "workers=0,2", "--repeat", "2", "--json"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  const auto json = nlohmann::json::parse(ran.out);
+  EXPECT_EQ(json.at("setting"), "workers");
+  ASSERT_EQ(json.at("results").size(), 2U);
+  EXPECT_EQ(json.at("results")[1].at("value"), 2);
+  for (const auto& result : json.at("results")) {
+    EXPECT_EQ(result.at("runs").size(), 2U);
+    const auto& rate = result.at("packets_per_s");
+    EXPECT_LE(rate.at("min"), rate.at("median"));
+    EXPECT_LE(rate.at("median"), rate.at("max"));
+  }
+  const auto text = weir({capture(), "-m", WEIR_MODEL, "--repeat", "3"});
+  ASSERT_EQ(text.status, 0) << text.err;
+  EXPECT_THAT(text.out, HasSubstr("Medians of 3 alternating runs"));
+  EXPECT_THAT(text.out, HasSubstr(json.at("verdict_digest").get<std::string>()));
+}
+
+TEST_F(ReplayCommand, WritesWhatBecameOfEachPacket) {
+  const std::string forwarded = folder_ / "forwarded.pcapng";
+  const std::string dropped = folder_ / "dropped.pcapng";
+  const std::string plot = folder_ / "plot.html";
+  const auto ran = weir({capture(), "-m", WEIR_MODEL, "--write-forwarded", forwarded,
+                         "--write-dropped", dropped, "--plot", plot, "--json"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  const auto json = nlohmann::json::parse(ran.out);
+  const auto read = [](const std::string& path, const std::string& verdict) {
+    auto reader = io::CaptureReader::open(path);
+    EXPECT_TRUE(reader.has_value());
+    io::CapturedPacket packet;
+    while ((*reader)->next(packet) == io::Step::packet) {
+      EXPECT_THAT(std::string(packet.comment), HasSubstr("label="));
+      EXPECT_THAT(std::string(packet.comment), HasSubstr(" weir=" + verdict + " by="));
+    }
+    return (*reader)->packets();
+  };
+  EXPECT_EQ(read(forwarded, "forward"), json.at("forwarded"));
+  EXPECT_EQ(read(dropped, "drop"), json.at("dropped"));
+  std::ifstream html(plot);
+  const std::string drawn((std::istreambuf_iterator<char>(html)), std::istreambuf_iterator<char>());
+  EXPECT_THAT(drawn, HasSubstr("</svg>"));
+  EXPECT_THAT(drawn, HasSubstr(json.at("verdict_digest").get<std::string>()));
+  EXPECT_THAT(drawn, testing::Not(HasSubstr("nan")));
+  // What was forwarded can be replayed: it names its sides.
+  EXPECT_EQ(weir({forwarded, "-m", WEIR_MODEL}).status, 0);
+}
+
 TEST_F(ReplayCommand, RefusesInOneLine) {
+  for (const char* sweep : {"workers", "threads=1", "workers=", "workers=1,", "workers=a"})
+    expect_refusal(weir({capture(), "-m", WEIR_MODEL, "--sweep", sweep}), "--sweep");
+  expect_refusal(weir({capture(), "-m", WEIR_MODEL, "--sweep", "channels=0"}), "0 channels");
+  expect_refusal(weir({capture(), "-m", WEIR_MODEL, "--sweep", "batch=0"}), "batch");
+  expect_refusal(weir({capture(), "--repeat", "2", "--features", rows()}), "--repeat");
+  expect_refusal(weir({capture(), "--rate", "1", "--speed", "1"}), "--speed");
+  expect_refusal(weir({capture(), "--rate", "-1"}), "--rate");
+  expect_refusal(weir({capture(), "--loops", "0"}), "--loops");
+  expect_refusal(weir({capture(), "-m", WEIR_MODEL, "--plot", folder_ / "no" / "p.html"}),
+                 "p.html");
+  expect_refusal(
+      weir({capture(), "-m", WEIR_MODEL, "--write-dropped", folder_ / "no" / "d.pcapng"}),
+      "d.pcapng");
+
   expect_refusal(weir({}), "no capture was given");
   expect_refusal(weir({folder_ / "missing.pcap", "--features", rows()}), "missing.pcap");
   const std::string text = folder_ / "text.pcap";

@@ -5,7 +5,7 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include "control/histogram.h"
+#include "base/histogram.h"
 #include "control/nearest.h"
 #include "datapath/native.h"
 

@@ -2,11 +2,13 @@
 // Captures into a replay: sides, merging by time, labels, and captures that end badly.
 #include "pipeline/replay.h"
 
+#include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
+#include <map>
 
 #include "support/packet_builder.h"
 #include "support/reply_model.h"
@@ -66,7 +68,7 @@ class ReplayCaptures : public testing::Test {
     const forest::Model model = test::reply_model();
     WEIR_ASSIGN(auto source, ReplaySource::open(inputs));
     WEIR_ASSIGN(auto replay, Replay::make(config, &model));
-    return replay->run(source, observer);
+    return replay->run(source, {.batch = observer, .packet = {}, .progress = {}});
   }
 
   /// The number and side of every judged packet.
@@ -194,6 +196,135 @@ TEST_F(ReplayCaptures, ACaptureThatIsCutOffIsAnError) {
     ASSERT_FALSE(report.has_value());
     EXPECT_THAT(report.error().message, HasSubstr("a.pcapng"));
     EXPECT_THAT(report.error().message, HasSubstr("1000"));
+  }
+}
+
+/// A flood from three sources, and others' packets that are not steered in between.
+std::vector<Written> flood_and_dns() {
+  std::vector<Written> packets;
+  for (std::uint64_t i = 0; i < 3'000; ++i) {
+    packets.push_back(
+        {reply_from(fmt::format("203.0.113.{}", 1 + i % 3)), 1'000 + i * 20'000, 0, ""});
+    if (i % 5 == 0)
+      packets.push_back({PacketBuilder().ip4("198.51.100.1", "192.0.2.1").udp(53, 53).build(),
+                         2'000 + i * 20'000, 0, ""});
+  }
+  return packets;
+}
+
+TEST_F(ReplayCaptures, ShowsEveryPacketInOrderWithItsVerdict) {
+  const auto packets = flood_and_dns();
+  const std::string path = write("a.pcapng", packets);
+  for (const std::uint32_t workers : {0U, 2U}) {
+    const forest::Model model = test::reply_model();
+    ReplayConfig config;
+    config.engine.workers = workers;
+    auto source = ReplaySource::open({{path, std::nullopt}});
+    ASSERT_TRUE(source);
+    auto replay = Replay::make(config, &model);
+    ASSERT_TRUE(replay);
+    std::size_t next = 0;
+    std::map<std::string, std::uint64_t> reasons;
+    std::uint64_t dropped = 0;
+    ReplayWatch watch;
+    watch.packet = [&](const JudgedPacket& packet) {
+      ASSERT_LT(next, packets.size());
+      EXPECT_EQ(packet.captured.time.ns, packets[next].time_ns);
+      ++next;
+      ++reasons[fmt::format("{}/{}", packet.by, packet.reason)];
+      dropped += packet.verdict == Verdict::drop ? 1 : 0;
+    };
+    const auto report = (*replay)->run(*source, watch);
+    ASSERT_TRUE(report);
+    EXPECT_EQ(next, packets.size());
+    EXPECT_EQ(dropped, report->dropped);
+    std::uint64_t by_datapath = 0;
+    for (const auto& [reason, count] : reasons)
+      if (reason.starts_with("datapath/")) by_datapath += count;
+    EXPECT_EQ(by_datapath + report->judged, packets.size()) << "each is ended by one of both";
+    EXPECT_GT(reasons["datapath/drop_block_ssdp"], 0U);
+    EXPECT_GT(reasons["policy/scored"], 0U);
+
+    // The timeline tells of the same packets.
+    TimelineStep sum;
+    for (const TimelineStep& step : report->timeline.steps()) {
+      sum.packets += step.packets;
+      sum.dropped_judged += step.dropped_judged;
+      sum.dropped_datapath += step.dropped_datapath;
+      sum.blocks += step.blocks;
+    }
+    EXPECT_EQ(sum.packets, report->packets);
+    EXPECT_EQ(sum.dropped_judged + sum.dropped_datapath, report->dropped);
+    EXPECT_EQ(sum.dropped_datapath, reasons["datapath/drop_block_ssdp"]);
+    EXPECT_EQ(sum.blocks, report->blocks.size());
+
+    const ReplaySpeed& speed = *report->speed;
+    EXPECT_EQ(speed.latency.count(), report->judged);
+    EXPECT_GE(speed.batches * kBatchPackets, report->judged);
+    for (const Nanoseconds stage : speed.stages) EXPECT_GT(stage.count(), 0);
+  }
+}
+
+TEST_F(ReplayCaptures, LoopsGoOnInTime) {
+  const auto packets = flood_and_dns();
+  // The same as one capture that holds them three times, each a mean gap after the one before.
+  const std::uint64_t length = packets.back().time_ns - packets.front().time_ns;
+  const std::uint64_t pass = length + length / packets.size();
+  std::vector<Written> thrice;
+  for (std::uint64_t loop = 0; loop < 3; ++loop)
+    for (Written packet : packets) {
+      packet.time_ns += loop * pass;
+      thrice.push_back(std::move(packet));
+    }
+  const auto unrolled = run({{write("b.pcapng", thrice), std::nullopt}});
+  ASSERT_TRUE(unrolled);
+  for (const std::uint32_t workers : {0U, 2U}) {
+    ReplayConfig config;
+    config.loops = 3;
+    config.engine.workers = workers;
+    const auto looped = run({{write("a.pcapng", packets), std::nullopt}}, config);
+    ASSERT_TRUE(looped);
+    EXPECT_EQ(looped->packets, 3 * packets.size());
+    EXPECT_EQ(looped->verdict_digest, unrolled->verdict_digest);
+    EXPECT_EQ(looped->last, unrolled->last);
+  }
+}
+
+TEST_F(ReplayCaptures, NoPaceChangesAVerdict) {
+  const std::string path = write("a.pcapng", flood_and_dns());
+  const auto flat_out = run({{path, std::nullopt}});
+  ASSERT_TRUE(flat_out);
+  for (const Pace pace : {Pace{40'000, 0}, Pace{0, 1}}) {
+    ReplayConfig config;
+    config.pace = pace;
+    const auto paced = run({{path, std::nullopt}}, config);
+    ASSERT_TRUE(paced);
+    EXPECT_EQ(paced->verdict_digest, flat_out->verdict_digest);
+    EXPECT_GT(paced->speed->reader_waited.count(), 0);
+  }
+}
+
+TEST(Timeline, AnyLengthFits) {
+  for (const std::uint64_t step_ns : {std::uint64_t{1'000}, std::uint64_t{1} << 33U}) {
+    Timeline timeline;
+    constexpr std::uint64_t kPackets = 10'000;
+    for (std::uint64_t i = 0; i < kPackets; ++i) {
+      ++timeline.at(PacketTime{5 + i * step_ns}).packets;
+      if (i % 10 == 3) ++timeline.at(PacketTime{5 + (i - 3) * step_ns}).dropped_judged;  // late
+    }
+    ++timeline.at(PacketTime{1}).packets;  // from before the start
+    std::uint64_t packets = 0;
+    std::uint64_t dropped = 0;
+    for (const TimelineStep& step : timeline.steps()) {
+      packets += step.packets;
+      dropped += step.dropped_judged;
+    }
+    EXPECT_EQ(packets, kPackets + 1);
+    EXPECT_EQ(dropped, kPackets / 10);
+    EXPECT_LE(timeline.steps().size(), Timeline::kStepsMax);
+    const auto span_ns = static_cast<std::int64_t>((kPackets - 1) * step_ns);
+    const auto end = timeline.step_length() * static_cast<std::int64_t>(timeline.steps().size());
+    EXPECT_GT(end.count(), span_ns);
   }
 }
 

@@ -14,15 +14,16 @@
 
 #include "base/clock.h"
 
-namespace weir::control {
+namespace weir {
 
 class DurationHistogram {
  public:
-  void add(Nanoseconds duration) noexcept {
+  /// `times` things took `duration` each.
+  void add(Nanoseconds duration, std::uint64_t times = 1) noexcept {
     const auto ns = duration.count() > 0 ? static_cast<std::uint64_t>(duration.count()) : 0;
     auto& step = steps_[step_of(ns)];
-    step.store(step.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
-    count_.store(count_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+    step.store(step.load(std::memory_order_relaxed) + times, std::memory_order_relaxed);
+    count_.store(count_.load(std::memory_order_relaxed) + times, std::memory_order_relaxed);
   }
 
   [[nodiscard]] std::uint64_t count() const noexcept {
@@ -63,4 +64,4 @@ class DurationHistogram {
   std::atomic<std::uint64_t> count_{0};
 };
 
-}  // namespace weir::control
+}  // namespace weir

@@ -1,0 +1,77 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// What happened when, over a replay: packets by their end, and blocks, in equal steps of packet
+/// time.
+///
+/// Shape     at most `kStepsMax` steps; they start at a millisecond and double in length whenever
+///           they would be more, so that any capture fits.
+/// Order     a packet from before the first one counts in the first step; others where they belong.
+/// Cost      a comparison a packet while time stays within a step.
+/// Threads   one owner.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <vector>
+
+#include "base/clock.h"
+
+namespace weir::pipeline {
+
+struct TimelineStep {
+  std::uint64_t packets = 0;
+  std::uint64_t dropped_judged = 0;    ///< by policy
+  std::uint64_t dropped_datapath = 0;  ///< by blocks
+  std::uint64_t blocks = 0;            ///< that were made
+};
+
+class Timeline {
+ public:
+  static constexpr std::size_t kStepsMax = 512;
+
+  /// The step of `time`. The first call's time is where the timeline starts.
+  TimelineStep& at(PacketTime time) {
+    if (steps_.empty()) {
+      start_ = time;
+      steps_.emplace_back();
+    }
+    const std::int64_t since = (time - start_).count();
+    if (since < from_ || since >= from_ + length_ns_) [[unlikely]]
+      go_to(since);
+    return steps_[here_];
+  }
+
+  [[nodiscard]] const std::vector<TimelineStep>& steps() const noexcept { return steps_; }
+  [[nodiscard]] PacketTime start() const noexcept { return start_; }
+  [[nodiscard]] Nanoseconds step_length() const noexcept { return Nanoseconds{length_ns_}; }
+
+ private:
+  void go_to(std::int64_t since) {
+    if (since < 0) since = 0;
+    while (since / length_ns_ >= static_cast<std::int64_t>(kStepsMax)) halve();
+    here_ = static_cast<std::size_t>(since / length_ns_);
+    from_ = static_cast<std::int64_t>(here_) * length_ns_;
+    if (here_ >= steps_.size()) steps_.resize(here_ + 1);
+  }
+  /// Half as many steps, twice as long.
+  void halve() {
+    for (std::size_t i = 0; i < steps_.size(); ++i) {
+      const TimelineStep step = steps_[i];
+      TimelineStep& to = steps_[i / 2];
+      if (i % 2 == 0) to = {};
+      to.packets += step.packets;
+      to.dropped_judged += step.dropped_judged;
+      to.dropped_datapath += step.dropped_datapath;
+      to.blocks += step.blocks;
+    }
+    steps_.resize((steps_.size() + 1) / 2);
+    length_ns_ *= 2;
+  }
+
+  std::vector<TimelineStep> steps_;
+  PacketTime start_;
+  std::int64_t length_ns_ = 1'000'000;
+  std::int64_t from_ = 0;  // the present step's, since the start
+  std::size_t here_ = 0;   // its number
+};
+
+}  // namespace weir::pipeline
