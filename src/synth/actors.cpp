@@ -125,7 +125,7 @@ void Searcher::schedule_device(World& world, const Device& device, const Device&
   double at_s = delay_s;
   for (std::uint32_t copy = 0; copy < copies; ++copy) {
     for (const std::size_t message : answers(world.random, device.messages, search_)) {
-      pending_.push_back({&sender, message, from, port_});
+      pending_.push_back({&sender, message, from, port_, false});
       world.again(*this, at_s,
                   kFirstAnswer + first_pending_ + static_cast<std::uint32_t>(pending_.size()) - 1);
       at_s += world.random.real(0.0002, 0.05);
@@ -134,7 +134,7 @@ void Searcher::schedule_device(World& world, const Device& device, const Device&
 }
 
 void Searcher::answer(World& world, std::uint32_t number) {
-  const Answer& a = pending_[number - first_pending_];
+  const Answer a = pending_[number - first_pending_];
   const auto& replies = a.device->messages.replies;
   world.send({.side = a.device->side,
               .source = kinds_.from != nullptr ? *kinds_.from : a.device->address,
@@ -144,8 +144,8 @@ void Searcher::answer(World& world, std::uint32_t number) {
               .ttl = a.device->ttl,
               .payload = replies[a.message % replies.size()]},
              false, kinds_.answer);
-  constexpr std::size_t kKept = 16'384;  // more than can be open at once
-  while (pending_.size() > kKept) {
+  pending_[number - first_pending_].sent = true;
+  while (!pending_.empty() && pending_.front().sent) {
     pending_.pop_front();
     ++first_pending_;
   }

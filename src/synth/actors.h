@@ -56,6 +56,7 @@ class Searcher final : public Actor {
     const Device* device;
     std::size_t message;
     std::uint16_t from_port, to_port;
+    bool sent;
   };
 
   void search(World& world);
@@ -73,7 +74,7 @@ class Searcher final : public Actor {
   std::uint16_t port_;
   Search search_;
   const Device* asked_ = nullptr;
-  std::deque<Answer> pending_;
+  std::deque<Answer> pending_;  // by number; those at the front go when they are sent
   std::uint32_t first_pending_ = 0;
 };
 

@@ -273,6 +273,30 @@ TEST(Synth, TheAttackShareIsKept) {
   EXPECT_LE(attack, packets / 4 + 1);
 }
 
+/// Every count at its extremes, in every scenario: none may run out of room or of hosts.
+TEST(Synth, ExtremesAreHarmless) {
+  for (const ScenarioInfo& scenario : scenarios()) {
+    for (const std::uint32_t hosts : {0U, 1'500U}) {
+      Options options;
+      options.scenarios = {scenario.name};
+      options.seconds = hosts == 0 ? 86'400 : 2;
+      options.packets = 2'000;
+      options.devices_a_side = scenario.attack ? 0 : hosts;
+      options.searchers_a_side = hosts / 20;
+      options.attackers = hosts == 0 ? 1 : 20'000;
+      options.rate_pps = hosts == 0 ? 1 : 1e9;
+      options.attack_after_s = 0;
+      options.lan = Prefix(options.lan.address(), hosts == 0 ? 28 : 8);
+      std::uint64_t packets = 0;
+      EXPECT_TRUE(generate(options, [&](const io::CapturedPacket&, const Truth&) {
+        ++packets;
+        return true;
+      })) << scenario.name;
+      EXPECT_LE(packets, options.packets);
+    }
+  }
+}
+
 TEST(Synth, RefusesWhatItCannotDoWithASentence) {
   const auto refused = [](auto&& change) {
     Options options;
