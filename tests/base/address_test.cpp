@@ -3,6 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <array>
+#include <cmath>
+#include <set>
+
 namespace weir {
 namespace {
 
@@ -28,6 +32,63 @@ TEST(Address, KnowsMulticast) {
   for (const char* text : {"223.255.255.255", "240.0.0.1", "fe80::1"}) {
     EXPECT_FALSE(Address::parse(text)->is_multicast()) << text;
   }
+}
+
+/// Seeds that weaken multiplicative hashes: zero, ones, the constants of such hashes and their
+/// negatives, and words of addresses.
+std::vector<std::uint64_t> suspicious_seeds() {
+  std::vector<std::uint64_t> seeds = {0, 1, ~0ULL, 0xffff000000000000ULL, 0x77656972};
+  for (const std::uint64_t constant :
+       {0x9e3779b97f4a7c15ULL, 0xd6e8feb86659fd93ULL, 0xff51afd7ed558ccdULL, 0xbf58476d1ce4e5b9ULL,
+        0x94d049bb133111ebULL}) {
+    seeds.insert(seeds.end(), {constant, ~constant, 0 - constant});
+  }
+  for (unsigned bit = 0; bit < 64; ++bit) seeds.push_back(1ULL << bit);
+  return seeds;
+}
+
+TEST(AddressHash, NoSeedIsWeak) {
+  std::array<std::uint8_t, 16> six{0x20, 0x01, 0x0d, 0xb8};
+  for (std::uint64_t seed : suspicious_seeds()) {
+    std::uint64_t own = 0;  // a seed that is the address's own first word
+    std::memcpy(&own, six.data(), sizeof own);
+    for (const std::uint64_t s : {seed, seed ^ own}) {
+      std::set<std::uint64_t> four_hashes;
+      std::set<std::uint64_t> six_hashes;
+      for (std::uint32_t i = 0; i < 1'024; ++i) {
+        four_hashes.insert(Address::v4(be32::from_host(0xc0a80000U + i)).hash(s));
+        six[8] = static_cast<std::uint8_t>(i);
+        six[15] = static_cast<std::uint8_t>(i >> 8U);
+        six_hashes.insert(Address::v6(six.data()).hash(s));
+      }
+      ASSERT_EQ(four_hashes.size(), 1'024U) << s;
+      ASSERT_EQ(six_hashes.size(), 1'024U) << s;
+    }
+  }
+}
+
+/// What tables take of a hash: bucket (low word), tag (high word), sketch bit (from bit 40 on).
+TEST(AddressHash, EveryPartOfItSpreadsNeighbours) {
+  for (const std::uint64_t seed : suspicious_seeds()) {
+    for (const unsigned shift : {0U, 26U, 32U, 40U, 58U}) {
+      std::array<unsigned, 64> cells{};
+      constexpr unsigned kEach = 64;
+      for (std::uint32_t i = 0; i < cells.size() * kEach; ++i)
+        ++cells[(Address::v4(be32::from_host(0x0a000000U + i)).hash(seed) >> shift) % cells.size()];
+      double chi = 0;
+      for (const unsigned n : cells) chi += std::pow(n - double{kEach}, 2) / kEach;
+      // 63 degrees of freedom: 140 is beyond 1 in 10 million.
+      ASSERT_LT(chi, 140) << "seed " << seed << ", from bit " << shift;
+    }
+  }
+}
+
+TEST(AddressHash, DependsOnItsSeed) {
+  const Address address = *Address::parse("192.0.2.1");
+  std::set<std::uint64_t> hashes;
+  for (const std::uint64_t seed : suspicious_seeds()) hashes.insert(address.hash(seed));
+  const auto seeds = suspicious_seeds();
+  EXPECT_EQ(hashes.size(), std::set<std::uint64_t>(seeds.begin(), seeds.end()).size());
 }
 
 TEST(Prefix, ContainsExactlyItsRange) {
