@@ -8,14 +8,17 @@
 /// Bounds    never reads behind the payload; at most `kHeadersMax` headers are looked at; time is
 /// linear in what is read.
 /// Errors    none: `Method::none` is "not SSDP"; `Method::malformed` is "starts like SSDP and then
-/// breaks HTTP's grammar" (start line, header lines, control bytes, too many headers). Every broken
-/// rule is a bit of `anomalies`; those that shipped devices break too leave the method as it is.
+/// breaks its grammar" (start line, header lines, bytes that are no ASCII text, no CRLF at all, too
+/// many headers, too long, an MX that is no number of seconds). Every broken rule is a bit of
+/// `anomalies`; those that shipped devices break too leave the method as it is.
 /// Threads   pure function.
 #pragma once
 
 #include <cstdint>
 #include <span>
 #include <string_view>
+
+#include "base/types.h"
 
 namespace weir::packet {
 
@@ -35,6 +38,7 @@ enum Anomaly : std::uint16_t {
   kDuplicateHeader = 1U << 9U,  ///< HOST, ST, NT, MX, MAN, USN or LOCATION twice
   kTrailingBytes = 1U << 10U,   ///< bytes behind the empty line
   kBadStartLine = 1U << 11U,    ///< it begins as a start line and does not go on as one
+  kNoCrlf = 1U << 12U,          ///< not one line ends in CRLF
 };
 
 /// What ST (search, reply) or NT (notify) asks for, by kind.
@@ -66,5 +70,8 @@ struct Ssdp {
 };
 
 Ssdp parse_ssdp(std::span<const std::uint8_t> payload) noexcept;
+
+/// Whether a LOCATION, "http://192.0.2.1:80/x", names an IPv4 address as its host; `host` is it.
+bool location_v4(std::string_view location, be32& host) noexcept;
 
 }  // namespace weir::packet

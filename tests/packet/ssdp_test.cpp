@@ -110,8 +110,12 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"a longer verb", "M-SEARCHES * HTTP/1.1\r\n\r\n", Method::none, 0},
         Case{"no empty line", kHead, Method::search, kNoEnd},
         Case{"cut in a header", kHead + "USER-AGENT: Chr", Method::search, kNoEnd},
-        Case{"lines end in LF", "M-SEARCH * HTTP/1.1\nHOST: h\nMAN: m\nST: s\n\n", Method::search,
-             kBareLf},
+        Case{"lines end in LF", "M-SEARCH * HTTP/1.1\nHOST: h\nMAN: m\nST: s\n\n",
+             Method::malformed, kBareLf | kNoCrlf},
+        Case{"one line ends in LF", "M-SEARCH * HTTP/1.1\r\nHOST: h\nMAN: m\r\nST: s\r\n\r\n",
+             Method::search, kBareLf},
+        Case{"no line end", "M-SEARCH * HTTP/1.1", Method::malformed,
+             kNoEnd | kMissingHeader | kNoCrlf},
         Case{"bytes behind the end", kHead + "\r\nmore", Method::search, kTrailingBytes},
         Case{"a second empty line", kHead + "\r\n\r\n", Method::search, kTrailingBytes},
         Case{"no colon", kHead + "no colon here\r\n\r\n", Method::malformed, kBadHeaderLine},
@@ -124,15 +128,15 @@ INSTANTIATE_TEST_SUITE_P(
         Case{"lone CR", kHead + "X: a\rb\r\n\r\n", Method::malformed, kControlBytes},
         Case{"DEL", kHead + "X: \x7f\r\n\r\n", Method::malformed, kControlBytes},
         Case{"tab", kHead + "X:\tvalue\r\n\r\n", Method::search, 0},
-        Case{"UTF-8", kHead + "X: caf\xc3\xa9\r\n\r\n", Method::search, kNotAscii},
+        Case{"UTF-8", kHead + "X: caf\xc3\xa9\r\n\r\n", Method::malformed, kNotAscii},
         Case{"40 headers", many_headers(40), Method::notify, 0},
         Case{"41 headers", many_headers(41), Method::malformed, kTooManyHeaders},
-        Case{"MX of words", kHead + "MX: soon\r\n\r\n", Method::search, kBadMx},
-        Case{"MX below zero", kHead + "MX: -1\r\n\r\n", Method::search, kBadMx},
-        Case{"MX of 121", kHead + "MX: 121\r\n\r\n", Method::search, kBadMx},
-        Case{"MX beyond any number", kHead + "MX: 99999999999999999999\r\n\r\n", Method::search,
+        Case{"MX of words", kHead + "MX: soon\r\n\r\n", Method::malformed, kBadMx},
+        Case{"MX below zero", kHead + "MX: -1\r\n\r\n", Method::malformed, kBadMx},
+        Case{"MX of 121", kHead + "MX: 121\r\n\r\n", Method::malformed, kBadMx},
+        Case{"MX beyond any number", kHead + "MX: 99999999999999999999\r\n\r\n", Method::malformed,
              kBadMx},
-        Case{"empty MX", kHead + "MX:\r\n\r\n", Method::search, kBadMx},
+        Case{"empty MX", kHead + "MX:\r\n\r\n", Method::malformed, kBadMx},
         Case{"no ST", "M-SEARCH * HTTP/1.1\r\nHOST: h\r\nMAN: m\r\n\r\n", Method::search,
              kMissingHeader},
         Case{"reply without USN", "HTTP/1.1 200 OK\r\nST: s\r\n\r\n", Method::reply,
@@ -150,7 +154,7 @@ INSTANTIATE_TEST_SUITE_P(
              kBadStartLine},
         Case{"no reason phrase", "HTTP/1.0 200\r\nST: s\r\nUSN: u\r\n\r\n", Method::reply, 0},
         Case{"the verb alone", "NOTIFY ", Method::malformed,
-             kBadStartLine | kNoEnd | kMissingHeader}),
+             kBadStartLine | kNoEnd | kMissingHeader | kNoCrlf}),
     [](const auto& made) {
       std::string name = made.param.what;
       for (char& c : name) {
@@ -173,7 +177,7 @@ TEST(Ssdp, ReadsNoFurtherThan2KiB) {
   EXPECT_EQ(many.ssdp.headers, Ssdp::kHeadersMax);
 
   const Parsed one(kHead + "X: " + std::string(65'000, 'x') + "\r\nLOCATION: http://far/\r\n\r\n");
-  EXPECT_EQ(one.ssdp.method, Method::search);
+  EXPECT_EQ(one.ssdp.method, Method::malformed);
   EXPECT_EQ(one.ssdp.anomalies, kTooLong);
   EXPECT_TRUE(one.ssdp.location.empty());
 
@@ -193,6 +197,38 @@ TEST(Ssdp, KnowsWhatIsAskedFor) {
   EXPECT_EQ(target("urn:"), Target::other);
   EXPECT_EQ(target("roku:ecp"), Target::other);
   EXPECT_EQ(target(""), Target::absent);
+}
+
+/// Work is bounded by what is read: no byte behind the first 2 KiB, and no header behind the 40th,
+/// can change anything that the parser says.
+RC_GTEST_PROP(SsdpProperty, NothingBehindTheBoundsIsLookedAt, ()) {
+  std::string text = kHead;
+  const auto headers = *rc::gen::inRange(0, 3'000);
+  for (int i = 0; i < headers; ++i) text += "X-" + std::to_string(i) + ": 1\r\n";
+  text += *rc::gen::arbitrary<bool>() ? std::string(64U << 10U, 'y') : "\r\n";
+  text.resize(std::max(text.size(), Ssdp::kRead_bytes + 1), 'z');
+  std::string other = text;
+  for (std::size_t i = Ssdp::kRead_bytes; i < other.size(); i += 7) other[i] = '\n';
+  const Ssdp a = parse_ssdp({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+  const Ssdp b = parse_ssdp({reinterpret_cast<const std::uint8_t*>(other.data()), other.size()});
+  RC_ASSERT(a.method == Method::malformed);
+  RC_ASSERT(a.anomalies == b.anomalies);
+  RC_ASSERT(a.headers == b.headers);
+  RC_ASSERT(a.headers <= Ssdp::kHeadersMax);
+  const Parsed short_text(text.substr(0, Ssdp::kRead_bytes));
+  RC_ASSERT(short_text.ssdp.headers == a.headers);
+}
+
+TEST(Ssdp, ReadsTheHostOfALocation) {
+  be32 host;
+  EXPECT_TRUE(location_v4("http://192.168.1.1:5000/rootDesc.xml", host));
+  EXPECT_EQ(host.host(), 0xc0a80101U);
+  EXPECT_TRUE(location_v4("http://10.0.0.5", host));
+  EXPECT_EQ(host.host(), 0x0a000005U);
+  for (const char* none : {"", "http://", "http://10.0.0", "http://10.0.0.256/", "http://1.2.3.4x/",
+                           "https://1.2.3.4/", "http://[fe80::1]/", "http://-1.2.3.4/", "1.2.3.4",
+                           "http://10.0.0.5.example.org/"})
+    EXPECT_FALSE(location_v4(none, host)) << none;
 }
 
 void views_are_inside(const Parsed& p) {
