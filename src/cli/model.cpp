@@ -10,7 +10,9 @@
 #include <string>
 #include <vector>
 
+#include "cli/daemon.h"
 #include "cli/rows.h"
+#include "detect/extractor.h"
 #include "forest/evaluate.h"
 #include "forest/import.h"
 #include "forest/paths.h"
@@ -23,6 +25,7 @@ struct Options {
   std::size_t explain = 0;  // line of the rows, from 1; 0: none
   double tolerance = 1e-6;
   bool quiet = false;
+  bool markdown = false;
 };
 
 /// Share of training rows from which the other classes are hardly learned.
@@ -94,6 +97,23 @@ int show(const Options& options) {
                  splits[f] == 0 ? ", never asked" : "");
     }
   }
+  return kOk;
+}
+
+int features(const Options& options) {
+  std::vector<std::vector<std::string>> rows{
+      {"FEATURE", "GROUP", "SET BY", "COST", "UNIT", "MEANING"}};
+  for (const detect::FeatureInfo& f : detect::all_features())
+    rows.push_back({f.name, f.group, f.set_by_name, f.cost, f.unit, f.help});
+  if (!options.markdown) {
+    fmt::print("{}", columns(rows, {false, false, false, false, false, false}));
+    return kOk;
+  }
+  fmt::print("| feature | group | set by | cost | unit | meaning |\n");
+  fmt::print("| --- | --- | --- | --- | --- | --- |\n");
+  for (std::size_t i = 1; i < rows.size(); ++i)
+    fmt::print("| `{}` | {} | {} | {} | {} | {} |\n", rows[i][0], rows[i][1], rows[i][2],
+               rows[i][3], rows[i][4], rows[i][5]);
   return kOk;
 }
 
@@ -205,6 +225,12 @@ void add_model(Command app, Run& run) {
   shown.add_option("MODEL", options->model, "Model file of any supported format").required();
   shown.footer(help_footer("  weir model show model.json\n", {kOk, kBadInput}));
   shown.callback([options, &run] { run = [options] { return show(*options); }; });
+  Command listed = command.add_subcommand(
+      "features",
+      "Every feature that a model may ask for: group, who sets it, cost, unit, meaning");
+  listed.add_flag("--markdown", options->markdown, "As the table in the README");
+  listed.footer(help_footer("  weir model features\n", {kOk}));
+  listed.callback([options, &run] { run = [options] { return features(*options); }; });
   Command tested = command.add_subcommand(
       "test", "Score the rows of a CSV file, and compare with its column 'expected' or 'label'");
   tested.add_option("MODEL", options->model, "Model file of any supported format").required();

@@ -128,6 +128,7 @@ void fill_modules(Config& config) {
   auto& t = config.tables;
   t.sources_max = s.tables_sources_max;
   t.destinations_max = s.tables_destinations_max;
+  t.networks_max = s.tables_networks_max;
   t.expectations_max = s.tables_expectations_max;
   t.expectation_ms = s.tables_expectation_ms;
 

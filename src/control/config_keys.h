@@ -98,12 +98,15 @@
   X(tables, blocks_max, number, "131072", "1024..4194304",                                       \
     "Blocks in the kernel for each of IPv4 and IPv6; fast while at most half full.")             \
   X(tables, allow_max, number, "4096", "1..1048576", "Prefixes of the allowlist a family.")      \
-  X(tables, sources_max, number, "262144", "1024..16777216", "Sources that are remembered.")     \
+  X(tables, sources_max, number, "1000000", "1024..16777216",                                    \
+    "Sources that are remembered, at 104 bytes each.")                                           \
   X(tables, destinations_max, number, "16384", "256..16777216",                                  \
-    "Destinations that are remembered.")                                                         \
-  X(tables, suspects_max, number, "262144", "1024..16777216",                                    \
+    "Destinations that are remembered, at 168 bytes each.")                                      \
+  X(tables, networks_max, number, "4096", "256..16777216",                                       \
+    "Networks of destinations, a /24 or /64 each, that are remembered.")                         \
+  X(tables, suspects_max, number, "131072", "1024..16777216",                                    \
     "Sources with evidence against them.")                                                       \
-  X(tables, expectations_max, number, "65536", "256..16777216",                                  \
+  X(tables, expectations_max, number, "32768", "256..16777216",                                  \
     "Searches and flows of the LAN whose answers are awaited.")                                  \
   X(tables, expectation_ms, number, "30000", "1000..600000",                                     \
     "How long the answer to a search is awaited; real devices answer up to 22 s late.")          \

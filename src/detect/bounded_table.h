@@ -3,7 +3,9 @@
 /// flood of forged addresses can fill but not steer.
 ///
 /// Shape     buckets of 8 ways. A bucket's tags and idle stamps are one cache line; the entries
-///           stand in an array of their own. Everything is allocated by the constructor.
+///           stand in an array of their own. All of it is allocated by the constructor; entries are
+///           zero bytes until they are used, so that memory comes page by page with use. `bytes`
+///           says how much it can become.
 /// Eviction  a full bucket gives up the way that has been idle longest among those on probation.
 ///           An entry becomes lasting where its type says so (`Entry::lasting`); at most 6 ways
 ///           of a bucket are, so that newcomers always find a way, and newcomers only ever displace
@@ -14,7 +16,9 @@
 /// Hash      given by the caller and seeded: a stranger cannot aim at a bucket. A tag that matches
 ///           is always confirmed by the whole key.
 /// Cost      one line for the bucket, then the entry: `prefetch` both for packets that are to come.
-/// Entry     has `Key`, `Key key`, and `bool lasting(PacketTime) const`.
+/// Aging     none of its own: counts fade when their entry is looked at, idleness is a stamp that
+///           is compared when a bucket is full. Nothing ever walks the table.
+/// Entry     has `Key`, `Key key`, and `bool lasting(PacketTime) const`; trivially copyable.
 /// Threads   one owner.
 /// Errors    none: full buckets evict and count.
 #pragma once
@@ -22,7 +26,9 @@
 #include <algorithm>
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <memory>
+#include <type_traits>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -42,7 +48,17 @@ class BoundedTable {
   explicit BoundedTable(std::uint32_t entries)
       : buckets_count_(std::max<std::uint32_t>(entries / kWays, 1)),
         buckets_(std::make_unique<Bucket[]>(buckets_count_)),
-        entries_(std::make_unique<Entry[]>(std::size_t{buckets_count_} * kWays)) {}
+        entries_(
+            static_cast<Entry*>(std::calloc(std::size_t{buckets_count_} * kWays, sizeof(Entry)))) {
+    static_assert(std::is_trivially_copyable_v<Entry> && std::is_trivially_destructible_v<Entry>);
+    WEIR_CHECK(entries_ != nullptr);
+  }
+
+  /// Memory of a table with room for `entries`.
+  static constexpr std::size_t bytes(std::uint32_t entries) noexcept {
+    return std::size_t{std::max<std::uint32_t>(entries / kWays, 1)} *
+           (sizeof(Bucket) + kWays * sizeof(Entry));
+  }
 
   void prefetch(std::uint64_t hash) const noexcept {
     __builtin_prefetch(&buckets_[bucket_of(hash)], 1);
@@ -171,7 +187,10 @@ class BoundedTable {
 
   const std::uint32_t buckets_count_;
   const std::unique_ptr<Bucket[]> buckets_;
-  const std::unique_ptr<Entry[]> entries_;
+  struct Free {
+    void operator()(void* memory) const noexcept { std::free(memory); }
+  };
+  const std::unique_ptr<Entry[], Free> entries_;
   std::uint64_t size_ = 0;
   std::uint64_t evicted_ = 0;
 };

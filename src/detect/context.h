@@ -17,6 +17,7 @@ struct Context {
   Side side = Side::wan;
   packet::Method method = packet::Method::none;
   bool solicited = false;  ///< the other side asked: an open expectation admits this packet
+  bool late = false;       ///< solicited, but later than MX and some slack
   /// No answer to the other side, but to a search that came from its own side: two hosts of one
   /// segment talk, and the box sees it.
   bool asked_same_side = false;
@@ -25,6 +26,9 @@ struct Context {
   bool wrong_side = false;  ///< its source address lives on the other side: forged, or just moved
   PacketTime first_seen;    ///< the first packet of its source that userspace saw
   bool multicast = false;   ///< to a multicast group or broadcast
+  /// Answers to searches that its source gave lately, a fading count: nobody can earn them but by
+  /// being asked.
+  float source_wanted = 0;
   std::uint16_t source_port = 0;       ///< host order
   std::uint16_t destination_port = 0;  ///< host order
 };

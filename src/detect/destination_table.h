@@ -2,7 +2,8 @@
 /// What is remembered of each destination address: what arrives at it, and from how many sources.
 ///
 /// Lasting   a destination that was seen over 10 s and in at least 16 packets. A carpet of packets
-///           over a prefix churns through the rest (bounded_table.h).
+///           over a prefix churns through the rest (bounded_table.h); what it is as a whole, the
+///           network table says.
 #pragma once
 
 #include "base/address.h"
@@ -15,12 +16,21 @@ namespace weir::detect {
 struct DestinationEntry {
   using Key = Address;
   Key key;
-  FadeClock clock;
   PacketTime first_seen;
-  float packets = 0, bytes = 0;                          // short
-  float unsolicited = 0, searches = 0, new_sources = 0;  // long
-  std::uint32_t total = 0;                               // packets ever, saturating
+  FadeClock clock;
+  std::uint32_t searched_ticks = 0;  // window.h; of its own latest search by the LAN
+  bool searched = false;             // it did search
+  float packets = 0, bytes = 0;      // short
+  float unsolicited = 0, searches = 0, new_sources = 0, wanted = 0;  // long
+  std::uint32_t total = 0;                                           // packets ever, saturating
+  SecondsSeen seconds;      // with packets that it did not ask for
+  DistinctSketch<1> ports;  // that such packets went to
   DistinctSketch<4> sources;
+
+  void begin(PacketTime now) noexcept {
+    first_seen = now;
+    clock.begin(now);
+  }
 
   [[nodiscard]] bool lasting(PacketTime now) const noexcept {
     return total >= 16 && now - first_seen >= std::chrono::seconds(10);
@@ -34,6 +44,8 @@ struct DestinationEntry {
     unsolicited *= f.long_window;
     searches *= f.long_window;
     new_sources *= f.long_window;
+    wanted *= f.long_window;
+    seconds.advance(f.seconds_begun);
   }
 };
 

@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <bit>
 #include <limits>
 #include <string_view>
 
@@ -13,6 +12,7 @@
 #include "detect/expectations.h"
 #include "detect/feature_list.h"
 #include "detect/flows.h"
+#include "detect/network_table.h"
 #include "detect/source_table.h"
 
 namespace weir::detect {
@@ -21,9 +21,23 @@ namespace {
 using packet::Method;
 
 constexpr float kAgeMost_s = 3600;
+constexpr double kTick_s = static_cast<double>(1ULL << kTickShift) * 1e-9;
+
+constexpr float neutral(Feature feature) noexcept {
+  switch (feature) {
+#define WEIR_NEUTRAL_CASE(name, value) \
+  case Feature::name:                  \
+    return value;
+    WEIR_NEUTRAL(WEIR_NEUTRAL_CASE)
+#undef WEIR_NEUTRAL_CASE
+    default:
+      return 0;  // not a sender's
+  }
+}
 
 constexpr std::array<FeatureInfo, kFeatures> kInfos = {{
-#define WEIR_FEATURE_INFO(name, group, unit, help) {#name, #group, unit, help},
+#define WEIR_FEATURE_INFO(name, group, set_by, cost, unit, help) \
+  {#name, #group, SetBy::set_by, #set_by, #cost, unit, help, neutral(Feature::name)},
     WEIR_FEATURES(WEIR_FEATURE_INFO)
 #undef WEIR_FEATURE_INFO
 }};
@@ -74,8 +88,11 @@ class TableExtractor final : public Extractor {
   TableExtractor(const TableConfig& config, std::vector<std::uint8_t> wanted)
       : seed_(config.hash_seed),
         wanted_(std::move(wanted)),
+        wants_network_(wants("network_")),
+        wants_location_(wants("location_elsewhere")),
         sources_(config.sources_max),
         destinations_(config.destinations_max),
+        networks_(wants_network_ ? config.networks_max : 1),
         asked_by_{Expectations(config.expectations_max / 4, open_for(config), ~config.hash_seed),
                   Expectations(config.expectations_max, open_for(config), config.hash_seed)},
         flows_(config.flows_max, config.hash_seed) {}
@@ -89,35 +106,30 @@ class TableExtractor final : public Extractor {
   Context extract(const packet::Frame& frame, const packet::Headers& headers,
                   const packet::Ssdp& ssdp, float* const* columns,
                   std::size_t row) noexcept override {
-    Context context;
-    context.source = packet::source(frame.bytes(), headers);
-    context.destination = packet::destination(frame.bytes(), headers);
-    context.time = frame.time;
-    context.side = frame.side;
-    context.method = ssdp.method;
-    context.multicast = context.destination.is_multicast();
-    context.source_port = headers.source_port;
-    context.destination_port = headers.destination_port;
-
+    Context context = begin(frame, headers, ssdp);
     Row values;
     const std::uint64_t source_hash = context.source.hash(seed_);
     bool fresh = false;
     SourceEntry& source = sources_.touch(context.source, source_hash, context.time, fresh);
-    if (fresh) source.first_seen = context.time;
-    source.fade_to(context.time);
+    if (fresh) source.begin(context.time);
+    const std::uint32_t gap_ticks = source.fade_to(context.time);
     context.first_seen = source.first_seen;
     context.wrong_side = source.note_side(context.side, context.time, fresh);
-    relate(context, source);
+    const Nanoseconds delay = relate(context, source, ssdp.mx);
 
     const bool unasked = is_unasked(context);
     const auto bytes = static_cast<float>(headers.payload_length);
     count_source(source, context, bytes, unasked);
+    context.source_wanted = source.wanted;
     const std::uint64_t destination_hash = context.destination.hash(seed_);
     DestinationEntry& destination =
         count_destination(context, destination_hash, bytes, unasked, fresh);
     fill_packet(values, context, headers, ssdp);
-    fill_tables(values, context, source, destination);
+    fill_context(values, context, delay);
+    fill_source(values, context, source, fresh ? kAgeMost_s : gap_s(gap_ticks));
+    fill_destination(values, context, destination);
     count_spread(values, context, source, destination, source_hash, destination_hash);
+    if (wants_network_) count_network(values, context, source_hash, destination_hash, unasked);
     for (std::size_t i = 0; i < wanted_.size(); ++i) columns[i][row] = values[wanted_[i]];
     return context;
   }
@@ -136,26 +148,63 @@ class TableExtractor final : public Extractor {
     return std::chrono::milliseconds(config.expectation_ms);
   }
 
-  /// How the packet fits to what the other side did before: solicited, client_flow.
-  void relate(Context& context, const SourceEntry& source) noexcept {
-    if (context.method == Method::notify) return;
+  [[nodiscard]] bool wants(std::string_view prefix) const noexcept {
+    return std::any_of(wanted_.begin(), wanted_.end(), [&](std::uint8_t feature) {
+      return std::string_view(kInfos[feature].name).starts_with(prefix);
+    });
+  }
+
+  static Context begin(const packet::Frame& frame, const packet::Headers& headers,
+                       const packet::Ssdp& ssdp) noexcept {
+    Context context;
+    context.source = packet::source(frame.bytes(), headers);
+    context.destination = packet::destination(frame.bytes(), headers);
+    context.time = frame.time;
+    context.side = frame.side;
+    context.method = ssdp.method;
+    context.multicast = context.destination.is_multicast();
+    context.source_port = headers.source_port;
+    context.destination_port = headers.destination_port;
+    return context;
+  }
+
+  void note_search(const Context& context, int mx_s) noexcept {
+    if (context.wrong_side) return;  // a forged search would make its victim's port an open door
+    asked_by_[index(context.side)].open(context.source, context.source_port, context.destination,
+                                        mx_s, context.time);
+    if (context.side != Side::lan) return;
+    bool fresh = false;
+    DestinationEntry& searcher =
+        destinations_.touch(context.source, context.source.hash(seed_), context.time, fresh);
+    if (fresh) searcher.begin(context.time);
+    searcher.searched = true;
+    searcher.searched_ticks = static_cast<std::uint32_t>(tick(context.time));
+  }
+
+  /// How the packet fits to what the other side did before: solicited, client_flow. Returns the
+  /// time since the search of the other side to whose port it came; zero where there is none.
+  Nanoseconds relate(Context& context, const SourceEntry& source, int mx_s) noexcept {
+    if (context.method == Method::notify) return {};
     if (context.method == Method::search) {
-      // A forged search would make its victim's port an open door.
-      if (!context.wrong_side) {
-        asked_by_[index(context.side)].open(context.source, context.source_port,
-                                            context.destination, context.time);
-      }
-      return;
+      note_search(context, mx_s);
+      return {};
     }
-    if (context.multicast) return;
+    if (context.multicast) return {};
     const auto asked_by = [&](Side side) noexcept {
       return asked_by_[index(side)].admit(
           context.destination, context.destination_port, context.source,
           {.unsolicited = source.unsolicited, .known = source.lasting(context.time)}, context.time);
     };
-    context.solicited = asked_by(opposite(context.side));
-    context.asked_same_side = !context.solicited && asked_by(context.side);
-    if (context.solicited || context.asked_same_side || context.method != Method::none) return;
+    const auto admission = asked_by(opposite(context.side));
+    context.solicited = admission.wanted;
+    context.late = admission.late;
+    context.asked_same_side = !context.solicited && asked_by(context.side).wanted;
+    if (!context.solicited && !context.asked_same_side && context.method == Method::none)
+      relate_flow(context);
+    return admission.delay;
+  }
+
+  void relate_flow(Context& context) noexcept {
     if (context.side == Side::lan) {
       flows_.open({.lan = context.source,
                    .wan = context.destination,
@@ -188,13 +237,16 @@ class TableExtractor final : public Extractor {
 
   static void count_source(SourceEntry& source, const Context& context, float bytes,
                            bool unasked) noexcept {
-    source.last_seen = context.time;
     count_up(source.total);
+    if (context.solicited) source.wanted += 1;
     if (is_wanted(context)) return;
     source.packets += 1;
     source.bytes += bytes;
     source.packets_long += 1;
-    if (unasked) source.unsolicited += 1;
+    if (unasked) {
+      source.unsolicited += 1;
+      source.seconds.mark();
+    }
     if (context.method == Method::search) source.searches += 1;
     if (context.method == Method::notify) source.notifies += 1;
     if (context.method == Method::malformed) source.broken += 1;
@@ -204,13 +256,18 @@ class TableExtractor final : public Extractor {
                                       bool unasked, bool new_source) noexcept {
     bool fresh = false;
     DestinationEntry& entry = destinations_.touch(context.destination, hash, context.time, fresh);
-    if (fresh) entry.first_seen = context.time;
+    if (fresh) entry.begin(context.time);
     entry.fade_to(context.time);
     count_up(entry.total);
+    if (context.solicited) entry.wanted += 1;
     if (is_wanted(context)) return entry;
     entry.packets += 1;
     entry.bytes += bytes;
-    if (unasked) entry.unsolicited += 1;
+    if (unasked) {
+      entry.unsolicited += 1;
+      entry.seconds.mark();
+      entry.ports.add(context.time, port_hash(context.destination_port));
+    }
     if (context.method == Method::search) entry.searches += 1;
     if (new_source) entry.new_sources += 1;
     return entry;
@@ -229,8 +286,41 @@ class TableExtractor final : public Extractor {
                                               : destination.sources.add(context.time, source_hash));
   }
 
-  static void fill_packet(Row& row, const Context& context, const packet::Headers& headers,
-                          const packet::Ssdp& ssdp) noexcept {
+  static std::uint64_t port_hash(std::uint16_t port) noexcept {
+    std::uint64_t x = (port + 1ULL) * 0xff51afd7ed558ccdULL;
+    x = (x ^ (x >> 33U)) * 0xc4ceb9fe1a85ec53ULL;
+    return x ^ (x >> 29U);
+  }
+
+  void count_network(Row& row, const Context& context, std::uint64_t source_hash,
+                     std::uint64_t destination_hash, bool unasked) noexcept {
+    RowWriter out(row);
+    NetworkEntry none;
+    NetworkEntry* entry = &none;
+    if (!context.multicast) {
+      const Address network = network_of(context.destination);
+      bool fresh = false;
+      entry = &networks_.touch(network, network.hash(~seed_), context.time, fresh);
+      if (fresh) entry->begin(context.time);
+      entry->fade_to(context.time);
+      count_up(entry->total);
+    }
+    const bool counts = unasked && !context.multicast;
+    if (counts) {
+      entry->packets += 1;
+      entry->unsolicited += 1;
+    }
+    out.set(Feature::network_packets, entry->packets);
+    out.set(Feature::network_unsolicited, entry->unsolicited);
+    out.set(Feature::network_destinations,
+            counts ? entry->destinations.add(context.time, destination_hash)
+                   : entry->destinations.at(context.time));
+    out.set(Feature::network_sources, counts ? entry->sources.add(context.time, source_hash)
+                                             : entry->sources.at(context.time));
+  }
+
+  void fill_packet(Row& row, const Context& context, const packet::Headers& headers,
+                   const packet::Ssdp& ssdp) const noexcept {
     RowWriter out(row);
     out.set(Feature::payload_bytes, static_cast<float>(headers.payload_length));
     out.set(Feature::ttl, static_cast<float>(headers.ttl));
@@ -239,19 +329,38 @@ class TableExtractor final : public Extractor {
     out.set(Feature::is_reply, ssdp.method == Method::reply);
     out.set(Feature::is_malformed, ssdp.method == Method::malformed);
     out.set(Feature::header_lines, static_cast<float>(ssdp.headers));
-    out.set(Feature::anomalies, static_cast<float>(std::popcount(ssdp.anomalies)));
+    out.set(Feature::anomalies, static_cast<float>(SecondsSeen::ones(ssdp.anomalies)));
     out.set(Feature::asks_all, ssdp.method == Method::search && ssdp.target == packet::Target::all);
     out.set(Feature::from_port_1900, headers.source_port == 1900);
     out.set(Feature::to_port_1900, headers.destination_port == 1900);
     out.set(Feature::to_multicast, context.multicast);
     out.set(Feature::from_lan, context.side == Side::lan);
+    out.set(Feature::mx_s, static_cast<float>(std::max<int>(ssdp.mx, 0)));
+    out.set(Feature::is_byebye, ssdp.byebye);
+    out.set(Feature::has_banner, !ssdp.server.empty());
+    be32 host;
+    out.set(Feature::location_elsewhere, wants_location_ &&
+                                             packet::location_v4(ssdp.location, host) &&
+                                             Address::v4(host) != context.source);
+  }
+
+  static void fill_context(Row& row, const Context& context, Nanoseconds delay) noexcept {
+    RowWriter out(row);
     out.set(Feature::solicited, context.solicited);
+    out.set(Feature::answer_late, context.late);
+    out.set(Feature::answer_delay_s,
+            std::clamp(static_cast<float>(seconds(delay)), 0.0F, kAgeMost_s));
+    out.set(Feature::asked_same_side, context.asked_same_side);
     out.set(Feature::client_flow, context.client_flow);
     out.set(Feature::wrong_side, context.wrong_side);
   }
 
-  static void fill_tables(Row& row, const Context& context, const SourceEntry& source,
-                          const DestinationEntry& destination) noexcept {
+  static float gap_s(std::uint32_t ticks) noexcept {
+    return std::min(static_cast<float>(ticks * kTick_s), kAgeMost_s);
+  }
+
+  static void fill_source(Row& row, const Context& context, const SourceEntry& source,
+                          float gap_s) noexcept {
     RowWriter out(row);
     const double age_s = seconds(context.time - source.first_seen);
     out.set(Feature::source_packets, source.packets);
@@ -262,17 +371,34 @@ class TableExtractor final : public Extractor {
     out.set(Feature::source_notifies, source.notifies);
     out.set(Feature::source_broken, source.broken);
     out.set(Feature::source_age_s, std::clamp(static_cast<float>(age_s), 0.0F, kAgeMost_s));
+    out.set(Feature::source_gap_s, gap_s);
+    out.set(Feature::source_seconds, source.seconds.count());
+    out.set(Feature::source_wanted, source.wanted);
+  }
+
+  static void fill_destination(Row& row, const Context& context,
+                               DestinationEntry& destination) noexcept {
+    RowWriter out(row);
     out.set(Feature::destination_packets, destination.packets);
     out.set(Feature::destination_bytes, destination.bytes);
     out.set(Feature::destination_unsolicited, destination.unsolicited);
     out.set(Feature::destination_searches, destination.searches);
     out.set(Feature::destination_new_sources, destination.new_sources);
+    out.set(Feature::destination_wanted, destination.wanted);
+    out.set(Feature::destination_seconds, destination.seconds.count());
+    out.set(Feature::destination_ports, destination.ports.at(context.time));
+    const std::uint32_t since =
+        static_cast<std::uint32_t>(tick(context.time)) - destination.searched_ticks;
+    out.set(Feature::destination_search_age_s, destination.searched ? gap_s(since) : kAgeMost_s);
   }
 
   const std::uint64_t seed_;
   const std::vector<std::uint8_t> wanted_;  // numbers of `Feature`, in the model's order
+  const bool wants_network_;                // else that table is never looked at
+  const bool wants_location_;
   SourceTable sources_;
   DestinationTable destinations_;
+  NetworkTable networks_;
   std::array<Expectations, kSides> asked_by_;  // by the searcher's side
   Flows flows_;
 };
@@ -281,19 +407,37 @@ class TableExtractor final : public Extractor {
 
 std::span<const FeatureInfo> all_features() noexcept { return kInfos; }
 
+const FeatureInfo* find_feature(std::string_view name) noexcept {
+  const auto* const info = std::find_if(kInfos.begin(), kInfos.end(),
+                                        [&](const FeatureInfo& i) { return name == i.name; });
+  return info == kInfos.end() ? nullptr : info;
+}
+
+Address network_of(const Address& address) noexcept {
+  auto bytes = address.bytes();
+  std::fill(bytes.begin() + (address.is_v4() ? 15 : 8), bytes.end(), std::uint8_t{0});
+  return Address::v6(bytes.data());
+}
+
+std::size_t Extractor::memory_bytes(const TableConfig& config) noexcept {
+  return SourceTable::bytes(config.sources_max) + DestinationTable::bytes(config.destinations_max) +
+         NetworkTable::bytes(config.networks_max) +
+         Expectations::bytes(config.expectations_max / 4) +
+         Expectations::bytes(config.expectations_max) + Flows::bytes(config.flows_max);
+}
+
 Result<std::unique_ptr<Extractor>> Extractor::make(const TableConfig& config,
                                                    std::span<const std::string> features) {
   std::vector<std::uint8_t> wanted;
   for (const std::string& name : features) {
-    const auto* const info = std::find_if(kInfos.begin(), kInfos.end(),
-                                          [&](const FeatureInfo& i) { return name == i.name; });
-    if (info == kInfos.end()) {
+    const FeatureInfo* const info = find_feature(name);
+    if (info == nullptr) {
       return fail(fmt::format(
           "the model asks for the feature '{}', which this weir does not know (did it mean '{}'?); "
           "train it again with this version's scripts/train",
           name, nearest_feature(name).name));
     }
-    wanted.push_back(static_cast<std::uint8_t>(info - kInfos.begin()));
+    wanted.push_back(static_cast<std::uint8_t>(info - kInfos.data()));
   }
   return std::make_unique<TableExtractor>(config, std::move(wanted));
 }

@@ -1,19 +1,24 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/// Turns packets into rows: the packet's own features, its source's and its destination's, from
-/// tables it owns.
+/// Turns packets into rows: the packet's own features, and those of its source, its destination and
+/// that one's network, from tables it owns.
 ///
-/// Shape     one shard: source table, destination table and expectations, bounded by `TableConfig`,
-/// allocated once. Order     packets in arrival order; the row of a packet depends on the packets
-/// before it and on nothing else. Threads   one owner at a time (the serial extract node). Errors
-/// a feature name that is unknown fails `make`, with the nearest name; nothing fails later. Full
-/// tables evict
-///           and count (see the table headers).
+/// Shape     one shard: the tables, the expectations and the client flows, bounded by
+///           `TableConfig`; `memory_bytes` says how much that is at most.
+/// Order     packets in arrival order; the row of a packet depends on the packets before it and on
+///           nothing else.
+/// Full      a table that is full forgets who is unknown: newcomers displace newcomers, and never
+///           one that is known for longer (bounded_table.h). What a flood of forged sources does is
+///           seen at its destination and that one's network, which are not of its choosing.
+/// Threads   one owner at a time (the serial extract node).
+/// Errors    a feature name that is unknown fails `make`, with the nearest name; nothing fails
+///           later.
 #pragma once
 
 #include <cstdint>
 #include <memory>
 #include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -25,10 +30,11 @@
 namespace weir::detect {
 
 struct TableConfig {
-  std::uint32_t sources_max = 262'144;
+  std::uint32_t sources_max = 1'000'000;
   std::uint32_t destinations_max = 16'384;
-  std::uint32_t expectations_max = 65'536;
-  std::uint32_t flows_max = 65'536;
+  std::uint32_t networks_max = 4'096;
+  std::uint32_t expectations_max = 32'768;
+  std::uint32_t flows_max = 32'768;
   std::uint32_t expectation_ms = 30'000;  ///< real devices answer up to 22 s after the search
   std::uint64_t hash_seed = 0x77656972;   ///< fixed in replays; random live
 };
@@ -46,6 +52,9 @@ class Extractor {
                                                  std::span<const std::string> features);
   virtual ~Extractor() = default;
 
+  /// Memory of all its tables, when they are full.
+  static std::size_t memory_bytes(const TableConfig& config) noexcept;
+
   /// Asks the memory for the table lines of a packet that `extract` will be called for soon (some
   /// ten packets ahead is best). Changes nothing.
   virtual void prefetch(const packet::Frame& frame,
@@ -58,13 +67,22 @@ class Extractor {
   [[nodiscard]] virtual TableCounters counters() const noexcept = 0;
 };
 
+/// Who chooses a feature's value (feature_list.h).
+enum class SetBy : std::uint8_t { sender, kind, box };
+
 /// One line of the feature list: for documents, models and `weir why`.
 struct FeatureInfo {
   const char* name;
-  const char* group;  ///< packet, source, destination, context
+  const char* group;  ///< packet, source, destination, network, context
+  SetBy set_by;
+  const char* set_by_name;
+  const char* cost;  ///< parsed, entry, sketch, lookup, text
   const char* unit;
   const char* help;
+  float neutral;  ///< of `SetBy::sender`: what most real devices send (feature_list.h)
 };
 std::span<const FeatureInfo> all_features() noexcept;
+/// nullptr where there is none of this name.
+const FeatureInfo* find_feature(std::string_view name) noexcept;
 
 }  // namespace weir::detect

@@ -38,6 +38,10 @@ class Flows {
     return entry != nullptr && now - entry->from_lan <= kOpen;
   }
 
+  static constexpr std::size_t bytes(std::uint32_t entries) noexcept {
+    return BoundedTable<Entry>::bytes(entries);
+  }
+
  private:
   struct Entry {
     using Key = Flow;

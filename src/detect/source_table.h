@@ -21,24 +21,32 @@ namespace weir::detect {
 struct SourceEntry {
   using Key = Address;
   Key key;
-  FadeClock clock;
-  PacketTime first_seen, last_seen;
-  PacketTime last_from_lan;
-  float packets = 0, bytes = 0;                                                     // short
+  PacketTime first_seen;
+  FadeClock clock;                   // at the latest packet
+  std::uint32_t from_lan_ticks = 0;  // window.h; of the latest packet from the LAN
+  float packets = 0, bytes = 0;      // short
   float packets_long = 0, unsolicited = 0, searches = 0, notifies = 0, broken = 0;  // long
-  std::uint32_t total = 0;  // packets ever, saturating
-  Side side = Side::wan;
+  float wanted = 0;                                                                 // long
+  SecondsSeen seconds;  // with packets that nobody asked for
   DistinctSketch<1> destinations;
+  std::uint16_t total = 0;  // packets ever, saturating
+  Side side = Side::wan;
 
   static constexpr Nanoseconds kSideKept = std::chrono::minutes(5);
+
+  void begin(PacketTime now) noexcept {
+    first_seen = now;
+    clock.begin(now);
+  }
 
   [[nodiscard]] bool lasting(PacketTime now) const noexcept {
     return total >= 4 && now - first_seen >= std::chrono::seconds(10);
   }
 
-  void fade_to(PacketTime now) noexcept {
+  /// Moves on to `now`; returns the ticks since the packet before.
+  std::uint32_t fade_to(PacketTime now) noexcept {
     const Factors f = clock.advance(now);
-    if (!f.changed) return;
+    if (!f.changed) return 0;
     packets *= f.short_window;
     bytes *= f.short_window;
     packets_long *= f.long_window;
@@ -46,21 +54,27 @@ struct SourceEntry {
     searches *= f.long_window;
     notifies *= f.long_window;
     broken *= f.long_window;
+    wanted *= f.long_window;
+    seconds.advance(f.seconds_begun);
+    return f.ticks;
   }
 
   /// Notes a packet that came in by `from`; true where the address lives on the other side.
   bool note_side(Side from, PacketTime now, bool fresh) noexcept {
+    const auto ticks = static_cast<std::uint32_t>(tick(now));
     if (from == Side::lan) {
       side = Side::lan;
-      last_from_lan = now;
+      from_lan_ticks = ticks;
       return false;
     }
     if (fresh || side == Side::wan) return false;
-    if (now - last_from_lan <= kSideKept) return true;
+    const auto since = static_cast<std::int32_t>(ticks - from_lan_ticks);
+    if (since <= kSideKept.count() >> kTickShift) return true;
     side = Side::wan;
     return false;
   }
 };
+static_assert(sizeof(SourceEntry) <= 96, "a million of them are most of weir's memory");
 
 using SourceTable = BoundedTable<SourceEntry>;
 

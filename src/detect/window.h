@@ -76,25 +76,58 @@ constexpr float fade(std::uint64_t x) noexcept {
   return detail::kWhole[whole] * detail::kCoarse[(x >> 8U) & 127U] * detail::kFine[x & 255U];
 }
 
+/// What the counts are to be multiplied with, and how far the clock moved.
 struct Factors {
   float short_window = 1;
   float long_window = 1;
-  bool changed = false;  ///< false: both are one
+  bool changed = false;             ///< false: both are one
+  std::uint32_t ticks = 0;          ///< since the latest event before
+  std::uint32_t seconds_begun = 0;  ///< of `SecondsSeen`, since then
 };
 
+/// Four bytes an entry: ticks modulo 2^32 (52 days). `begin` it with the entry.
 class FadeClock {
  public:
+  void begin(PacketTime now) noexcept { tick_ = static_cast<std::uint32_t>(tick(now)); }
+
   /// Moves on to `now` and returns what the counts are to be multiplied with.
   Factors advance(PacketTime now) noexcept {
-    const std::uint64_t to = tick(now);
-    if (to <= tick_) return {};
-    const std::uint64_t passed = to - tick_;
+    const auto to = static_cast<std::uint32_t>(tick(now));
+    const std::uint32_t passed = to - tick_;
+    if (passed == 0 || passed > 0 - kBehindMost) return {};  // also a packet from before
+    const std::uint32_t seconds_begun = (to >> 10U) - (tick_ >> 10U);
     tick_ = to;
-    return {fade(passed < (1ULL << 20U) ? passed << 5U : 1ULL << 25U), fade(passed), true};
+    return {fade(std::uint64_t{passed} << 5U), fade(passed), true, passed, seconds_begun};
+  }
+  [[nodiscard]] std::uint32_t ticks() const noexcept { return tick_; }
+
+ private:
+  /// A packet that seems to be older than this (18 minutes) is from 52 days later.
+  static constexpr std::uint32_t kBehindMost = 1U << 20U;
+  std::uint32_t tick_ = 0;
+};
+
+/// In how many of the last 64 "seconds" (2^10 ticks, 1.07 s) something happened: a steady drip
+/// fills them, bursts minutes apart do not, whatever their rate.
+class SecondsSeen {
+ public:
+  void advance(std::uint32_t seconds_begun) noexcept {
+    bits_ = seconds_begun < 64 ? bits_ << seconds_begun : 0;
+  }
+  void mark() noexcept { bits_ |= 1; }
+  [[nodiscard]] float count() const noexcept { return static_cast<float>(ones(bits_)); }
+
+  /// The set bits; a CPU's own instruction for that is not asked for, and the compiler's stand-in
+  /// is a call.
+  static constexpr unsigned ones(std::uint64_t x) noexcept {
+    x -= (x >> 1U) & 0x5555555555555555ULL;
+    x = (x & 0x3333333333333333ULL) + ((x >> 2U) & 0x3333333333333333ULL);
+    x = (x + (x >> 4U)) & 0x0f0f0f0f0f0f0f0fULL;
+    return static_cast<unsigned>((x * 0x0101010101010101ULL) >> 56U);
   }
 
  private:
-  std::uint64_t tick_ = 0;
+  std::uint64_t bits_ = 0;
 };
 
 }  // namespace weir::detect

@@ -6,6 +6,8 @@
 #include <algorithm>
 #include <string>
 
+#include "pipeline/guard.h"
+
 namespace weir::pipeline {
 namespace {
 
@@ -54,7 +56,8 @@ Result<Bound> bind(const forest::Model* model, const detect::TableConfig& tables
     if (!extractor)
       return fail(fmt::format("model '{}': {}", model->name, extractor.error().message));
     bound.extractor = std::move(*extractor);
-    WEIR_ASSIGN(bound.evaluator, forest::make_evaluator(*model));
+    WEIR_ASSIGN(auto evaluator, forest::make_evaluator(*model));
+    bound.evaluator = guard(std::move(evaluator), *model);
     features = model->features;
   } else {
     bound.evaluator = std::make_unique<Acquit>();

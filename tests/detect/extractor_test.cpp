@@ -100,11 +100,15 @@ std::string stranger(int number) {
 
 TEST(Features, HaveNamesGroupsUnitsAndHelp) {
   std::set<std::string> names;
-  const std::set<std::string> groups = {"packet", "source", "destination", "context"};
+  const std::set<std::string> groups = {"packet", "source", "destination", "network", "context"};
+  const std::set<std::string> costs = {"parsed", "entry", "sketch", "lookup", "text"};
   for (const FeatureInfo& info : all_features()) {
     EXPECT_TRUE(names.insert(info.name).second) << info.name;
     EXPECT_EQ(groups.count(info.group), 1U) << info.name;
+    EXPECT_EQ(costs.count(info.cost), 1U) << info.name;
+    EXPECT_EQ(std::string(info.cost) == "lookup", std::string(info.group) == "network");
     EXPECT_GT(std::string(info.unit).size(), 0U) << info.name;
+    EXPECT_EQ(find_feature(info.name), &info);
     EXPECT_GT(std::string(info.help).size(), 0U) << info.name;
   }
   EXPECT_EQ(names.size(), kFeatures);
@@ -322,6 +326,102 @@ TEST(Counts, AScannerIsSeenByItsDestinations) {
   EXPECT_EQ(box.value("asks_all"), 1);
   EXPECT_NEAR(box.value("source_searches"), 60, 0.5);
   EXPECT_NEAR(box.value("source_destinations"), 60, 15);
+}
+
+TEST(Solicited, LateAnswersAreToldApartAndHaveFewerPlaces) {
+  Box box;
+  box.see(seconds(0), search());  // MX 1, so due within 3 s
+  EXPECT_FALSE(box.see(milliseconds(2'900), reply("198.51.100.1")).late);
+  EXPECT_EQ(box.value("answer_late"), 0);
+  EXPECT_NEAR(box.value("answer_delay_s"), 2.9, 0.001);
+  EXPECT_TRUE(box.see(milliseconds(3'100), reply("198.51.100.1")).late);
+  EXPECT_EQ(box.value("answer_late"), 1);
+  EXPECT_EQ(box.value("solicited"), 1) << "late, and wanted all the same";
+  unsigned admitted = 0;
+  for (int s = 0; s < 100; ++s)
+    admitted += box.see(seconds(10), reply(stranger(s))).solicited ? 1U : 0U;
+  EXPECT_EQ(admitted, Expectations::kLateSourcesMax);
+  EXPECT_TRUE(box.see(seconds(29), reply("198.51.100.1")).solicited) << "it answered in time";
+  Packet patient = search();
+  patient.payload.replace(patient.payload.find("MX: 1"), 5, "MX: 9");
+  box.see(seconds(40), patient);
+  EXPECT_FALSE(box.see(milliseconds(50'900), reply("198.51.100.9")).late);
+}
+
+TEST(Counts, OfAnswersThatWereAskedFor) {
+  Box box;
+  EXPECT_EQ(box.see(seconds(0), search()).source_wanted, 0);
+  for (int i = 0; i < 3; ++i) box.see(seconds(1), reply("198.51.100.1"));
+  EXPECT_NEAR(box.value("source_wanted"), 3, 0.1);
+  EXPECT_NEAR(box.value("destination_wanted"), 3, 0.1);
+  EXPECT_NEAR(box.see(seconds(1), reply("198.51.100.1")).source_wanted, 4, 0.1);
+  EXPECT_NEAR(box.value("destination_search_age_s"), 1, 0.01);
+  box.see(seconds(1), reply("198.51.100.1", 1900, 40'000));
+  EXPECT_EQ(box.value("solicited"), 0);
+  EXPECT_NEAR(box.value("destination_search_age_s"), 1, 0.01) << "it searched, from another port";
+  box.see(seconds(1), {Side::wan, "198.51.100.1", "192.168.1.77", 1900, 40'000, kReply});
+  EXPECT_EQ(box.value("destination_search_age_s"), 3'600) << "that one never searched";
+}
+
+TEST(Counts, ADripFillsTheSecondsAndBurstsDoNot) {
+  Box drip;
+  for (int i = 0; i < 40; ++i) drip.see(seconds(2 * i), reply("203.0.113.1"));
+  EXPECT_GE(drip.value("source_seconds"), 25);
+  EXPECT_GE(drip.value("destination_seconds"), 25);
+  EXPECT_NEAR(drip.value("source_gap_s"), 2, 0.01);
+  Box bursts;
+  for (int i = 0; i < 40; ++i)
+    bursts.see(seconds(40 * (i / 20)) + milliseconds(i), reply("203.0.113.1"));
+  EXPECT_LE(bursts.value("source_seconds"), 4);
+  bursts.see(seconds(200), reply("203.0.113.1"));
+  EXPECT_EQ(bursts.value("source_seconds"), 1) << "64 s later all is forgotten";
+  bursts.see(seconds(200), reply("203.0.113.2"));
+  EXPECT_EQ(bursts.value("source_gap_s"), 3'600) << "a source that was never seen";
+}
+
+TEST(Counts, PortsOfOneDestination) {
+  Box box;
+  for (int i = 0; i < 40; ++i)
+    box.see(milliseconds(i), reply("203.0.113.1", 1900, static_cast<std::uint16_t>(1'000 + i)));
+  EXPECT_NEAR(box.value("destination_ports"), 40, 12);
+}
+
+TEST(Counts, ACarpetIsSeenInItsNetwork) {
+  Box box;
+  for (int i = 0; i < 60; ++i)
+    box.see(milliseconds(i),
+            {Side::wan, stranger(i), "192.168.1." + std::to_string(i + 1), 1900, 40'000, kReply});
+  EXPECT_EQ(box.value("destination_unsolicited"), 1);
+  EXPECT_NEAR(box.value("network_unsolicited"), 60, 0.5);
+  EXPECT_NEAR(box.value("network_packets"), 60, 2.5);
+  EXPECT_NEAR(box.value("network_destinations"), 60, 18);
+  EXPECT_NEAR(box.value("network_sources"), 60, 12);
+  box.see(milliseconds(61), {Side::wan, stranger(1), "192.168.2.1", 1900, 40'000, kReply});
+  EXPECT_EQ(box.value("network_unsolicited"), 1) << "the next /24";
+  for (const char* to : {"2001:db8:1:2::1", "2001:db8:1:2:ffff::2", "2001:db8:1:3::1"})
+    box.see(milliseconds(62), {Side::wan, "2001:db8:9::1", to, 1900, 40'000, kReply});
+  EXPECT_EQ(box.value("network_unsolicited"), 1) << "a /64 of IPv6";
+}
+
+TEST(Packet, WhatItSaysOfItself) {
+  Box box;
+  Packet elsewhere = reply("198.51.100.1");
+  elsewhere.payload =
+      "HTTP/1.1 200 OK\r\nST: ssdp:all\r\nUSN: uuid:1\r\nLOCATION: http://192.168.7.7:80/d.xml\r\n"
+      "SERVER: Linux UPnP/1.0\r\n\r\n";
+  box.see(seconds(0), elsewhere);
+  EXPECT_EQ(box.value("location_elsewhere"), 1);
+  EXPECT_EQ(box.value("has_banner"), 1);
+  elsewhere.from = "192.168.7.7";
+  box.see(seconds(0), elsewhere);
+  EXPECT_EQ(box.value("location_elsewhere"), 0);
+  box.see(seconds(0), search());
+  EXPECT_EQ(box.value("mx_s"), 1);
+  EXPECT_EQ(box.value("has_banner"), 0);
+  box.see(seconds(0),
+          {Side::lan, kVictim, kGroup, 1900, 1900,
+           "NOTIFY * HTTP/1.1\r\nHOST: a\r\nNT: a\r\nNTS: ssdp:byebye\r\nUSN: b\r\n\r\n"});
+  EXPECT_EQ(box.value("is_byebye"), 1);
 }
 
 TEST(Context, FirstSeenIsThatOfTheSource) {

@@ -1,0 +1,127 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "pipeline/guard.h"
+
+#include <gtest/gtest.h>
+#include <rapidcheck.h>
+#include <rapidcheck/gtest.h>
+
+#include <array>
+#include <vector>
+
+#include "detect/extractor.h"
+
+namespace weir::pipeline {
+namespace {
+
+const std::vector<std::string> kNames = {"ttl", "destination_sources", "payload_bytes", "is_reply"};
+
+/// Any forest of stumps over pairs of features: it may use what senders set as it likes.
+forest::Model any_model() {
+  forest::Model model;
+  model.name = "any";
+  model.features = kNames;
+  model.units.resize(kNames.size());
+  model.classes = {{"benign", 0}, {"attack", 0}};
+  model.bias = {0.0};
+  const auto trees = *rc::gen::inRange<std::size_t>(1, 8);
+  for (std::size_t t = 0; t < trees; ++t) {
+    const auto root = static_cast<std::uint32_t>(model.nodes.size());
+    for (const unsigned place : {0U, 1U, 2U}) {  // a root and two splits below it
+      forest::Node node;
+      node.feature = *rc::gen::inRange(0, static_cast<int>(kNames.size()));
+      node.threshold = *rc::gen::inRange(0, 400);
+      node.left = root + (place == 0 ? 1 : 2 * place + 1);
+      node.right = root + (place == 0 ? 2 : 2 * place + 2);
+      model.nodes.push_back(node);
+    }
+    for (unsigned leaf = 0; leaf < 4; ++leaf) {
+      forest::Node node;
+      node.value = static_cast<std::uint32_t>(model.values.size());
+      model.values.push_back(*rc::gen::inRange(0, 101) / 100.0);
+      model.nodes.push_back(node);
+    }
+    model.trees.push_back({});
+    model.trees.back().root = root;
+  }
+  return model;
+}
+
+float score(forest::Evaluator& evaluator, const std::vector<float>& row) {
+  struct alignas(64) Line {
+    std::array<float, forest::kRowAlign> values{};
+  };
+  std::vector<Line> lines(row.size());
+  std::vector<const float*> columns;
+  for (std::size_t f = 0; f < row.size(); ++f) {
+    lines[f].values[0] = row[f];
+    columns.push_back(lines[f].values.data());
+  }
+  float result = -1;
+  evaluator.evaluate(columns.data(), 1, &result);
+  return result;
+}
+
+RC_GTEST_PROP(Guard, WhatSendersSetNeverClears, ()) {
+  const forest::Model model = any_model();
+  const auto plain = forest::make_scalar_evaluator(model);
+  const auto guarded = guard(forest::make_scalar_evaluator(model), model);
+  std::vector<float> row;
+  for (std::size_t f = 0; f < kNames.size(); ++f)
+    row.push_back(static_cast<float>(*rc::gen::inRange(0, 400)));
+  const float least = score(*plain, neutral_row(model, row));
+  for (int change = 0; change < 8; ++change) {
+    row[0] = static_cast<float>(*rc::gen::inRange(0, 256));
+    row[2] = static_cast<float>(*rc::gen::inRange(0, 1'500));
+    const float now = score(*guarded, row);
+    RC_ASSERT(now >= least);
+    RC_ASSERT(now >= score(*plain, row));
+    RC_ASSERT(now == score(*guarded->clone(), row));
+  }
+}
+
+TEST(Guard, CostsNothingWhereItIsNotNeeded) {
+  forest::Model model;
+  model.features = {"is_reply", "ttl"};
+  model.units.resize(2);
+  model.bias = {0.0};
+  model.values = {0.1, 0.9};
+  model.nodes.resize(3);
+  model.nodes[0].feature = 0;
+  model.nodes[0].threshold = 0.5;
+  model.nodes[0].left = 1;
+  model.nodes[0].right = 2;
+  model.nodes[2].value = 1;
+  model.trees.resize(1);
+  EXPECT_TRUE(sender_features(model).empty()) << "it lists the TTL and never asks for it";
+  auto evaluator = forest::make_scalar_evaluator(model);
+  const forest::Evaluator* const same = evaluator.get();
+  EXPECT_EQ(guard(std::move(evaluator), model).get(), same);
+  model.nodes[0].feature = 1;
+  EXPECT_EQ(sender_features(model), std::vector<std::uint32_t>{1});
+}
+
+TEST(Guard, ManyRowsAreRowByRow) {
+  forest::Model model;
+  model.features = {"ttl"};
+  model.units.resize(1);
+  model.bias = {0.0};
+  model.values = {0.25, 0.75};
+  model.nodes.resize(3);
+  model.nodes[0].feature = 0;
+  model.nodes[0].threshold = 100;
+  model.nodes[0].left = 1;
+  model.nodes[0].right = 2;
+  model.nodes[2].value = 1;
+  model.trees.resize(1);
+  const auto guarded = guard(forest::make_scalar_evaluator(model), model);
+  constexpr std::size_t kRows = 1'000;
+  std::vector<float> column(1'024);
+  for (std::size_t r = 0; r < kRows; ++r) column[r] = static_cast<float>(r % 256);
+  const float* columns[] = {column.data()};
+  std::vector<float> scores(kRows);
+  guarded->evaluate(columns, kRows, scores.data());
+  for (std::size_t r = 0; r < kRows; ++r) ASSERT_EQ(scores[r], r % 256 > 100 ? 0.75F : 0.25F) << r;
+}
+
+}  // namespace
+}  // namespace weir::pipeline
