@@ -47,6 +47,7 @@ const std::string& missing_privilege() {
 
 Appliance::Appliance(unsigned queues) : wire(queues) {}
 Appliance::~Appliance() {
+  if (!process_) return;
   process_.reset();
   static_cast<void>(bare({"detach"}));
 }

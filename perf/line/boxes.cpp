@@ -1,0 +1,172 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "boxes.h"
+
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <fmt/format.h>
+#include <net/if.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cerrno>
+#include <csignal>
+#include <vector>
+
+#include "bare.skel.h"
+
+namespace weir::perf {
+
+namespace {
+
+using test::Appliance;
+using test::Inside;
+using test::Process;
+
+/// What ends a box that is a process.
+class ProcessBox : public Box {
+ public:
+  explicit ProcessBox(std::unique_ptr<Process> process) : process_(std::move(process)) {}
+  ~ProcessBox() override {
+    if (!process_) return;
+    process_->signal(SIGTERM);
+    process_->wait(std::chrono::seconds(20));
+  }
+
+ private:
+  std::unique_ptr<Process> process_;
+};
+
+class Devmap final : public Box {
+ public:
+  ~Devmap() override {
+    for (bpf_link* link : links_) bpf_link__destroy(link);
+    for (bare_bpf* program : programs_) bare_bpf__destroy(program);
+  }
+  Status start(const Appliance& appliance) {
+    const Inside inside(appliance.wire.box);
+    WEIR_TRY(attach("wan", "lan"));
+    return attach("lan", "wan");
+  }
+
+ private:
+  Status attach(const char* from, const char* to) {
+    bare_bpf* const program = bare_bpf__open_and_load();
+    if (program == nullptr) return fail_errno("load the bare redirect", errno);
+    programs_.push_back(program);
+    const std::uint32_t key = 0;
+    const std::uint32_t peer = if_nametoindex(to);
+    if (bpf_map__update_elem(program->maps.peer, &key, sizeof key, &peer, sizeof peer, 0) != 0)
+      return fail_errno("set the bare redirect's peer", errno);
+    bpf_link* const link =
+        bpf_program__attach_xdp(program->progs.redirect, static_cast<int>(if_nametoindex(from)));
+    if (link == nullptr) return fail_errno("attach the bare redirect", errno);
+    links_.push_back(link);
+    return {};
+  }
+
+  std::vector<bare_bpf*> programs_;
+  std::vector<bpf_link*> links_;
+};
+
+/// Copies the value of the one entry that a pinned hash of IPv4 addresses has under each of `count`
+/// further addresses: as the program's own command would, which takes one address at a time.
+Status multiply(const std::string& pin, std::uint32_t first, std::uint32_t count) {
+  const int fd = bpf_obj_get(pin.c_str());
+  if (fd < 0) return fail_errno(fmt::format("open {}", pin), errno);
+  bpf_map_info info{};
+  std::uint32_t size = sizeof info;
+  Status status;
+  if (bpf_obj_get_info_by_fd(fd, &info, &size) != 0) status = fail_errno("look at " + pin, errno);
+  const bool per_cpu = info.type == BPF_MAP_TYPE_PERCPU_HASH;
+  const std::size_t one = per_cpu ? (info.value_size + 7U) / 8 * 8 : info.value_size;
+  std::vector<std::uint8_t> value(
+      per_cpu ? one * static_cast<std::size_t>(libbpf_num_possible_cpus()) : one);
+  std::uint32_t key = __builtin_bswap32(first);
+  if (status && bpf_map_lookup_elem(fd, &key, value.data()) != 0)
+    status = fail_errno("look an address up in " + pin, errno);
+  for (std::uint32_t i = 1; status && i < count; ++i) {
+    key = __builtin_bswap32(first + i);
+    if (bpf_map_update_elem(fd, &key, value.data(), BPF_ANY) != 0)
+      status = fail_errno(fmt::format("put address {} of {} into {}", i, count, pin), errno);
+  }
+  close(fd);
+  return status;
+}
+
+std::string text_of(std::uint32_t address) {
+  return fmt::format("{}.{}.{}.{}", address >> 24U, address >> 16U & 255U, address >> 8U & 255U,
+                     address & 255U);
+}
+
+Result<std::unique_ptr<Box>> filter(const Appliance& appliance, const BoxOptions& options) {
+  const auto run = [&](std::vector<std::string> command) -> Status {
+    command.insert(command.begin(), "xdp-filter");
+    const test::Ran ran = test::run(command, appliance.wire.box.fd());
+    if (ran.status == 0) return {};
+    return fail(fmt::format("xdp-filter: {} (package xdp-tools)", ran.err));
+  };
+  WEIR_TRY(run({"load", "wan", "--mode", "native", "--policy", "allow", "--features", "ipv4"}));
+  if (options.blocks > 0) {
+    WEIR_TRY(run({"ip", text_of(options.first_block), "--mode", "src"}));
+    WEIR_TRY(multiply("/sys/fs/bpf/xdp-filter/filter_ipv4", options.first_block, options.blocks));
+  }
+  return std::make_unique<Box>();
+}
+
+Result<std::unique_ptr<Box>> weir_box(Appliance& appliance, const BoxOptions& options) {
+  appliance.configure(options.toml);
+  if (!appliance.start()) return fail(fmt::format("weir run: {}", appliance.trouble()));
+  if (options.blocks > 0) {
+    const test::Ran ran =
+        appliance.weir({"block", "add", text_of(options.first_block), "--for", "forever"});
+    if (ran.status != 0) return fail(fmt::format("weir block add: {}", ran.err));
+    WEIR_TRY(multiply("/sys/fs/bpf/weir/block4", options.first_block, options.blocks));
+  }
+  return std::make_unique<Box>();
+}
+
+Result<std::unique_ptr<Box>> testpmd(const Appliance& appliance) {
+  auto process = std::make_unique<Process>(
+      std::vector<std::string>{"dpdk-testpmd", "--lcores", "0@0,1@0", "--no-huge", "-m", "512",
+                               "--no-pci", "--no-telemetry", "--vdev", "net_af_xdp0,iface=wan",
+                               "--vdev", "net_af_xdp1,iface=lan", "--", "--forward-mode=io",
+                               "--auto-start", "--total-num-mbufs=16384", "--stats-period=1000"},
+      appliance.wire.box.fd());
+  const bool forwards = test::eventually([&] {
+    return !process->running() || process->out().find("Port statistics") != std::string::npos;
+  });
+  if (!forwards || !process->running())
+    return fail(fmt::format("dpdk-testpmd did not start: {} (package dpdk-dev)", process->err()));
+  return std::make_unique<ProcessBox>(std::move(process));
+}
+
+std::unique_ptr<Box> bridge(const Appliance& appliance) {
+  const test::Namespace& box = appliance.wire.box;
+  box.must("ip link add name br0 type bridge");
+  for (const char* port : {"wan", "lan"}) {
+    box.must(fmt::format("ethtool -K {} gro on", port));
+    box.must(fmt::format("ip link set {} master br0", port));
+  }
+  box.must("ip link set br0 up");
+  // The bridge learns where the LAN's host is by its first frame; until then it floods.
+  return std::make_unique<Box>();
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Box>> start_box(const std::string& name, Appliance& appliance,
+                                       const BoxOptions& options) {
+  if (name == "weir") return weir_box(appliance, options);
+  if (name == "xdp-filter") return filter(appliance, options);
+  if (name == "testpmd") return testpmd(appliance);
+  if (name == "bridge") return bridge(appliance);
+  if (name == "devmap") {
+    auto box = std::make_unique<Devmap>();
+    WEIR_TRY(box->start(appliance));
+    return box;
+  }
+  return fail(
+      fmt::format("no box '{}': weir, devmap, bridge, xdp-filter or testpmd is expected", name));
+}
+
+}  // namespace weir::perf

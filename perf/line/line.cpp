@@ -1,0 +1,195 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// One measurement: a box, a kind of traffic, so many packets. Prints one JSON object.
+//
+//   line BOX TRAFFIC [packets=N] [rate=PPS] [sources=N] [blocks=N] [toml=TEXT] [latency=1]
+//
+// Everything is in namespaces of its own and ends with the process. perf/run alternates many.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cstdio>
+#include <cstring>
+#include <fstream>
+#include <map>
+#include <sstream>
+
+#include "base/clock.h"
+#include "boxes.h"
+#include "frames.h"
+#include "perf/generator/layout.h"
+
+namespace weir::perf {
+namespace {
+
+using test::Shape;
+
+constexpr std::uint32_t kFlow = 1;
+constexpr std::uint32_t kFirstSource = 203U << 24U | 0U << 16U | 113U << 8U;  // as reflection() has
+
+struct Request {
+  std::string box, traffic;
+  std::map<std::string, std::string> options;
+  [[nodiscard]] double number(const std::string& key, double otherwise) const {
+    const auto found = options.find(key);
+    return found == options.end() ? otherwise : std::stod(found->second);
+  }
+  [[nodiscard]] std::string text(const std::string& key) const {
+    const auto found = options.find(key);
+    return found == options.end() ? "" : found->second;
+  }
+};
+
+/// Frames that a wire carries, by kind; empty where there is no such kind. Those that are not SSDP
+/// are of 64 bytes or as little more as their headers need, without the frame check sequence; the
+/// stamp that is put behind them is the end of their payload, for a bridge cuts off what is behind.
+test::Bytes frame_of(const std::string& kind) {
+  const auto udp = [](Shape shape) {
+    const std::string payload(shape == Shape::ip4 ? 18 : sizeof(stamp), 'x');
+    test::Bytes frame =
+        test::udp_frame(shape, test::device(shape), test::host(shape), 4000, 4001, payload);
+    frame.resize(frame.size() - sizeof(stamp));
+    return frame;
+  };
+  if (kind == "udp") return udp(Shape::ip4);
+  if (kind == "ip6") return udp(Shape::ip6);
+  if (kind == "vlan") return udp(Shape::vlan);
+  if (kind == "tcp") {
+    test::Bytes frame = udp(Shape::ip4);
+    frame[23] = 6;  // the protocol; nobody on the way looks at what follows
+    return frame;
+  }
+  if (kind == "ssdp") return test::reflection(Shape::ip4);
+  return {};
+}
+
+struct Steal {
+  std::uint64_t stolen = 0, all = 0;
+  static Steal now() {
+    std::ifstream stat("/proc/stat");
+    std::string word;
+    stat >> word;
+    Steal steal;
+    for (int field = 0; field < 8; ++field) {
+      std::uint64_t ticks = 0;
+      stat >> ticks;
+      steal.all += ticks;
+      if (field == 7) steal.stolen = ticks;
+    }
+    return steal;
+  }
+};
+
+Result<std::vector<double>> latencies(test::Appliance& box, std::uint64_t packets, double rate) {
+  std::vector<std::uint64_t> sent(packets);
+  std::vector<double> us;
+  box.sink(Side::lan).record(true);
+  auto next = static_cast<double>(monotonic_now().ns);
+  const auto take = [&]() -> Status {
+    WEIR_ASSIGN(const auto recorded, box.sink(Side::lan).take());
+    for (const Recorded& frame : recorded) {
+      if (frame.bytes.size() < sizeof(stamp)) continue;
+      stamp mark{};
+      std::memcpy(&mark, frame.bytes.data() + frame.bytes.size() - sizeof mark, sizeof mark);
+      if (mark.magic != GENERATOR_STAMP_MAGIC || mark.sequence >= packets) continue;
+      us.push_back(static_cast<double>(frame.time_ns - sent[mark.sequence]) * 1e-3);
+    }
+    return {};
+  };
+  for (std::uint64_t i = 0; i < packets; ++i) {
+    while (static_cast<double>(monotonic_now().ns) < next) {
+    }
+    next += 1e9 / rate;
+    sent[i] = monotonic_now().ns;
+    WEIR_TRY(box.generator(Side::wan).send(1));
+    if (i % 1000 == 999) WEIR_TRY(take());
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  WEIR_TRY(take());
+  std::sort(us.begin(), us.end());
+  return us;
+}
+
+Status measure(const Request& request) {
+  const test::Bytes frame = frame_of(request.traffic);
+  if (frame.empty())
+    return fail(
+        fmt::format("no traffic '{}': udp, tcp, ip6, vlan or ssdp is expected", request.traffic));
+  const auto sources = static_cast<std::uint32_t>(request.number("sources", 1));
+  const auto packets = static_cast<std::uint64_t>(request.number("packets", 1'000'000));
+  const double rate = request.number("rate", 0);
+  BoxOptions options;
+  options.toml = request.text("toml");
+  std::replace(options.toml.begin(), options.toml.end(), ';', '\n');
+  options.blocks = static_cast<std::uint32_t>(request.number("blocks", 0));
+  options.first_block = kFirstSource;
+
+  test::Appliance appliance;
+  WEIR_ASSIGN(const auto box, start_box(request.box, appliance, options));
+  appliance.equip();
+  appliance.hush();
+  Generator& generator = appliance.generator(Side::wan);
+  Sink& sink = appliance.sink(Side::lan);
+  const Stream stream{.frame = frame, .flow = kFlow, .sources = sources};
+  const test::OnCpu one(test::kGeneratorCpu);
+  WEIR_TRY(generator.set({&stream, 1}));
+  // Caches, tables and power states settle; what the box learns by first packets, it has learnt.
+  WEIR_TRY(generator.send(packets / 10 + 1, rate));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  sink.reset();
+  WEIR_TRY(generator.set({&stream, 1}));
+
+  const Steal before = Steal::now();
+  std::vector<double> us;
+  const PacketTime start = monotonic_now();
+  if (request.number("latency", 0) > 0) {
+    WEIR_ASSIGN(us, latencies(appliance, packets, rate));
+  } else {
+    WEIR_TRY(generator.send(packets, rate));
+  }
+  const double send_s = seconds(monotonic_now() - start);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  const Steal after = Steal::now();
+
+  const Flow flow = sink.flow(kFlow);
+  const double arrive_s = static_cast<double>(flow.last_ns - flow.first_ns) * 1e-9;
+  fmt::print(
+      "{{\"box\": \"{}\", \"traffic\": \"{}\", \"sent\": {}, \"delivered\": {}, "
+      "\"sent_per_s\": {:.0f}, \"delivered_per_s\": {:.0f}, \"stolen\": {:.4f}",
+      request.box, request.traffic, packets, flow.packets, static_cast<double>(packets) / send_s,
+      flow.packets > 1 && arrive_s > 0 ? static_cast<double>(flow.packets) / arrive_s : 0.0,
+      after.all == before.all ? 0.0
+                              : static_cast<double>(after.stolen - before.stolen) /
+                                    static_cast<double>(after.all - before.all));
+  if (!us.empty())
+    fmt::print(", \"latency_us\": {{\"median\": {:.2f}, \"p99\": {:.2f}}}", us[us.size() / 2],
+               us[us.size() * 99 / 100]);
+  fmt::print("}}\n");
+  return {};
+}
+
+Result<Request> parse(int argc, char** argv) {
+  if (argc < 3) return fail("a box and a kind of traffic are expected: line weir udp packets=1000");
+  Request request{argv[1], argv[2], {}};
+  for (int i = 3; i < argc; ++i) {
+    const std::string word = argv[i];
+    const std::size_t equals = word.find('=');
+    if (equals == std::string::npos) return fail(fmt::format("'{}' is no KEY=VALUE", word));
+    request.options[word.substr(0, equals)] = word.substr(equals + 1);
+  }
+  return request;
+}
+
+}  // namespace
+}  // namespace weir::perf
+
+int main(int argc, char** argv) {
+  const auto say = [](const std::string& message) {
+    std::fprintf(stderr, "line: %s\n", message.c_str());
+    return 1;
+  };
+  if (const auto& cause = weir::test::missing_privilege(); !cause.empty()) return say(cause);
+  const auto request = weir::perf::parse(argc, argv);
+  if (!request) return say(request.error().message);
+  const weir::Status status = weir::perf::measure(*request);
+  return status ? 0 : say(status.error().message);
+}
