@@ -16,6 +16,7 @@ using weir::cli::Run;
 void add_commands(weir::cli::Command app, Run& run) {
   weir::cli::add_run(app, run);
   weir::cli::add_check(app, run);
+  weir::cli::add_doctor(app, run);
   weir::cli::add_status(app, run);
   weir::cli::add_block(app, run);
   weir::cli::add_allow(app, run);

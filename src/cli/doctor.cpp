@@ -1,0 +1,98 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <fmt/format.h>
+
+#include <memory>
+#include <nlohmann/json.hpp>
+
+#include "cli/commands.h"
+#include "control/config.h"
+#include "io/machine.h"
+
+namespace weir::cli {
+namespace {
+
+using io::Finding;
+
+struct Options {
+  std::string config;
+  std::string wan;
+  std::string lan;
+  bool json = false;
+};
+
+const char* name(Finding::State state) {
+  switch (state) {
+    case Finding::State::good:
+      return "good";
+    case Finding::State::slower:
+      return "slower";
+    case Finding::State::stops:
+      return "stops";
+  }
+  return "";
+}
+
+/// Green, yellow, red.
+std::string painted(Finding::State state) {
+  const std::string text = fmt::format("{:<7}", name(state));
+  if (!colours()) return text;
+  constexpr std::array kColours = {32, 33, 31};
+  return fmt::format("\x1b[{}m{}\x1b[0m", kColours[static_cast<std::size_t>(state)], text);
+}
+
+io::MachineQuestion question_of(const control::Config& config, const Options& options) {
+  io::MachineQuestion question;
+  question.interfaces = {config.settings.interfaces_wan, config.settings.interfaces_lan};
+  if (options.config.empty()) question.interfaces = {};
+  if (!options.wan.empty()) question.interfaces[index(Side::wan)] = options.wan;
+  if (!options.lan.empty()) question.interfaces[index(Side::lan)] = options.lan;
+  question.channels = config.settings.channels_count;
+  question.cpus = config.settings.channels_io_cpus;
+  question.cpus.insert(question.cpus.end(), config.settings.workers_cpus.begin(),
+                       config.settings.workers_cpus.end());
+  question.busy_poll = config.settings.channels_busy_poll;
+  question.pin_directory = config.settings.control_pin_directory;
+  return question;
+}
+
+int doctor(const Options& options) {
+  const auto config = options.config.empty()
+                          ? Result<control::Config>(control::default_config())
+                          : control::load_config(options.config, control::Purpose::replay);
+  if (!config) return report(config.error(), kBadInput);
+  const auto findings = io::examine(question_of(*config, options));
+  auto json = nlohmann::ordered_json::array();
+  bool stops = false;
+  for (const Finding& finding : findings) {
+    stops = stops || finding.state == Finding::State::stops;
+    if (options.json)
+      json.push_back({{"state", name(finding.state)},
+                      {"subject", finding.subject},
+                      {"found", finding.found},
+                      {"remedy", finding.remedy}});
+    else
+      fmt::print("{} {:<22} {}{}{}\n", painted(finding.state), finding.subject, finding.found,
+                 finding.remedy.empty() ? "" : "; ", finding.remedy);
+  }
+  if (options.json) fmt::print("{}\n", json.dump(2));
+  return stops ? kFailure : kOk;
+}
+
+}  // namespace
+
+void add_doctor(Command app, Run& run) {
+  auto options = std::make_shared<Options>();
+  Command command = app.add_subcommand(
+      "doctor", "Look at this machine: what would stop weir or slow it down, and what to change");
+  command
+      .add_option("-c,--config", options->config, "Configuration: its interfaces, CPUs, channels")
+      .type_name("FILE");
+  command.add_option("--wan", options->wan, "Interface on the WAN side").type_name("NAME");
+  command.add_option("--lan", options->lan, "Interface on the LAN side").type_name("NAME");
+  command.add_flag("-j,--json", options->json, "Answer as JSON, for programs");
+  command.footer(help_footer("  weir doctor -c weir.toml\n  weir doctor --wan eth0 --lan eth1\n",
+                             {kOk, kFailure, kBadInput}));
+  command.callback([options, &run] { run = [options] { return doctor(*options); }; });
+}
+
+}  // namespace weir::cli

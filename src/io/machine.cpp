@@ -1,0 +1,322 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "io/machine.h"
+
+#include <fmt/format.h>
+#include <fmt/ranges.h>
+#include <sys/socket.h>
+#include <sys/statfs.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <charconv>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <optional>
+
+#include "io/host.h"
+#include "io/host_device.h"
+
+namespace weir::io {
+
+namespace {
+
+namespace fs = std::filesystem;
+using State = Finding::State;
+
+/// Drivers with native XDP in the kernels of today; those with zero-copy for AF_XDP too.
+constexpr std::array kNative = {"atlantic", "bnxt_en",       "dpaa2-eth", "ena",
+                                "enetc",    "fsl_dpaa2_eth", "hv_netvsc", "mvneta",
+                                "mvpp2",    "nicvf",         "octeontx2", "qede",
+                                "sfc",      "tun",           "veth",      "xen-netfront"};
+constexpr std::array kZeroCopy = {"gve",   "i40e",      "ice", "idpf",   "igb",   "igc",
+                                  "ixgbe", "mlx5_core", "nfp", "stmmac", "tsnep", "virtio_net"};
+
+/// A CPU that sleeps deeper than this wakes later than a batch takes: 20 us, half of Intel's C6.
+constexpr unsigned kWakeMax_us = 20;
+
+std::string line_of(const fs::path& path) {
+  std::ifstream file(path);
+  std::string line;
+  std::getline(file, line);
+  return line;
+}
+
+std::optional<unsigned> number_of(const fs::path& path) {
+  const std::string text = line_of(path);
+  unsigned value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() ? std::optional(value) : std::nullopt;
+}
+
+template <typename List, typename Value>
+bool holds(const List& list, const Value& value) {
+  return std::find(list.begin(), list.end(), value) != list.end();
+}
+
+class Examination {
+ public:
+  explicit Examination(const MachineQuestion& question)
+      : question_(question), proc_(question.root + "/proc"), sys_(question.root + "/sys") {}
+
+  std::vector<Finding> run() {
+    kernel();
+    sockets();
+    pins();
+    for (const std::string& name : question_.interfaces)
+      if (!name.empty()) interface(name);
+    pair();
+    cpus();
+    neighbours();
+    return std::move(findings_);
+  }
+
+ private:
+  void good(std::string subject, std::string found) {
+    findings_.push_back({State::good, std::move(subject), std::move(found), {}});
+  }
+  void slower(std::string subject, std::string found, std::string remedy) {
+    findings_.push_back({State::slower, std::move(subject), std::move(found), std::move(remedy)});
+  }
+  void stops(std::string subject, std::string found, std::string remedy) {
+    findings_.push_back({State::stops, std::move(subject), std::move(found), std::move(remedy)});
+  }
+
+  void kernel() {
+    utsname name{};
+    uname(&name);
+    good("kernel", fmt::format("{} {}", name.sysname, name.release));
+    const auto jit = number_of(proc_ / "sys/net/core/bpf_jit_enable");
+    if (jit == 0U)
+      slower("BPF compiler", "off: the XDP program would be interpreted",
+             "sysctl -w net.core.bpf_jit_enable=1");
+    else
+      good("BPF compiler", jit ? "on" : "always on");
+    const std::string spectre = line_of(sys_ / "devices/system/cpu/vulnerabilities/spectre_v2");
+    if (spectre.find("Retpolines") != std::string::npos)
+      slower(
+          "mitigations", "retpolines: each indirect call of the network path costs some 10 ns more",
+          "a CPU with enhanced IBRS; or mitigations=off on the kernel's command line of a box that "
+          "runs nothing but weir");
+    else
+      good("mitigations", spectre.empty() ? "not told" : spectre);
+  }
+
+  void sockets() {
+    const int fd = socket(AF_XDP, SOCK_RAW | SOCK_CLOEXEC, 0);
+    const int error = errno;
+    if (fd >= 0) {
+      close(fd);
+      good("AF_XDP", "there");
+    } else if (error == EPERM) {
+      slower("AF_XDP", "not looked at: that needs privileges", "run this as root");
+    } else {
+      stops("AF_XDP", fmt::format("no sockets: {}", strerror(error)),
+            "a kernel with CONFIG_XDP_SOCKETS=y");
+    }
+  }
+
+  void pins() {
+    if (question_.pin_directory.empty()) return;
+    // The directory is made at start: it is its nearest parent that must lie on a BPF file system.
+    fs::path place(question_.root + question_.pin_directory);
+    std::error_code ignored;
+    while (!fs::exists(place, ignored) && place.has_relative_path()) place = place.parent_path();
+    struct statfs facts {};
+    constexpr long kBpfFs = static_cast<long>(0xcafe4a11);
+    if (statfs(place.c_str(), &facts) == 0 && static_cast<long>(facts.f_type) == kBpfFs)
+      good("pins", fmt::format("{} is on a BPF file system", question_.pin_directory));
+    else
+      stops("pins", fmt::format("{} is on no BPF file system", question_.pin_directory),
+            "mount -t bpf bpf /sys/fs/bpf");
+  }
+
+  void interface(const std::string& name) {
+    const auto facts = inspect(name);
+    if (!facts) {
+      stops(name, facts.error().message, "name the interface as 'ip link' does, and set it up");
+      return;
+    }
+    driver(*facts);
+    queues(*facts);
+    if (facts->mtu > kMtuMax)
+      stops(name + ": MTU", fmt::format("{}: XDP takes at most {}", facts->mtu, kMtuMax),
+            fmt::format("ip link set dev {} mtu 1500", name));
+    else
+      good(name + ": MTU", fmt::format("{}", facts->mtu));
+    offloads(name);
+    if (question_.busy_poll) busy_poll(name);
+    mtus_.push_back(facts->mtu);
+  }
+
+  void driver(const InterfaceFacts& facts) {
+    const std::string subject = facts.name + ": driver";
+    if (holds(kZeroCopy, facts.driver))
+      good(subject, facts.driver + ": native XDP, zero-copy sockets in current kernels");
+    else if (holds(kNative, facts.driver))
+      slower(
+          subject, facts.driver + ": native XDP, sockets in copy mode",
+          "a NIC with zero-copy: Intel (igc, i40e, ice), NVIDIA (mlx5), virtio_net from 6.11 on");
+    else
+      slower(subject,
+             facts.driver + ": not known to have native XDP: generic XDP is several times slower",
+             "a NIC with native XDP, such as Intel's (igc, i40e, ice) or NVIDIA's (mlx5)");
+  }
+
+  void queues(const InterfaceFacts& facts) {
+    const std::string subject = facts.name + ": queues";
+    const std::uint32_t wanted = question_.channels;
+    if (wanted == 0 || facts.rx_queues == wanted) {
+      good(subject, fmt::format("{} to receive, a channel each", facts.rx_queues));
+    } else if (facts.rx_queues < wanted) {
+      stops(subject,
+            fmt::format("{} to receive: {} channels want as many", facts.rx_queues, wanted),
+            fmt::format("ethtool -L {} combined {}, or channels.count = {}", facts.name, wanted,
+                        facts.rx_queues));
+    } else {
+      slower(subject,
+             fmt::format("{} to receive, {} channels: packets of the other queues are not judged",
+                         facts.rx_queues, wanted),
+             fmt::format("ethtool -L {} combined {}, or channels.count = \"auto\"", facts.name,
+                         wanted));
+    }
+  }
+
+  /// weir turns these off while it runs; what cannot be turned off hides frames from XDP.
+  void offloads(const std::string& name) {
+    auto device = Device::open(name);
+    if (!device) return;
+    std::vector<std::string> fixed;
+    std::vector<std::string> on;
+    for (const auto& [feature, state] : device->features()) {
+      const bool matters = feature == "rx-lro" || feature == "rx-gro-hw" ||
+                           feature == "rx-vlan-hw-parse" || feature == "rx-vlan-filter";
+      if (!matters || !state.on) continue;
+      (state.fixed ? fixed : on).push_back(feature);
+    }
+    if (!fixed.empty())
+      stops(name + ": offloads", fmt::format("on for good: {}", fmt::join(fixed, ", ")),
+            "another NIC: XDP would not see what is on the wire");
+    else
+      good(name + ": offloads", on.empty()
+                                    ? "none that change frames"
+                                    : fmt::format("off while weir runs: {}", fmt::join(on, ", ")));
+  }
+
+  void busy_poll(const std::string& name) {
+    const fs::path net = sys_ / "class/net" / name;
+    const auto defer = number_of(net / "napi_defer_hard_irqs");
+    const auto flush = number_of(net / "gro_flush_timeout");
+    if (defer.value_or(0) == 0 || flush.value_or(0) == 0)
+      slower(
+          name + ": busy polling",
+          fmt::format("napi_defer_hard_irqs {}, gro_flush_timeout {}: interrupts go on beside it",
+                      defer.value_or(0), flush.value_or(0)),
+          fmt::format("echo 2 > /sys/class/net/{0}/napi_defer_hard_irqs; echo 200000 > "
+                      "/sys/class/net/{0}/gro_flush_timeout",
+                      name));
+    else
+      good(name + ": busy polling", "interrupts are put off");
+  }
+
+  void pair() {
+    if (mtus_.size() == 2 && mtus_[0] != mtus_[1])
+      stops("both interfaces", fmt::format("MTU {} and {}: they must be equal", mtus_[0], mtus_[1]),
+            fmt::format("ip link set dev {} mtu {}", question_.interfaces[index(Side::lan)],
+                        mtus_[0]));
+  }
+
+  void cpus() {
+    const fs::path all = sys_ / "devices/system/cpu";
+    std::vector<std::uint32_t> used = question_.cpus;
+    std::sort(used.begin(), used.end());
+    if (const auto twice = std::adjacent_find(used.begin(), used.end()); twice != used.end())
+      slower(fmt::format("CPU {}", *twice), "two threads are pinned to it",
+             "another CPU in channels.io_cpus or workers.cpus");
+    used.erase(std::unique(used.begin(), used.end()), used.end());
+    for (const std::uint32_t cpu : used) {
+      const fs::path place = all / fmt::format("cpu{}", cpu);
+      std::error_code ignored;
+      if (!fs::exists(place, ignored)) {
+        stops(fmt::format("CPU {}", cpu), "there is none of this number",
+              "channels.io_cpus and workers.cpus with CPUs that 'lscpu' lists");
+        continue;
+      }
+      frequency(cpu, place);
+      sleep(cpu, place);
+      siblings(cpu, place, used);
+    }
+  }
+
+  void frequency(std::uint32_t cpu, const fs::path& place) {
+    const std::string governor = line_of(place / "cpufreq/scaling_governor");
+    if (!governor.empty() && governor != "performance")
+      slower(fmt::format("CPU {}: frequency", cpu), fmt::format("governor '{}'", governor),
+             "cpupower frequency-set -g performance");
+    else
+      good(fmt::format("CPU {}: frequency", cpu), governor.empty() ? "fixed" : governor);
+  }
+
+  void sleep(std::uint32_t cpu, const fs::path& place) {
+    unsigned deepest = 0;
+    std::string name;
+    std::error_code ignored;
+    for (const auto& state : fs::directory_iterator(place / "cpuidle", ignored)) {
+      const unsigned latency = number_of(state.path() / "latency").value_or(0);
+      if (number_of(state.path() / "disable").value_or(0) != 0 || latency <= deepest) continue;
+      deepest = latency;
+      name = line_of(state.path() / "name");
+    }
+    if (deepest > kWakeMax_us)
+      slower(fmt::format("CPU {}: sleep", cpu),
+             fmt::format("{} takes {} us to wake", name, deepest),
+             fmt::format("cpupower idle-set -D {}", kWakeMax_us));
+    else
+      good(fmt::format("CPU {}: sleep", cpu), fmt::format("wakes within {} us", deepest));
+  }
+
+  void siblings(std::uint32_t cpu, const fs::path& place, const std::vector<std::uint32_t>& used) {
+    const std::string list = line_of(place / "topology/thread_siblings_list");
+    std::size_t at = 0;
+    while (at < list.size()) {
+      std::uint32_t other = 0;
+      const auto [end, error] = std::from_chars(list.data() + at, list.data() + list.size(), other);
+      if (error != std::errc()) break;
+      at = static_cast<std::size_t>(end - list.data()) + 1;
+      if (other > cpu && holds(used, other))
+        slower(fmt::format("CPU {} and {}", cpu, other), "are two threads of one core",
+               "threads of weir on a core each");
+    }
+  }
+
+  /// Other programs that take time or move interrupts.
+  void neighbours() {
+    std::error_code ignored;
+    for (const auto& process : fs::directory_iterator(proc_, ignored))
+      if (line_of(process.path() / "comm") == "irqbalance" && !question_.cpus.empty())
+        slower("irqbalance",
+               "runs: it moves interrupts away from the CPUs that threads are pinned to",
+               "systemctl disable --now irqbalance");
+    std::ifstream info(proc_ / "cpuinfo");
+    for (std::string line; std::getline(info, line);)
+      if (line.starts_with("flags") && line.find(" hypervisor") != std::string::npos) {
+        slower("machine", "virtual: others share its CPUs, and times vary", "a machine of its own");
+        return;
+      }
+  }
+
+  const MachineQuestion& question_;
+  const fs::path proc_, sys_;
+  std::vector<Finding> findings_;
+  std::vector<std::uint32_t> mtus_;
+};
+
+}  // namespace
+
+std::vector<Finding> examine(const MachineQuestion& question) {
+  return Examination(question).run();
+}
+
+}  // namespace weir::io

@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// What a machine is like for weir: what would stop it or slow it down, each with what to change.
+///
+/// Nothing is changed, and nothing is loaded or attached: it reads /proc and /sys, asks drivers by
+/// ethtool's calls, and makes one AF_XDP socket that it closes again.
+///
+/// Shape     one `Finding` a subject, in the order in which a person would go through them.
+/// Source    Documentation/ABI/testing/sysfs-class-net*, sysfs-devices-system-cpu; af_xdp.rst.
+/// Threads   one owner.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "base/types.h"
+
+namespace weir::io {
+
+struct Finding {
+  enum class State : std::uint8_t {
+    good,
+    slower,  ///< works, but not as fast or as evenly as it could
+    stops,   ///< weir cannot run like this
+  };
+  State state = State::good;
+  std::string subject;  ///< "kernel", "eth0: queues", "CPU 2: frequency"
+  std::string found;
+  std::string remedy;  ///< empty where it is good
+};
+
+struct MachineQuestion {
+  std::array<std::string, kSides> interfaces;  ///< WAN and LAN; empty: not asked about
+  std::uint32_t channels = 0;                  ///< that are wanted; 0: as many as there are queues
+  std::vector<std::uint32_t> cpus;             ///< that threads are pinned to; empty: none
+  bool busy_poll = false;
+  std::string pin_directory;
+  std::string root;  ///< in front of /proc and /sys: for tests
+};
+
+std::vector<Finding> examine(const MachineQuestion& question);
+
+}  // namespace weir::io

@@ -1,0 +1,141 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// What is found on a machine: over made-up /proc and /sys trees for what this one may not have, and
+// over real interfaces in a namespace for what asks the kernel.
+#include "io/machine.h"
+
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <fstream>
+
+#include "support/wire.h"
+
+namespace weir::io {
+namespace {
+
+namespace fs = std::filesystem;
+using State = Finding::State;
+using testing::HasSubstr;
+
+class MachineTest : public testing::Test {
+ protected:
+  MachineTest() : root_(fs::temp_directory_path() / ("weir-machine-" + std::to_string(getpid()))) {
+    put("proc/sys/net/core/bpf_jit_enable", "1");
+    for (const char* cpu : {"cpu0", "cpu1", "cpu2"}) {
+      const std::string place = std::string("sys/devices/system/cpu/") + cpu;
+      put(place + "/cpufreq/scaling_governor", "performance");
+      put(place + "/cpuidle/state0/latency", "0");
+      put(place + "/cpuidle/state1/latency", "2");
+      put(place + "/topology/thread_siblings_list", std::string(1, cpu[3]));
+    }
+  }
+  ~MachineTest() override { fs::remove_all(root_); }
+
+  void put(const std::string& path, const std::string& text) const {
+    fs::create_directories((root_ / path).parent_path());
+    std::ofstream(root_ / path) << text << "\n";
+  }
+  /// What is said of a subject; a state of `good` where nothing is.
+  [[nodiscard]] Finding of(const std::string& subject, MachineQuestion question = {}) const {
+    question.root = root_;
+    if (question.cpus.empty()) question.cpus = {0, 2};
+    for (Finding& finding : examine(question))
+      if (finding.subject == subject) return std::move(finding);
+    return {State::good, "nothing", "", ""};
+  }
+
+  const fs::path root_;
+};
+
+TEST_F(MachineTest, AWellKeptMachineHasNothingToChange) {
+  MachineQuestion question;
+  question.root = root_;
+  question.cpus = {0, 2};
+  for (const Finding& finding : examine(question)) {
+    if (finding.subject == "AF_XDP") continue;  // this process may not be allowed to look
+    EXPECT_EQ(finding.state, State::good) << finding.subject << ": " << finding.found;
+    EXPECT_EQ(finding.remedy, "") << finding.subject;
+  }
+}
+
+TEST_F(MachineTest, EachTroubleIsNamedWithItsRemedy) {
+  put("proc/sys/net/core/bpf_jit_enable", "0");
+  put("sys/devices/system/cpu/vulnerabilities/spectre_v2", "Mitigation: Retpolines, IBPB");
+  put("sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", "powersave");
+  put("sys/devices/system/cpu/cpu2/cpuidle/state2/latency", "133");
+  put("sys/devices/system/cpu/cpu2/cpuidle/state2/name", "C6");
+  put("sys/devices/system/cpu/cpu0/topology/thread_siblings_list", "0,2");
+  put("proc/4711/comm", "irqbalance");
+  put("proc/cpuinfo", "flags\t\t: fpu hypervisor avx2");
+  struct Case {
+    const char* subject;
+    const char* found;
+    const char* remedy;
+  };
+  for (const Case& c :
+       {Case{"BPF compiler", "off", "bpf_jit_enable=1"}, Case{"mitigations", "retpolines", "IBRS"},
+        Case{"CPU 0: frequency", "powersave", "cpupower"},
+        Case{"CPU 2: sleep", "C6 takes 133 us", "idle-set -D 20"},
+        Case{"CPU 0 and 2", "one core", "a core each"},
+        Case{"irqbalance", "moves interrupts", "systemctl"},
+        Case{"machine", "virtual", "of its own"}}) {
+    const Finding finding = of(c.subject);
+    EXPECT_EQ(finding.state, State::slower) << c.subject;
+    EXPECT_THAT(finding.found, HasSubstr(c.found));
+    EXPECT_THAT(finding.remedy, HasSubstr(c.remedy));
+  }
+}
+
+TEST_F(MachineTest, ASleepStateThatIsDisabledDoesNotCount) {
+  put("sys/devices/system/cpu/cpu2/cpuidle/state2/latency", "133");
+  put("sys/devices/system/cpu/cpu2/cpuidle/state2/disable", "1");
+  EXPECT_EQ(of("CPU 2: sleep").state, State::good);
+}
+
+TEST_F(MachineTest, WhatThereIsNotStops) {
+  MachineQuestion question;
+  question.cpus = {7};
+  EXPECT_EQ(of("CPU 7", question).state, State::stops);
+  question.pin_directory = "/sys/fs/bpf/weir";
+  EXPECT_EQ(of("pins", question).state, State::stops);
+  EXPECT_THAT(of("pins", question).remedy, HasSubstr("mount -t bpf"));
+  question.interfaces = {"nosuch0", ""};
+  EXPECT_EQ(of("nosuch0", question).state, State::stops);
+}
+
+TEST_F(MachineTest, RealInterfacesAreAsked) {
+  if (const Status mounts = test::own_mounts(); !mounts) GTEST_SKIP() << mounts.error().message;
+  test::Wire wire(2);
+  const test::Inside inside(wire.box);
+  MachineQuestion question;
+  question.interfaces = {"wan", "lan"};
+  question.channels = 2;
+  EXPECT_THAT(of("wan: driver", question).found, HasSubstr("veth"));
+  EXPECT_EQ(of("wan: queues", question).state, State::good);
+  EXPECT_EQ(of("lan: offloads", question).state, State::good);
+  question.channels = 3;
+  EXPECT_EQ(of("wan: queues", question).state, State::stops);
+  question.channels = 1;
+  EXPECT_THAT(of("lan: queues", question).remedy, HasSubstr("ethtool -L lan combined 1"));
+  question.busy_poll = true;
+  put("sys/class/net/wan/napi_defer_hard_irqs", "0");
+  EXPECT_EQ(of("wan: busy polling", question).state, State::slower);
+  put("sys/class/net/wan/napi_defer_hard_irqs", "2");
+  put("sys/class/net/wan/gro_flush_timeout", "200000");
+  EXPECT_EQ(of("wan: busy polling", question).state, State::good);
+  wire.box.must("ip link set lan mtu 1400");
+  EXPECT_EQ(of("both interfaces", question).state, State::stops);
+  wire.box.must("ip link set lan down");
+  EXPECT_EQ(of("lan", question).state, State::stops);
+  // The real /sys has a BPF file system where own_mounts put it.
+  MachineQuestion real;
+  real.pin_directory = "/sys/fs/bpf/weir";
+  bool good = false;
+  for (const Finding& finding : examine(real))
+    good = good || (finding.subject == "pins" && finding.state == State::good);
+  EXPECT_TRUE(good);
+}
+
+}  // namespace
+}  // namespace weir::io
