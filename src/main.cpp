@@ -18,6 +18,7 @@ void add_commands(weir::cli::Command app, Run& run) {
   weir::cli::add_check(app, run);
   weir::cli::add_doctor(app, run);
   weir::cli::add_status(app, run);
+  weir::cli::add_reload(app, run);
   weir::cli::add_block(app, run);
   weir::cli::add_allow(app, run);
   weir::cli::add_detach(app, run);

@@ -12,6 +12,7 @@ void add_block(Command app, Run& run);
 void add_check(Command app, Run& run);
 void add_detach(Command app, Run& run);
 void add_doctor(Command app, Run& run);
+void add_reload(Command app, Run& run);
 void add_run(Command app, Run& run);
 void add_status(Command app, Run& run);
 void add_synth(Command app, Run& run);

@@ -33,16 +33,16 @@ void open_log(const std::string& level) {
   spdlog::set_default_logger(std::move(logger));
 }
 
-/// What ended the wait, in words.
-std::string wait_for_end(int signal_fd, int stop_fd) {
+/// Serves SIGHUP meanwhile. What ended the wait, in words.
+std::string wait_for_end(int signal_fd, Service& service) {
   for (;;) {
-    std::array<pollfd, 2> polled{{{signal_fd, POLLIN, 0}, {stop_fd, POLLIN, 0}}};
+    std::array<pollfd, 2> polled{{{signal_fd, POLLIN, 0}, {service.stop_fd(), POLLIN, 0}}};
     if (poll(polled.data(), polled.size(), -1) < 0) continue;
     if (polled[1].revents != 0) return "asked over the control socket";
     signalfd_siginfo info{};
-    if (read(signal_fd, &info, sizeof info) == sizeof info) {
-      return sigdescr_np(static_cast<int>(info.ssi_signo));
-    }
+    if (read(signal_fd, &info, sizeof info) != sizeof info) continue;
+    if (info.ssi_signo != SIGHUP) return sigdescr_np(static_cast<int>(info.ssi_signo));
+    [[maybe_unused]] const auto answer = service.reload();  // in the log, either way
   }
 }
 
@@ -63,7 +63,7 @@ tl::expected<void, Refused> run_service(const Config& config) {
     close(signal_fd);
     return tl::unexpected(service.error());
   }
-  spdlog::info("stopping: {}", wait_for_end(signal_fd, (*service)->stop_fd()));
+  spdlog::info("stopping: {}", wait_for_end(signal_fd, **service));
   const Status stopped = (*service)->stop();
   close(signal_fd);
   if (!stopped) return refuse(Kind::failed, stopped.error().message);

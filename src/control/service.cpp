@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <filesystem>
+#include <mutex>
 #include <thread>
 #include <utility>
 
@@ -56,6 +57,8 @@ struct Service::Impl {
   bool succeeded = false;        // the start
   std::vector<std::string> warnings;
   std::optional<Lock> lock;
+  std::mutex reloading;           // one at a time; a reader of the model never waits for it
+  mutable std::mutex model_lock;  // of the next two
   forest::Model model;
   std::string evaluator;
   pipeline::Bound bound;
@@ -88,6 +91,7 @@ struct Service::Impl {
 
   Status stop();
   [[nodiscard]] Result<Json> status() const;
+  Answer reload();
   Answer answer(const Json& request);
   void after_change(const Json& request, const Answer& answer);
 };
@@ -297,7 +301,36 @@ Status Service::Impl::stop() {
   return first;
 }
 
+Answer Service::Impl::reload() {
+  const std::lock_guard one(reloading);
+  const auto refuse = [&](const Error& error) -> Answer {
+    auto message = fmt::format("{}; model {} (sha256 {}) stays in use", error.message, model.name,
+                               model.sha256);
+    spdlog::error("reload: {}", message);
+    return tl::unexpected(Refused{Kind::bad_request, std::move(message)});
+  };
+  auto read = forest::load_model(config.model_path);
+  if (!read) return refuse(read.error());
+  auto fresh = pipeline::rebind(*read, bound.model_columns);
+  if (!fresh) return refuse(fresh.error());
+  try {
+    engine->use(**fresh);
+  } catch (const std::bad_alloc&) {
+    return refuse({config.model_path + ": no memory is left for it"});
+  }
+  const bool changed = read->sha256 != model.sha256;
+  {
+    const std::lock_guard own(model_lock);
+    model = std::move(*read);
+    evaluator = (*fresh)->describe();
+  }
+  spdlog::info("reload: model {} from {} ({}), sha256 {}{}", model.name, config.model_path,
+               evaluator, model.sha256, changed ? "" : ", the same as before");
+  return Json{{"model", model_json(config, model, evaluator)}, {"changed", changed}};
+}
+
 Result<Json> Service::Impl::status() const {
+  const std::lock_guard own(model_lock);
   return status_document({.config = config,
                           .model = model,
                           .evaluator = evaluator,
@@ -321,6 +354,7 @@ Answer Service::Impl::answer(const Json& request) {
     [[maybe_unused]] const auto ignored = write(stop_fd, &one, sizeof one);
     return Json{{"stopping", true}};
   }
+  if (verb == "reload") return reload();
   std::optional<Answer> answer;
   enforcer->call([&] { answer = answer_tables(*kernel, request, monotonic_now()); },
                  is_change(verb));
@@ -370,5 +404,6 @@ tl::expected<std::unique_ptr<Service>, Refused> Service::start(const Config& con
 int Service::stop_fd() const noexcept { return impl_->stop_fd; }
 Status Service::stop() { return impl_->stop(); }
 Result<Json> Service::status() const { return impl_->status(); }
+Answer Service::reload() { return impl_->reload(); }
 
 }  // namespace weir::control

@@ -35,6 +35,12 @@ class Service {
   Status stop();
 
   [[nodiscard]] Result<Json> status() const;
+  /// Reads the model's file again. A good one judges from the next batch on, with no packet lost
+  /// and blocks, tables and counters as they are; a refused one leaves the model in use where it
+  /// is, and so is one that asks for a feature that the model at the start did not. Either is
+  /// logged. The answer is {"model": as in `status`, "changed": whether the file's content did}.
+  /// From any thread.
+  Answer reload();
 
  private:
   struct Impl;
@@ -42,8 +48,8 @@ class Service {
   std::unique_ptr<Impl> impl_;
 };
 
-/// Starts a service, and runs it until SIGTERM, SIGINT, SIGHUP or a request to stop. Blocks these
-/// signals in the calling thread.
+/// Starts a service, and runs it until SIGTERM, SIGINT or a request to stop; SIGHUP reads the model
+/// again. Blocks these signals in the calling thread.
 tl::expected<void, Refused> run_service(const Config& config);
 
 /// Takes away what a weir of this configuration left, running or not: asks a running one to stop,

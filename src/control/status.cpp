@@ -126,6 +126,13 @@ Json time_json(const DurationHistogram& times) {
 
 }  // namespace
 
+Json model_json(const Config& config, const forest::Model& model, const std::string& evaluator) {
+  return {{"path", config.model_path},
+          {"name", model.name},
+          {"sha256", model.sha256},
+          {"evaluator", evaluator}};
+}
+
 Json outcomes_json(const datapath::Counters& counters) {
   Json list = Json::array();
   const auto count = [&](Side side, std::size_t number) {
@@ -158,11 +165,7 @@ Result<Json> status_document(const StatusSources& from) {
               {"fail_mode", from.config.datapath.fail_closed ? "closed" : "open"},
               {"workers", from.config.engine.workers},
               {"took_over", from.kernel.took_over()},
-              {"model",
-               {{"path", from.config.model_path},
-                {"name", from.model.name},
-                {"sha256", from.model.sha256},
-                {"evaluator", from.evaluator}}},
+              {"model", model_json(from.config, from.model, from.evaluator)},
               {"interfaces", interfaces_json(from)},
               {"channels", std::move(channels)},
               {"outcomes", outcomes_json(counters)},

@@ -50,6 +50,9 @@ struct StatusSources {
 /// An error is a system call's, while the counters were read.
 Result<Json> status_document(const StatusSources& from);
 
+/// The model's part of the document.
+Json model_json(const Config& config, const forest::Model& model, const std::string& evaluator);
+
 /// The outcomes alone: what a command can read of the pinned tables while no weir runs.
 Json outcomes_json(const datapath::Counters& counters);
 

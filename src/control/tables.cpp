@@ -183,7 +183,7 @@ std::optional<Answer> answer_tables(datapath::Datapath& datapath, const Json& re
 }
 
 bool is_change(std::string_view verb) noexcept {
-  return verb.ends_with(".add") || verb.ends_with(".del") || verb == "stop";
+  return verb.ends_with(".add") || verb.ends_with(".del") || verb == "stop" || verb == "reload";
 }
 
 Result<std::uint64_t> parse_duration_ms(std::string_view text) {

@@ -24,6 +24,26 @@ class Acquit final : public forest::Evaluator {
   [[nodiscard]] std::string describe() const override { return "none: every score is 0"; }
 };
 
+/// Finds a model's features among the columns of the one before it.
+class Picks final : public forest::Evaluator {
+ public:
+  Picks(std::unique_ptr<forest::Evaluator> model, std::vector<std::uint32_t> places)
+      : model_(std::move(model)), places_(std::move(places)), columns_(places_.size()) {}
+  void evaluate(const float* const* columns, std::size_t rows, float* scores) noexcept override {
+    for (std::size_t i = 0; i < places_.size(); ++i) columns_[i] = columns[places_[i]];
+    model_->evaluate(columns_.data(), rows, scores);
+  }
+  [[nodiscard]] std::unique_ptr<forest::Evaluator> clone() const override {
+    return std::make_unique<Picks>(model_->clone(), places_);
+  }
+  [[nodiscard]] std::string describe() const override { return model_->describe(); }
+
+ private:
+  std::unique_ptr<forest::Evaluator> model_;
+  std::vector<std::uint32_t> places_;
+  std::vector<const float*> columns_;
+};
+
 Status judges_two_classes(const forest::Model& model) {
   if (forest::score_columns(model) == 1) return {};
   return fail(
@@ -38,13 +58,26 @@ Result<std::vector<std::uint32_t>> places(const std::vector<std::string>& wanted
   std::vector<std::uint32_t> found;
   for (const std::string& name : wanted) {
     const auto place = std::find(extracted.begin(), extracted.end(), name);
-    if (place == extracted.end()) return fail(fmt::format("'{}' is not a feature", name));
+    if (place == extracted.end())
+      return fail(
+          fmt::format("it asks for the feature '{}', and only what the model at the start asked "
+                      "for is extracted; restart weir to use this model",
+                      name));
     found.push_back(static_cast<std::uint32_t>(place - extracted.begin()));
   }
   return found;
 }
 
 }  // namespace
+
+Result<std::unique_ptr<forest::Evaluator>> rebind(const forest::Model& model,
+                                                  const std::vector<std::string>& model_columns) {
+  WEIR_TRY(judges_two_classes(model));
+  auto found = places(model.features, model_columns);
+  if (!found) return fail(fmt::format("model '{}': {}", model.name, found.error().message));
+  WEIR_ASSIGN(auto evaluator, forest::make_evaluator(model));
+  return std::make_unique<Picks>(guard(std::move(evaluator), model), std::move(*found));
+}
 
 Result<Bound> bind(const forest::Model* model, const detect::TableConfig& tables, Extract extract) {
   Bound bound;
@@ -58,7 +91,7 @@ Result<Bound> bind(const forest::Model* model, const detect::TableConfig& tables
     bound.extractor = std::move(*extractor);
     WEIR_ASSIGN(auto evaluator, forest::make_evaluator(*model));
     bound.evaluator = guard(std::move(evaluator), *model);
-    features = model->features;
+    features = bound.model_columns = model->features;
   } else {
     bound.evaluator = std::make_unique<Acquit>();
   }

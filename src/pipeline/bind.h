@@ -7,6 +7,8 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "base/result.h"
 #include "detect/extractor.h"
@@ -20,6 +22,7 @@ struct Bound {
   std::unique_ptr<detect::Extractor> extractor;
   std::unique_ptr<forest::Evaluator> evaluator;
   Columns columns;
+  std::vector<std::string> model_columns;  ///< by column that the evaluator reads: its feature
 };
 
 enum class Extract : std::uint8_t {
@@ -29,5 +32,10 @@ enum class Extract : std::uint8_t {
 
 /// `model` may be nullptr: then every score is 0, and nothing is an attack.
 Result<Bound> bind(const forest::Model* model, const detect::TableConfig& tables, Extract extract);
+
+/// Another model for an engine that is running (Engine::use): it may ask for what is extracted
+/// since the start, `model_columns`, in any order, and for nothing else.
+Result<std::unique_ptr<forest::Evaluator>> rebind(const forest::Model& model,
+                                                  const std::vector<std::string>& model_columns);
 
 }  // namespace weir::pipeline

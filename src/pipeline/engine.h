@@ -33,7 +33,7 @@ struct EngineConfig {
 struct Judge {
   detect::Extractor& extractor;
   detect::Policy& policy;
-  forest::Evaluator& evaluator;  ///< cloned for each worker
+  forest::Evaluator& evaluator;  ///< cloned for each worker, until `use`
   BlockSink& sink;
   weir_scope scope = WEIR_SCOPE_ssdp;  ///< what new blocks drop
 };
@@ -44,6 +44,11 @@ class Engine {
   virtual void submit(Batch* batch) noexcept = 0;
   /// Waits until every submitted batch is done. Not concurrent with `submit`.
   virtual void drain() noexcept = 0;
+  /// Clones of `evaluator` judge every batch whose classify begins after the return; what is being
+  /// classified is finished by what it began with. No batch is lost, or judged by two. It must read
+  /// the same columns as the one before. From any thread, one call at a time; waits for a batch at
+  /// most. Throws std::bad_alloc where memory is out; then nothing has changed.
+  virtual void use(const forest::Evaluator& evaluator) = 0;
 };
 
 using Done = std::function<void(Batch*)>;

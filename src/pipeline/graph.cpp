@@ -19,6 +19,7 @@
 #include <atomic>
 #include <deque>
 #include <exception>
+#include <mutex>
 #include <utility>
 
 #include "pipeline/engine.h"
@@ -75,19 +76,30 @@ class Turn {
   std::atomic<std::uint64_t> next_{0};
 };
 
-/// The evaluator of one slot of the arena: of one thread at a time, which is checked in every
-/// build.
+/// The evaluator of one slot of the arena: of one worker at a time, which is checked in every
+/// build. The lock is for who exchanges it: a worker waits for that alone, a pointer's time.
 class Seat {
  public:
   explicit Seat(std::unique_ptr<forest::Evaluator> evaluator) : evaluator_(std::move(evaluator)) {}
   void classify(Batch& batch) noexcept {
     WEIR_CHECK(!taken_.exchange(true, std::memory_order_acquire));
-    pipeline::classify(batch, *evaluator_);
+    {
+      const std::lock_guard lock(mutex_);
+      pipeline::classify(batch, *evaluator_);
+    }
     taken_.store(false, std::memory_order_release);
+  }
+  /// Gives back the one before.
+  std::unique_ptr<forest::Evaluator> exchange(
+      std::unique_ptr<forest::Evaluator> evaluator) noexcept {
+    const std::lock_guard lock(mutex_);
+    evaluator_.swap(evaluator);
+    return evaluator;
   }
 
  private:
-  const std::unique_ptr<forest::Evaluator> evaluator_;
+  std::mutex mutex_;  // of evaluator_
+  std::unique_ptr<forest::Evaluator> evaluator_;
   std::atomic<bool> taken_{false};
 };
 
@@ -122,6 +134,13 @@ class GraphEngine final : public Engine {
   }
 
   void drain() noexcept override { nodes_->graph.wait_for_all(); }
+
+  void use(const forest::Evaluator& evaluator) override {
+    std::vector<std::unique_ptr<forest::Evaluator>> fresh;
+    for (std::size_t i = 0; i < seats_.size(); ++i) fresh.push_back(evaluator.clone());
+    for (std::size_t i = 0; i < seats_.size(); ++i)
+      fresh[i] = seats_[i].exchange(std::move(fresh[i]));  // freed at the end, under no lock
+  }
 
  private:
   Batch* run_parse(Batch* batch) noexcept {

@@ -9,7 +9,8 @@ namespace {
 
 class SerialEngine final : public Engine {
  public:
-  SerialEngine(const Judge& judge, Done done) : judge_(judge), done_(std::move(done)) {}
+  SerialEngine(const Judge& judge, Done done)
+      : judge_(judge), done_(std::move(done)), evaluator_(judge.evaluator.clone()) {}
 
   void submit(Batch* batch) noexcept override {
     batch->enter(Batch::At::pool);
@@ -20,16 +21,23 @@ class SerialEngine final : public Engine {
     const std::lock_guard turn(turn_);
     batch->ticket = next_ticket_++;
     extract(*batch, judge_.extractor);
-    classify(*batch, judge_.evaluator);
+    classify(*batch, *evaluator_);
     decide(*batch, judge_.policy, judge_.scope, judge_.sink);
     done_(batch);
   }
 
   void drain() noexcept override {}  // `submit` returns when its batch is done
 
+  void use(const forest::Evaluator& evaluator) override {
+    auto other = evaluator.clone();  // outlives the lock: the old one is freed behind it
+    const std::lock_guard turn(turn_);
+    evaluator_.swap(other);
+  }
+
  private:
   Judge judge_;
   Done done_;
+  std::unique_ptr<forest::Evaluator> evaluator_;  // of whose turn it is
   std::mutex turn_;
   std::uint64_t next_ticket_ = 0;
 };

@@ -52,9 +52,10 @@ class CommandLine : public ::testing::Test {
 };
 
 const std::vector<std::vector<std::string>> kCommands = {
-    {"run"},          {"check"},         {"status"},        {"block", "list"}, {"block", "add"},
-    {"block", "del"}, {"allow", "list"}, {"allow", "add"},  {"allow", "del"},  {"detach"},
-    {"synth"},        {"replay"},        {"model", "show"}, {"model", "test"}, {"version"}};
+    {"run"},          {"check"},         {"status"},        {"block", "list"},
+    {"block", "add"}, {"block", "del"},  {"allow", "list"}, {"allow", "add"},
+    {"allow", "del"}, {"detach"},        {"reload"},        {"synth"},
+    {"replay"},       {"model", "show"}, {"model", "test"}, {"version"}};
 
 TEST_F(CommandLine, EveryCommandHasHelpWithAnExampleAndItsStatuses) {
   for (auto command : kCommands) {

@@ -113,7 +113,7 @@ TEST_F(Tables, AnUnknownVerbIsNobodys) {
 }
 
 TEST(Change, IsWhatNeedsRoot) {
-  for (const char* verb : {"block.add", "block.del", "allow.add", "allow.del", "stop"}) {
+  for (const char* verb : {"block.add", "block.del", "allow.add", "allow.del", "stop", "reload"}) {
     EXPECT_TRUE(is_change(verb)) << verb;
   }
   for (const char* verb : {"block.list", "allow.list", "status", ""}) {

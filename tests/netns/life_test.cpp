@@ -4,7 +4,9 @@
 #include <gtest/gtest.h>
 
 #include <csignal>
+#include <cstdlib>
 #include <filesystem>
+#include <fstream>
 #include <thread>
 
 #include "appliance.h"
@@ -102,6 +104,86 @@ TEST_F(Life, SigkillLeavesTheForwardingAndTheNextStartTakesOver) {
   // What the killed one had changed is still known, and given back at the end.
   EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
   EXPECT_EQ(settings(box), before);
+}
+
+/// A model of one leaf, which says the same of every packet.
+void write_model(const std::string& path, const std::string& name,
+                 const std::string& feature = "source_packets") {
+  std::ofstream(path) << R"({"format": "weir-model", "version": 1, "kind": "trees", "name": ")"
+                      << name << R"(", "features": [{"name": ")" << feature << R"("}],
+"classes": [{"name": "benign"}, {"name": "attack"}], "outputs": 1, "link": "identity", "vote": "mean",
+"compare": "<=", "trees": [{"feature": [-1], "threshold": [0], "left": [-1], "right": [-1],
+"values": [0.25]}]})";
+}
+
+std::string model_in_use(const Appliance& box) {
+  return box.status().at("model").at("name").get<std::string>();
+}
+
+TEST_F(Life, ReloadExchangesTheModelUnderTrafficAndRefusesABadOne) {
+  const std::string file = "/run/weir/model.json";
+  for (const char* workers : {"0", "2"}) {
+    std::filesystem::copy_file(std::getenv("WEIR_MODEL"), file,
+                               std::filesystem::copy_options::overwrite_existing);
+    Appliance box;
+    box.configure(fmt::format("[policy]\nmode = \"shadow\"\n[workers]\ncount = {}", workers));
+    // The configuration names the shipped model: here it is a file that changes.
+    std::string text;
+    std::getline(std::ifstream(Appliance::config_file()), text, '\0');
+    const std::size_t at = text.find(std::getenv("WEIR_MODEL"));
+    ASSERT_NE(at, std::string::npos);
+    std::ofstream(Appliance::config_file())
+        << text.replace(at, std::string(std::getenv("WEIR_MODEL")).size(), file);
+    box.equip();
+    ASSERT_TRUE(box.start()) << box.trouble();
+    const std::string shipped = model_in_use(box);
+
+    // SSDP that the model judges, from before the first reload to after the last.
+    constexpr std::uint64_t kPackets = 20'000;
+    const perf::Stream stream{.frame = search(Shape::ip4, 1), .flow = 6};
+    const auto counted = box.another_generator(Side::lan);
+    ASSERT_TRUE(counted->set({&stream, 1}));
+    std::thread sender([&] {
+      const OnCpu one(kGeneratorCpu);
+      EXPECT_TRUE(counted->send(kPackets, 10'000));
+    });
+    write_model(file, "first");
+    const Ran good = box.weir({"reload"});
+    EXPECT_EQ(good.status, 0) << good.err;
+    EXPECT_NE(good.out.find("first"), std::string::npos) << good.out;
+    EXPECT_EQ(model_in_use(box), "first");
+
+    std::ofstream(file) << "{\"format\": \"weir-model\", \"version\": 1, \"kind\": \"trees\"";
+    const Ran bad = box.weir({"reload"});
+    EXPECT_EQ(bad.status, 2);
+    EXPECT_NE(bad.err.find(file), std::string::npos) << bad.err;
+    EXPECT_NE(bad.err.find("model first (sha256 "), std::string::npos) << bad.err;
+    EXPECT_NE(bad.err.find("stays in use"), std::string::npos) << bad.err;
+    EXPECT_EQ(model_in_use(box), "first");
+    write_model(file, "wider", "ttl");
+    const Ran wider = box.weir({"reload"});
+    EXPECT_EQ(wider.status, 2);
+    EXPECT_NE(wider.err.find("'ttl'"), std::string::npos) << wider.err;
+    EXPECT_NE(wider.err.find("restart weir"), std::string::npos) << wider.err;
+    box.process().signal(SIGHUP);
+    EXPECT_TRUE(eventually([&] {
+      const std::string log = box.trouble();
+      return log.find("stays in use", log.find("stays in use") + 1) != std::string::npos;
+    })) << "no second refusal in the log: "
+        << box.trouble();
+    EXPECT_EQ(model_in_use(box), "first");
+
+    std::filesystem::copy_file(std::getenv("WEIR_MODEL"), file,
+                               std::filesystem::copy_options::overwrite_existing);
+    box.process().signal(SIGHUP);
+    EXPECT_TRUE(eventually([&] { return model_in_use(box) == shipped; })) << box.trouble();
+    sender.join();
+    EXPECT_TRUE(eventually([&] { return box.sink(Side::wan).flow(6).packets == kPackets; }))
+        << box.sink(Side::wan).flow(6).packets << " of " << kPackets << " packets came";
+    EXPECT_EQ(box.sink(Side::wan).flow(6).out_of_order, 0U);
+    EXPECT_GE(box.totals().judged_forward, kPackets);
+    EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
+  }
 }
 
 TEST_F(Life, DetachWithoutADaemonTakesEverythingAway) {

@@ -268,6 +268,73 @@ class MeetingEvaluator final : public forest::Evaluator {
   Meeting& meeting_;
 };
 
+/// The same score for every row, but after a while: a batch that two evaluators had to do with, or
+/// one that is exchanged while it works, shows.
+class ConstantEvaluator final : public forest::Evaluator {
+ public:
+  explicit ConstantEvaluator(float score) : score_(std::make_unique<float>(score)) {}
+  void evaluate(const float* const* /*columns*/, std::size_t rows,
+                float* scores) noexcept override {
+    for (std::size_t i = 0; i < rows; ++i) {
+      if (i == rows / 2) test::sometimes_delay(rows, kSeed);
+      scores[i] = *score_;
+    }
+  }
+  [[nodiscard]] std::unique_ptr<Evaluator> clone() const override {
+    return std::make_unique<ConstantEvaluator>(*score_);
+  }
+  [[nodiscard]] std::string describe() const override { return "constant"; }
+
+ private:
+  std::unique_ptr<float> score_;  // on the heap, so that a use after its end is seen
+};
+
+TEST_P(EngineOfWorkers, ExchangesTheModelBetweenBatchesAndLosesNone) {
+  constexpr int kExchanges = 50;
+  Doubles doubles(kSeed);
+  Channels channels(1, 12);
+  const ConstantEvaluator first(0);
+  const Judge judge{doubles.extractor, doubles.policy, const_cast<ConstantEvaluator&>(first),
+                    doubles.sink, WEIR_SCOPE_ssdp};
+  auto engine = engine_of(GetParam(), judge, channels.done());
+  std::atomic<int> used{0};  // the latest that `use` has returned for
+  std::thread exchanger([&] {
+    for (int i = 1; i <= kExchanges; ++i) {
+      engine->use(ConstantEvaluator(static_cast<float>(i)));  // gone when `use` returns
+      used.store(i, std::memory_order_release);
+      std::this_thread::sleep_for(std::chrono::microseconds(200));
+    }
+  });
+  std::deque<int> least;  // of each batch in flight: what was in use when it was submitted
+  std::uint64_t sent = 0, received = 0;
+  const auto collect = [&] {
+    Batch* batch = channels.wait(0);
+    EXPECT_EQ(batch->frames[0].number, received);
+    received += batch->size;
+    const float score = batch->scores[0];
+    for (std::size_t i = 0; i < batch->size; ++i) ASSERT_EQ(batch->scores[i], score);
+    EXPECT_GE(score, static_cast<float>(least.front()));
+    least.pop_front();
+    channels.give(batch);
+  };
+  while (used.load(std::memory_order_acquire) < kExchanges || sent < 20'000) {
+    Batch* batch = channels.take(0);
+    if (batch == nullptr) {
+      collect();
+      continue;
+    }
+    fill(*batch, sent, sent % kBatchPackets + 1);
+    sent += batch->size;
+    least.push_back(used.load(std::memory_order_acquire));
+    engine->submit(batch);
+  }
+  engine->drain();
+  while (!least.empty()) collect();
+  exchanger.join();
+  EXPECT_EQ(received, sent);
+  EXPECT_TRUE(channels.all_in_pools());
+}
+
 // Eight workers are eight threads, on however few CPUs; with fewer, this would wait for ever.
 TEST(GraphEngine, RunsAsManyWorkersAsWereAskedFor) {
   for (const std::uint32_t workers : {1U, 2U, 8U}) {
