@@ -192,8 +192,11 @@ HWY_INLINE void look_up(const std::uint8_t* tables, std::uint32_t depth, ByteVec
   const std::size_t size = std::max<std::size_t>(64, std::size_t{1} << depth);
   // 16 bytes of a table a step: the index below 16 stays, all others get bit 7 and give zero.
   for (std::size_t from = 0; from < std::size_t{1} << depth; from += 16) {
-    const auto index = hn::SaturatedAdd(hn::Sub(leaf, hn::Set(d, static_cast<std::uint8_t>(from))),
-                                        hn::Set(d, 0x70));
+    auto index = hn::SaturatedAdd(hn::Sub(leaf, hn::Set(d, static_cast<std::uint8_t>(from))),
+                                  hn::Set(d, 0x70));
+    // x86 looks at the low four bits and bit 7 alone. Elsewhere 16 or more gives zero.
+    if constexpr (HWY_TARGET != HWY_SSE4 && HWY_TARGET != HWY_AVX2 && HWY_TARGET != HWY_AVX3)
+      index = hn::And(index, hn::Set(d, 0x8f));
     for (std::size_t i = 0; i < kCount; ++i) {
       const auto table = hn::LoadDup128(d, tables + i * size + from);
       add[i] = hn::Add(add[i], hn::TableLookupBytesOr0(table, index));

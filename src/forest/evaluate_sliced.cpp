@@ -17,7 +17,7 @@ namespace weir::forest {
 HWY_EXPORT(kernel);
 
 Kernel sliced_kernel() {
-#if HWY_ARCH_X86
+#if HWY_ARCH_X86 && (HWY_TARGETS & HWY_AVX3_DL)
   if (__builtin_cpu_supports("gfni") == 0) hwy::DisableTargets(HWY_AVX3_DL);
 #endif
   return HWY_DYNAMIC_DISPATCH(kernel)();
