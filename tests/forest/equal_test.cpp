@@ -105,6 +105,36 @@ TEST(Equal, AtEveryNumberOfThresholds) {
   }
 }
 
+/// The largest and the deepest tree that is read (import.h).
+TEST(Equal, AtTheLimitsOfLeavesAndDepth) {
+  Maker maker({.trees = 3, .features = 2}, 1);
+  for (const bool deep : {false, true}) {
+    Model model = maker.model();  // three usual trees, and this one
+    const auto root = static_cast<std::uint32_t>(model.nodes.size());
+    const std::size_t splits = deep ? 4096 : 65'534;
+    model.trees.push_back({root, Tree::kAllOutputs});
+    for (std::uint32_t n = 0; n < 2 * splits + 1; ++n) {
+      Node node;
+      node.value = static_cast<std::uint32_t>(n % model.values.size());
+      if (deep ? n % 2 == 0 && n < 2 * splits : n < splits) {
+        node.feature = static_cast<std::int32_t>(maker.random()() % 2);
+        node.threshold = static_cast<double>(maker.random()() % 1000) / 250.0 - 2;
+        node.left = root + (deep ? n + 1 : 2 * n + 1);
+        node.right = node.left + 1;
+      }
+      model.nodes.push_back(node);
+    }
+    const Aligned columns(maker.columns(300));
+    const auto plan = std::make_shared<const Plan>(make_plan(model));
+    EXPECT_EQ(plan->walk_trees.back().depth, deep ? 4096U : 16U);
+    Tuning tuning = default_tuning(*plan);
+    for (const std::size_t least : {std::size_t{0}, std::size_t{1} << 20U}) {
+      tuning.sliced_rows_min = least;
+      EXPECT_EQ(difference(model, *make_tuned_evaluator(plan, tuning), columns, 300), "");
+    }
+  }
+}
+
 TEST(Equal, WithEveryKindOfModel) {
   rc::check("all evaluators agree", [](std::uint64_t seed) {
     Shape shape;
