@@ -289,7 +289,7 @@ void finish_single(const Model& model, const Fixed& fixed, const float* const* c
                    std::size_t batch_rows, float* scores) noexcept {
   const std::size_t o = fixed.first;
   const double base = fixed.base[o], unit = fixed.unit[o];
-  const double divisor = model.vote == Vote::mean ? static_cast<double>(fixed.trees) : 1.0;
+  const auto divisor = static_cast<double>(fixed.trees);
   const double decision = model.link == Link::identity ? 0.5 : 0.0;
   double bound = model.classes.empty() ? -1.0 : fixed.bound[o];
   if (o == 1) bound += fixed.bound[0];
@@ -303,9 +303,12 @@ void finish_single(const Model& model, const Fixed& fixed, const float* const* c
     for (std::size_t i = 0; i < count; ++i) {
       // A sum is below 2^52: as the fraction of a number in [2^52, 2^53) it is exact.
       const double sum = std::bit_cast<double>(sums[from + i] | 0x4330000000000000ULL) - 0x1p52;
-      margins[i] = (base + unit * sum) / divisor;
-      near |= std::abs(margins[i] - decision) <= bound ? 1 : 0;
+      margins[i] = base + unit * sum;
     }
+    if (model.vote == Vote::mean)
+      for (std::size_t i = 0; i < count; ++i) margins[i] /= divisor;
+    for (std::size_t i = 0; i < count; ++i)
+      near |= std::abs(margins[i] - decision) <= bound ? 1 : 0;
     link_rows(model, margins.data(), count, scores + first + from);
     if (near == 0) continue;
     for (std::size_t i = 0; i < count; ++i) {

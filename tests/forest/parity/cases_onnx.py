@@ -1,13 +1,13 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """ONNX models, written with Debian's python3-onnx from models that scikit-learn trained.
 
-The judge is ONNX Runtime where WEIR_ONNXRUNTIME names the folder of npm's onnxruntime-node (`npm install
---ignore-scripts onnxruntime-node@1.14.0`, then node_modules/onnxruntime-node): Debian has none, and python3-onnx 1.12
-brings no reference evaluator. Without it, the judge is the walk below: the operator's page, in numpy, float32 sums in
-the order of the trees.
+The judge is ONNX Runtime, as scripts/onnxruntime fetches it, or in the folder that WEIR_ONNXRUNTIME names: Debian has
+none, and python3-onnx 1.12 brings no reference evaluator. Without it, the judge is the walk below: the operator's page,
+in numpy, float32 sums in the order of the trees. The test says which it was.
 """
 import os
 import pathlib
+import shutil
 import subprocess
 
 import numpy as np
@@ -17,7 +17,8 @@ from onnx import TensorProto, helper
 from sklearn import ensemble as e
 from sklearn import linear_model as l
 
-RUNTIME = os.environ.get("WEIR_ONNXRUNTIME")
+FETCHED = pathlib.Path(__file__).resolve().parents[3] / "build/onnxruntime/node_modules/onnxruntime-node"
+RUNTIME = os.environ.get("WEIR_ONNXRUNTIME") or (str(FETCHED) if FETCHED.exists() and shutil.which("node") else None)
 
 
 def floor32(x):
@@ -138,6 +139,8 @@ def error_of(builder):
 
 
 def make(cases, seed):
+    print("judge:", "ONNX Runtime 1.14" if RUNTIME else "the operator's page in numpy; scripts/onnxruntime fetches ONNX Runtime",
+          flush=True)
     count = 16_000
     rng = np.random.default_rng(seed)
     leq, mixed = ["BRANCH_LEQ"], ["BRANCH_LEQ", "BRANCH_LT", "BRANCH_GT", "BRANCH_GTE"]
