@@ -248,18 +248,20 @@ namespace {
 /// Rows whose numbers stand side by side, so that the compiler can work on several at once.
 constexpr std::size_t kStride = 64;
 
-/// e^x for x from -80 to 88.7, a float's half step and 2^-30 off at most. A fixed order of plain
-/// operations: the same bits from every compiler and instruction set, unlike expf's.
-inline float exp32(float x) noexcept {
+/// e^x for x from -80 to 700, 2^-31 of it off at most. A fixed order of plain operations: the same
+/// bits from every compiler and instruction set, unlike a C library's.
+inline double exp_fixed(double x) noexcept {
   constexpr double kShift = 0x1.8p52;  // what is added to it loses its fraction
-  const double z = static_cast<double>(x) * 1.4426950408889634;
+  const double z = x * 1.4426950408889634;
   const double shifted = z + kShift;
   const double f = (z - (shifted - kShift)) * 0.6931471805599453;  // |f| <= ln 2 / 2
   const double high = ((f * (1.0 / 40320) + 1.0 / 5040) * f + 1.0 / 720) * f + 1.0 / 120;
   const double p = ((((high * f + 1.0 / 24) * f + 1.0 / 6) * f + 0.5) * f + 1.0) * f + 1.0;
   const std::uint64_t power = std::bit_cast<std::uint64_t>(shifted) << 52U;
-  return static_cast<float>(std::bit_cast<double>(std::bit_cast<std::uint64_t>(p) + power));
+  return std::bit_cast<double>(std::bit_cast<std::uint64_t>(p) + power);
 }
+
+constexpr float kAboveHalf = 0x1.000002p-1F;  // the next float
 
 /// link_single for `rows` margins, at most kStride.
 void link_rows(const Model& model, const double* margins, std::size_t rows,
@@ -270,13 +272,21 @@ void link_rows(const Model& model, const double* margins, std::size_t rows,
       float x = -static_cast<float>(margins[i]);
       x = x < 88.7F ? x : 88.7F;
       x = x > -80.0F ? x : -80.0F;
-      scores[i] = 1.0F / (exp32(x) + 1.0F);
+      scores[i] = 1.0F / (static_cast<float>(exp_fixed(static_cast<double>(x))) + 1.0F);
+    }
+  } else if (model.link == Link::sigmoid && !model.classes.empty()) {
+    for (std::size_t i = 0; i < rows; ++i) {
+      double x = -margins[i];
+      x = x < 700.0 ? x : 700.0;  // its power's inverse is a float's zero already
+      x = x > -80.0 ? x : -80.0;
+      const double p = 1.0 / (1.0 + exp_fixed(x));
+      const auto f = static_cast<float>(p);
+      scores[i] = p > 0.5 ? std::max(f, kAboveHalf) : std::min(f, 0.5F);
     }
   } else if (model.link == Link::identity && !model.classes.empty()) {
-    constexpr float kAbove = 0x1.000002p-1F;  // as keep_side does
     for (std::size_t i = 0; i < rows; ++i) {
       const auto p = static_cast<float>(margins[i]);
-      scores[i] = margins[i] > 0.5 ? std::max(p, kAbove) : std::min(p, 0.5F);
+      scores[i] = margins[i] > 0.5 ? std::max(p, kAboveHalf) : std::min(p, 0.5F);
     }
   } else {
     for (std::size_t i = 0; i < rows; ++i) scores[i] = link_single(model, margins[i]);
@@ -293,9 +303,8 @@ void finish_single(const Model& model, const Fixed& fixed, const float* const* c
   const double decision = model.link == Link::identity ? 0.5 : 0.0;
   double bound = model.classes.empty() ? -1.0 : fixed.bound[o];
   if (o == 1) bound += fixed.bound[0];
-  // Next to one half XGBoost's class is expf's rounding: link_row asks expf itself.
-  if (!model.classes.empty() && model.link == Link::sigmoid && model.sums == Sums::float32)
-    bound = std::max(bound, 0x1p-20);
+  // Next to one half the class is a rounding of the library's exponential: link_row asks that one.
+  if (!model.classes.empty() && model.link == Link::sigmoid) bound = std::max(bound, 0x1p-20);
   for (std::size_t from = 0; from < rows; from += kStride) {
     const std::size_t count = std::min(kStride, rows - from);
     std::array<double, kStride> margins;
