@@ -5,7 +5,8 @@
 ///   seed
 ///                       of the generator, so that every run is the same
 ///   fuzz_NAME           with libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, by clang:
-///                       'ninja tests/fuzz/fuzz_NAME' in the build folder; searches until it is stopped
+///                       'ninja tests/fuzz/fuzz_NAME' in the build folder; searches until it is
+///                       stopped
 ///
 /// Errors    a target aborts (WEIR_CHECK) where the code under test broke a promise.
 #pragma once
