@@ -13,6 +13,7 @@ import datetime
 import json
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -213,9 +214,11 @@ def main():
               "samples": {k: [round(x, 1) for x in v] for k, v in samples.items()}}
     if options.curves:
         report["curves"] = curves(options)
+    # A list of numbers on one line: the file is read by people, too.
+    text = re.sub(r"\[\s+([-\d.,\s]+?)\s+\]", lambda m: "[" + ", ".join(m[1].replace(",", " ").split()) + "]",
+                  json.dumps(report, indent=1))
     with open(options.out, "w") as out:
-        json.dump(report, out, indent=1)
-        out.write("\n")
+        out.write(text + "\n")
     for row in report["ratios"]:
         goal = "" if row["goal"] is None else f", goal {row['goal']}: {'met' if row['ratio'] >= row['goal'] else 'MISSED'}"
         print(f"{row['weir']} against {row['peer']}: {row['ratio']}x ({row['least']} to {row['most']}){goal}")
