@@ -17,8 +17,8 @@
 ///           network table's entry, one cache line or two more, taken only where a model asks for
 ///           one of its features. text: a few bytes of a header's text, read where asked for.
 /// Counting  answers that were asked for and client flows count in none of the source, destination
-///           and network features but the two of what is wanted: the policy forwards them, whatever else
-///           their host does.
+///           and network features but the two of what is wanted: the policy forwards them,
+///           whatever else their host does.
 /// Trust     a model that is to withstand an attacker leans on what the box counts. The shipped
 ///           model's card says which features it uses and why.
 #pragma once

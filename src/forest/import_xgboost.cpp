@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// XGBoost's model, as `Booster.save_model` writes it (JSON or UBJSON), versions 1.0 to 3.x:
+// XGBoost's model, as `Booster.save_model` writes it (JSON or UBJSON):
 // doc/model.schema in XGBoost's sources. Values are float32 there, whatever the text says: each
 // number is rounded to it.
 #include <fmt/format.h>
