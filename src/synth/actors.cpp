@@ -24,30 +24,38 @@ Announcer::Announcer(World& world, const Device& device, const AnnouncerKinds& k
       kinds_(kinds),
       period_s_(device.messages.profile->period_s),
       port_(world.random.chance(0.46) ? std::uint16_t{1900} : world.ephemeral_port()),
-      rounds_(kinds.rounds) {
+      rounds_(kinds.rounds),
+      burst_(&device.messages.notifies) {
   if (period_s_ == 0) period_s_ = std::array{4.0, 10.0, 30.0, 60.0, 300.0}[world.random.below(5)];
 }
 
 void Announcer::fire(World& world, std::uint32_t what) {
-  const std::vector<std::string>& burst =
-      leaving_ ? device_.messages.byebyes : device_.messages.notifies;
-  if (what >= burst.size() * device_.messages.profile->copies) {
+  const Messages& m = device_.messages;
+  if (what >= burst_->size() * m.profile->copies) {
     if (rounds_ > 1) {
       --rounds_;
       return world.again(*this, world.random.real(0.2, 1.5));
     }
-    leaving_ = !leaving_ && world.random.chance(0.1);
-    world.again(*this, leaving_ ? 1.0 : period_s_ * world.random.real(0.5, 1.5));
+    const bool changes = burst_ == &m.notifies && world.random.chance(0.1);
+    burst_ = &m.notifies;
+    if (changes) {
+      const bool moves = m.profile->has(Profile::nls) && world.random.chance(0.5);
+      burst_ = moves ? &m.updates : &m.byebyes;
+    }
+    world.again(*this, changes ? 1.0 : period_s_ * world.random.real(0.5, 1.5));
     return;
   }
+  const char* const kind = burst_ == &m.notifies  ? kinds_.notify
+                           : burst_ == &m.byebyes ? kinds_.byebye
+                                                  : kinds_.update;
   world.send({.side = device_.side,
               .source = device_.address,
               .destination = world.group(),
               .source_port = port_,
               .destination_port = 1900,
-              .ttl = device_.messages.profile->ttl,
-              .payload = burst[what % burst.size()]},
-             false, leaving_ ? kinds_.byebye : kinds_.notify);
+              .ttl = m.profile->ttl,
+              .payload = (*burst_)[what % burst_->size()]},
+             false, kind);
   world.again(*this, world.random.real(0.0001, world.random.chance(0.1) ? 0.1 : 0.004), what + 1);
 }
 

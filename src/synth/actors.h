@@ -15,10 +15,12 @@ namespace weir::synth {
 struct AnnouncerKinds {
   const char* notify = "notify";
   const char* byebye = "byebye";
+  const char* update = "update";
   std::uint32_t rounds = 1;  ///< of the first burst, within some seconds: a start
 };
 
-/// A device that announces itself in bursts, says byebye now and then, and comes back.
+/// A device that announces itself in bursts, says byebye or (UDA 1.1) update now and then, and
+/// comes back.
 class Announcer final : public Actor {
  public:
   Announcer(World& world, const Device& device, const AnnouncerKinds& kinds);
@@ -29,8 +31,8 @@ class Announcer final : public Actor {
   const AnnouncerKinds kinds_;
   double period_s_;
   std::uint16_t port_;
-  std::uint32_t rounds_;  // of the start that are left
-  bool leaving_ = false;
+  std::uint32_t rounds_;                   // of the start that are left
+  const std::vector<std::string>* burst_;  // of its messages
 };
 
 struct SearcherKinds {

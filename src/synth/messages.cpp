@@ -87,18 +87,27 @@ std::string make_reply(const Profile& p, const Identity& who, const std::string&
   return join("HTTP/1.1 200 OK\r\n", headers, p.style);
 }
 
-std::string make_notify(const Profile& p, const Identity& who, const std::string& target,
-                        bool alive, const std::string& host) {
+enum class Says : std::uint8_t { alive, byebye, update };
+
+std::string make_notify(const Profile& p, const Identity& who, const std::string& target, Says says,
+                        const std::string& host) {
   std::vector<Header> headers = {{"HOST", host}};
-  if (alive) {
+  if (says == Says::alive) {
     headers.push_back({"CACHE-CONTROL", fmt::format("max-age={}", who.max_age)});
     headers.push_back({"LOCATION", who.location});
     headers.push_back({"SERVER", who.server});
     if (!who.nls.empty()) headers.push_back({"01-NLS", who.nls});
   }
-  headers.insert(headers.end(), {{"NT", target},
-                                 {"NTS", alive ? "ssdp:alive" : "ssdp:byebye"},
-                                 {"USN", usn_of(who, target)}});
+  if (says == Says::update) {
+    headers.push_back({"LOCATION", who.location});
+    headers.push_back({"BOOTID.UPNP.ORG", fmt::format("{}", who.boot)});
+    headers.push_back({"CONFIGID.UPNP.ORG", "1"});
+    headers.push_back({"NEXTBOOTID.UPNP.ORG", fmt::format("{}", who.boot + 1)});
+  }
+  const char* const nts = says == Says::alive    ? "ssdp:alive"
+                          : says == Says::byebye ? "ssdp:byebye"
+                                                 : "ssdp:update";
+  headers.insert(headers.end(), {{"NT", target}, {"NTS", nts}, {"USN", usn_of(who, target)}});
   return join("NOTIFY * HTTP/1.1\r\n", headers, p.style);
 }
 
@@ -126,8 +135,9 @@ Messages make_messages(Random& random, const Profile& p, const Address& address)
       address.is_v4() ? std::string("239.255.255.250:1900") : std::string("[FF02::C]:1900");
   for (const std::string& target : m.targets) {
     m.replies.push_back(make_reply(p, who, target));
-    m.notifies.push_back(make_notify(p, who, target, true, host));
-    m.byebyes.push_back(make_notify(p, who, target, false, host));
+    m.notifies.push_back(make_notify(p, who, target, Says::alive, host));
+    m.byebyes.push_back(make_notify(p, who, target, Says::byebye, host));
+    m.updates.push_back(make_notify(p, who, target, Says::update, host));
   }
   return m;
 }

@@ -22,6 +22,7 @@ struct Messages {
   std::vector<std::string> replies;  ///< by target
   std::vector<std::string> notifies;
   std::vector<std::string> byebyes;
+  std::vector<std::string> updates;  ///< ssdp:update (UDA 1.1 on): it has moved to another address
 };
 /// The messages of a new device that lives at `address`.
 Messages make_messages(Random& random, const Profile& profile, const Address& address);
