@@ -13,17 +13,20 @@ import sys
 # Families of devices that live in captures of their own, so that each of them can be left out whole.
 FAMILIES = ["television", "stick", "store", "bridge", "plug", "speaker", "console", "printer", "router", "camera"]
 # Who lives in all other captures, and the control points of all.
-COMMON = ["mediaserver", "computer", "phone", "browser", "windows", "automation"]
+COMMON = ["mediaserver", "computer", "phone", "browser", "windows", "automation", "finder"]
 
 BENIGN = ["campus", "relay", "boot_storm", "multihomed", "scopes", "incoming", "late_replies", "segment", "clients"]
 VOLUMETRIC = ["reflection", "reflection_spread", "reflection_ramp", "reflection_pulse", "diffraction", "padded", "fragmented",
-              "carpet", "answered", "search_flood", "search_group", "scan", "notify_flood", "notify_group", "malformed",
+              "carpet", "carpet_24", "answered", "search_flood", "search_group", "scan", "notify_flood", "notify_group", "malformed",
               "flood_to_1900", "flood_from_1900", "search_flood_out", "bot_flood_out"]
 SLOW = ["slow_reflection", "slow_search", "slow_scan"]
 ATTACKS = [*VOLUMETRIC, *SLOW, "imitation"]
+# Judged, and never learned: at the pace of its sources it cannot be told from a segment whose power comes back, and a model that
+# learns it drops announcements of real devices.
+NOT_TRAINED = ["notify_group"]
 # (packets a second, attackers): from a nuisance to a flood of so many reflectors that each is seen but a few times.
 SIZES = [(1_000, 40), (5_000, 500), (50_000, 50_000)]
-TEST_SIZES = [(2_000, 100), (20_000, 20_000)]
+TEST_SIZES = [(2_000, 100), (12_000, 20_000)]
 QUICK_SIZES = [(1_500, 200)]
 LAN = "10.20.0.0/16"
 # Captures whose authors state no licence serve the evaluation alone (names as in the data's README).
@@ -68,7 +71,7 @@ def words(option, names):
 def synthetic(quick, split):
     """The captures of `split` ("train" or "test"), benign ones first."""
     base = 1_000 if split == "train" else 500_000
-    packets = ("4000", "4000") if quick else ("15000", "12000" if split == "train" else "30000")
+    packets = ("4000", "4000") if quick else ("15000", "12000" if split == "train" else "20000")
     captures = []
 
     def add(group, kind, number, *options):
@@ -77,7 +80,7 @@ def synthetic(quick, split):
 
     for family in FAMILIES:
         scenes = words("--scenario", ["devices", "discovery", "late_replies", "segment"])
-        who = words("--only", [family, "browser", "windows", "automation"])
+        who = words("--only", [family, "browser", "windows", "automation", "finder"])
         for number, (devices, searchers) in enumerate([(10, 6), (40, 12)][:1 if quick else 2]):
             add("family", family, number, *scenes, *who, "--seconds", "900", "--packets", packets[0], "--devices", str(devices),
                 "--searchers", str(searchers))
@@ -88,6 +91,8 @@ def synthetic(quick, split):
             add("benign", kind, number, *words("--scenario", [kind, *beside]), *who, "--seconds", "600", "--packets", packets[0],
                 "--devices", str(devices), "--searchers", str(searchers))
     for kind in ATTACKS:
+        if split == "train" and kind in NOT_TRAINED:
+            continue
         for number, (rate, attackers) in enumerate(QUICK_SIZES if quick else SIZES if split == "train" else TEST_SIZES):
             seconds = "300" if kind in ("slow_search", "slow_scan", "imitation") else "40"
             add("attack", kind, number, *words("--scenario", ["devices", "discovery", "clients", kind]), *who, "--seconds", seconds,

@@ -95,21 +95,24 @@ void Searcher::search(World& world) {
   for (std::uint32_t i = 1; i < copies; ++i) {
     world.again(*this, i * controller_.copy_gap_s * world.random.real(0.9, 1.1), kRepeat);
   }
-  schedule_answers(world);
+  if (controller_.broadcast_port == 0) schedule_answers(world);
   world.again(*this, controller_.period_s * world.random.real(0.3, 1.7), kSearch);
 }
 
 void Searcher::send_search(World& world) {
-  const Address to = asked_ != nullptr ? asked_->address : world.group();
+  const bool finds = controller_.broadcast_port != 0;
+  const Address to = asked_ != nullptr ? asked_->address
+                     : finds           ? world.broadcast(side_)
+                                       : world.group();
   const std::string text = make_search(controller_, search_, to);
   world.send({.side = side_,
               .source = address_,
               .destination = to,
               .source_port = port_,
-              .destination_port = 1900,
+              .destination_port = finds ? controller_.broadcast_port : std::uint16_t{1900},
               .ttl = asked_ != nullptr ? std::uint8_t{64} : controller_.ttl,
               .payload = text},
-             false, kinds_.search);
+             false, finds ? kinds_.finder : kinds_.search);
 }
 
 void Searcher::schedule_answers(World& world) {

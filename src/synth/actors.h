@@ -39,6 +39,7 @@ struct SearcherKinds {
   const char* search = "search";
   const char* answer = "answer";
   bool answer_by_twin = false;  ///< devices are pairs, and who is asked alone answers as the other
+  const char* finder = "finder_search";  ///< of who borrows the search for another protocol
   const Address* from =
       nullptr;  ///< all answers come from here: a relay's; nullptr: their device's
 };

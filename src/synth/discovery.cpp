@@ -9,38 +9,66 @@ namespace {
 /// them, they took another way, or the devices are very late.
 class Forgotten final : public Actor {
  public:
-  explicit Forgotten(World& world) : host_(world.new_host(Side::lan)) {}
+  explicit Forgotten(World& world)
+      : host_(world.new_host(Side::lan)),
+        was_seen_(world.random.chance(0.5)),
+        port_(world.ephemeral_port()) {}
 
   void fire(World& world, std::uint32_t what) override {
-    std::vector<const Device*> far;
-    for (const Device& device : world.devices) {
-      if (device.side == Side::wan) far.push_back(&device);
-    }
-    if (far.empty()) return;
-    if (what == 0) {
-      port_ = world.ephemeral_port();
-      left_ = world.random.between(1, 12);
-      device_ = far[world.random.below(static_cast<std::uint32_t>(far.size()))];
-    }
+    if (what == kSearch) return search(world);
+    if (what == 0) choose(world);
+    if (device_ == nullptr) return;
     const Messages& m = device_->messages;
     world.send({.side = Side::wan,
                 .source = device_->address,
                 .destination = host_,
-                .source_port = m.profile->has(Profile::off_port) ? port_ : std::uint16_t{1900},
+                .source_port = m.profile->has(Profile::off_port) ? from_ : std::uint16_t{1900},
                 .destination_port = port_,
                 .ttl = device_->ttl,
                 .payload = m.replies[what % m.replies.size()]},
                false, "late_reply");
     if (what + 1 < left_) {
       world.again(*this, world.random.real(0.001, 0.3), what + 1);
+    } else if (was_seen_ && world.random.chance(0.2)) {
+      world.again(*this, world.random.real(2.0, 20.0), kSearch);
     } else {
       world.again(*this, world.random.real(2.0, 20.0));
     }
   }
 
  private:
+  static constexpr std::uint32_t kSearch = 1'000'000;
+
+  void choose(World& world) {
+    std::vector<const Device*> far;
+    for (const Device& device : world.devices) {
+      if (device.side == Side::wan) far.push_back(&device);
+    }
+    if (far.empty()) return;
+    if (!was_seen_) port_ = world.ephemeral_port();
+    from_ = world.ephemeral_port();
+    left_ = world.random.between(1, 12);
+    device_ = far[world.random.below(static_cast<std::uint32_t>(far.size()))];
+  }
+
+  /// Seen by the box, which waits for its answers for 30 s.
+  void search(World& world) {
+    port_ = world.ephemeral_port();
+    const std::string text = make_search(world.random, pick_search(world.random), world.group());
+    world.send({.side = Side::lan,
+                .source = host_,
+                .destination = world.group(),
+                .source_port = port_,
+                .destination_port = 1900,
+                .ttl = 4,
+                .payload = text},
+               false, "search");
+    world.again(*this, world.random.real(31, 90));
+  }
+
   const Address host_;
-  std::uint16_t port_ = 0;
+  const bool was_seen_;
+  std::uint16_t port_, from_ = 0;
   std::uint32_t left_ = 0;
   const Device* device_ = nullptr;
 };

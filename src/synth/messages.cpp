@@ -144,12 +144,16 @@ Messages make_messages(Random& random, const Profile& p, const Address& address)
 
 Search pick_search(Random& random) {
   const auto all = all_controllers();
-  return pick_search(random, all[random.below(static_cast<std::uint32_t>(all.size()))]);
+  Search search;
+  while (search.target.empty())
+    search = pick_search(random, all[random.below(static_cast<std::uint32_t>(all.size()))]);
+  return search;
 }
 
 Search pick_search(Random& random, const Controller& controller) {
   std::vector<std::string> targets = words(controller.targets);
   Search search;
+  if (targets.empty()) return search;
   search.target = std::move(targets[random.below(static_cast<std::uint32_t>(targets.size()))]);
   search.mx = controller.mx;
   return search;
@@ -158,6 +162,7 @@ Search pick_search(Random& random, const Controller& controller) {
 namespace {
 std::string search_text(const Search& search, const Address& host, const char* user_agent,
                         Style style) {
+  if (search.target.empty()) return "M-SEARCH * HTTP/1.1\r\n\r\n";
   std::vector<Header> headers = {{"HOST", fmt::format("{}:1900", bracketed(host))},
                                  {"MAN", "\"ssdp:discover\""}};
   if (!search.unicast) headers.push_back({"MX", fmt::format("{}", search.mx)});

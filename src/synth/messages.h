@@ -28,7 +28,7 @@ struct Messages {
 Messages make_messages(Random& random, const Profile& profile, const Address& address);
 
 struct Search {
-  std::string target;
+  std::string target;  ///< empty: a bare start line
   unsigned mx = 3;
   bool unicast = false;
 };

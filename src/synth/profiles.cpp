@@ -149,7 +149,7 @@ constexpr std::array<Profile, 38> kProfiles = {{
      P::off_port, Style::upper},
 }};
 
-constexpr std::array<Controller, 14> kControllers = {{
+constexpr std::array<Controller, 15> kControllers = {{
     {"chrome", "browser", kDial, 1, 1, 4, 1.0, 120, false, 0,
      "Google Chrome/120.0.6099.130 Windows"},
     {"edge", "browser", kDial, 1, 1, 4, 1.0, 60, false, 0, "Microsoft Edge/119.0.2151.97 Windows"},
@@ -177,6 +177,7 @@ constexpr std::array<Controller, 14> kControllers = {{
     {"light-app", "automation", WEIR_D("basic:1"), 1, 4, 3, 1.0, 30, false, 0.1, nullptr},
     {"upnp-browser", "automation", "ssdp:all upnp:rootdevice", 5, 4, 2, 0.5, 15, true, 0.15,
      "Linux/6.1 UPnP/1.1 controlpoint/2.3"},
+    {"media-finder", "finder", "", 0, 64, 1, 1.0, 5, true, 0, nullptr, 32'412},
 }};
 #undef WEIR_D
 #undef WEIR_S

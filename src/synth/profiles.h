@@ -57,6 +57,9 @@ struct Controller {
   bool keeps_port;         ///< one socket for its life; else a new one for each search
   double unicast;          ///< share of its searches that ask one known device again
   const char* user_agent;  ///< nullptr: it sends none
+  /// 0: SSDP's own. Else it borrows the search for a protocol of its own: a bare M-SEARCH to this
+  /// port of the subnet's broadcast address.
+  std::uint16_t broadcast_port = 0;
 };
 std::span<const Controller> all_controllers() noexcept;
 

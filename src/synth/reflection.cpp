@@ -13,7 +13,7 @@ struct Reflection {
   const char* name;
   double rate;        ///< of `Options::rate_pps`
   bool spread_ports;  ///< another destination port for each burst
-  bool carpet;        ///< another destination address for each burst
+  enum class Carpet : std::uint8_t { none, prefix, subnet } carpet;  ///< a new victim each burst
   double off_port;    ///< share of reflectors that answer from an ephemeral port
   bool on_open_port;  ///< the victim searches, and the flood hits the port it searches from
   enum class Shape : std::uint8_t {
@@ -24,18 +24,31 @@ struct Reflection {
   std::size_t padded_to = 0;  ///< bytes of payload; more than a frame holds: fragments
 };
 
-constexpr std::array<Reflection, 10> kReflections = {{
-    {"reflection", 1, false, false, 0.1, false},
-    {"reflection_spread", 1, true, false, 0.3, false},
-    {"diffraction", 1, false, false, 1, false},
-    {"carpet", 1, true, true, 0.3, false},
-    {"slow_reflection", 0.01, false, false, 0.5, false},
-    {"answered", 0.2, false, false, 0.3, true},
-    {"reflection_ramp", 1, false, false, 0.3, false, Reflection::Shape::ramp},
-    {"reflection_pulse", 1, true, false, 0.3, false, Reflection::Shape::pulse},
-    {"padded", 0.5, false, false, 0.1, false, Reflection::Shape::steady, 1'400},
-    {"fragmented", 0.5, false, false, 0.1, false, Reflection::Shape::steady, 3'200},
+using Carpet = Reflection::Carpet;
+using Shape = Reflection::Shape;
+
+constexpr std::array<Reflection, 11> kReflections = {{
+    {"reflection", 1, false, Carpet::none, 0.1, false},
+    {"reflection_spread", 1, true, Carpet::none, 0.3, false},
+    {"diffraction", 1, false, Carpet::none, 1, false},
+    {"carpet", 1, true, Carpet::prefix, 0.3, false},
+    {"carpet_24", 1, true, Carpet::subnet, 0.3, false},
+    {"slow_reflection", 0.01, false, Carpet::none, 0.5, false},
+    {"answered", 0.2, false, Carpet::none, 0.3, true},
+    {"reflection_ramp", 1, false, Carpet::none, 0.3, false, Shape::ramp},
+    {"reflection_pulse", 1, true, Carpet::none, 0.3, false, Shape::pulse},
+    {"padded", 0.5, false, Carpet::none, 0.1, false, Shape::steady, 1'400},
+    {"fragmented", 0.5, false, Carpet::none, 0.1, false, Shape::steady, 3'200},
 }};
+
+/// Any address of the /24, or of the last 256 of the /64, that `host` is in.
+Address neighbour(Random& random, const Address& host) {
+  std::array<std::uint8_t, 16> bytes{};
+  std::copy(host.bytes().begin(), host.bytes().end(), bytes.begin());
+  bytes[15] = static_cast<std::uint8_t>(random.below(256));
+  if (!host.is_v4()) return Address::v6(bytes.data());
+  return Address::v4(be32::from_host((host.as_v4().host() & ~0xffU) | bytes[15]));
+}
 
 /// Replies of many devices all over the world, pushed at one victim (or a prefix).
 class Reflectors final : public Actor {
@@ -90,12 +103,12 @@ class Reflectors final : public Actor {
   };
 
   double gap(World& world) {
-    if (how_.shape == Reflection::Shape::pulse && world.now() >= pulse_until_) {
+    if (how_.shape == Shape::pulse && world.now() >= pulse_until_) {
       const double silence_s = world.random.real(3, 6);
       pulse_until_ = world.now() + Nanoseconds{static_cast<std::int64_t>(silence_s * 1e9)} + kPulse;
       return silence_s;
     }
-    const double ramp_s = how_.shape == Reflection::Shape::ramp ? 20 : 1;
+    const double ramp_s = how_.shape == Shape::ramp ? 20 : 1;
     const double share = std::clamp(0.1 + seconds(world.now() - begin_) / ramp_s, 0.1, 1.0);
     return world.random.real(0.5, 1.5) / (world.options.rate_pps * how_.rate * share);
   }
@@ -108,7 +121,8 @@ class Reflectors final : public Actor {
     const auto services = static_cast<std::uint32_t>(banners_[r.banner].replies.size());
     left_ = world.random.chance(0.5) ? services : world.random.between(1, services);
     if (how_.spread_ports) port_ = world.ephemeral_port();
-    if (how_.carpet) victim_ = world.new_host(Side::lan);
+    if (how_.carpet == Carpet::prefix) victim_ = world.new_host(Side::lan);
+    if (how_.carpet == Carpet::subnet) victim_ = neighbour(world.random, victim_);
   }
 
   bool send_one(World& world) {

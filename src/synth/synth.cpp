@@ -15,7 +15,7 @@
 namespace weir::synth {
 namespace {
 
-constexpr std::array<ScenarioInfo, 35> kScenarios = {{
+constexpr std::array<ScenarioInfo, 36> kScenarios = {{
     {"devices", false, "UPnP devices announce themselves: NOTIFY bursts, byebye"},
     {"discovery", false, "control points search; devices across the box answer, some 22 s late"},
     {"late_replies", false, "answers to searches that the box did not see, or has forgotten"},
@@ -37,7 +37,8 @@ constexpr std::array<ScenarioInfo, 35> kScenarios = {{
     {"diffraction", true, "the same from ephemeral ports: no port 1900 on any packet"},
     {"padded", true, "reflection of replies that were padded to 1,400 bytes"},
     {"fragmented", true, "reflection of replies that come in three fragments"},
-    {"carpet", true, "reflection spread over all addresses of the LAN"},
+    {"carpet", true, "reflection spread over all addresses of the LAN, one after another"},
+    {"carpet_24", true, "reflection spread over a /24 of the LAN, at random"},
     {"slow_reflection", true, "reflection at a hundredth of the rate"},
     {"answered", true,
      "the victim searches, and the flood hits the very port that it searches from"},

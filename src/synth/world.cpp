@@ -89,6 +89,11 @@ Address World::group() const {
   return options.ipv6 ? v6(0xff02000000000000ULL, 0xc) : v4(0xeffffffaU);
 }
 
+Address World::broadcast(Side side) const {
+  if (options.ipv6) return v6(0xff02000000000000ULL, 1);
+  return v4((side == Side::lan ? options.lan.address().as_v4().host() : 0xc6336400U) | 0xffU);
+}
+
 std::uint8_t World::far_ttl() {
   const std::uint32_t start = random.chance(0.7) ? 64 : (random.chance(0.6) ? 255 : 128);
   return static_cast<std::uint8_t>(start - random.between(5, 34));

@@ -73,6 +73,8 @@ class World {
   /// Anywhere on the Internet.
   Address stranger();
   [[nodiscard]] Address group() const;
+  /// Of the /24 that hosts of `side` live in; IPv6: all nodes.
+  [[nodiscard]] Address broadcast(Side side) const;
   /// TTL of what crossed the Internet: 57 different values from 30 to 250 were measured.
   std::uint8_t far_ttl();
   std::uint16_t ephemeral_port() {
