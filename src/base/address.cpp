@@ -16,6 +16,7 @@ Address Address::v4(be32 address) noexcept {
   std::copy(kMapped.begin(), kMapped.end(), a.bytes_.begin());
   const std::uint32_t raw = address.wire();
   std::memcpy(a.bytes_.data() + kMapped.size(), &raw, sizeof raw);
+  a.v4_ = 1;
   return a;
 }
 
@@ -32,10 +33,6 @@ Result<Address> Address::parse(std::string_view text) {
   Address a;
   if (inet_pton(AF_INET6, copy.c_str(), a.bytes_.data()) == 1) return a;
   return fail("'" + copy + "' is not an IPv4 or IPv6 address");
-}
-
-bool Address::is_v4() const noexcept {
-  return std::equal(kMapped.begin(), kMapped.end(), bytes_.begin());
 }
 
 be32 Address::as_v4() const noexcept {
@@ -76,9 +73,7 @@ void clear_from(std::array<std::uint8_t, 16>& bytes, unsigned bit) noexcept {
 Prefix::Prefix(const Address& address, unsigned length) noexcept
     : address_(address), length_(length) {
   WEIR_CHECK(length <= (address.is_v4() ? 32U : 128U));
-  auto bytes = address.bytes();
-  clear_from(bytes, address.is_v4() ? length + 96 : length);
-  address_ = Address::v6(bytes.data());
+  clear_from(address_.bytes_, address.is_v4() ? length + 96 : length);
 }
 
 Result<Prefix> Prefix::parse(std::string_view text) {

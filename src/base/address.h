@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/// IP addresses of both families in one 16-byte value, and prefixes of them.
+/// IP addresses of both families as one type, and prefixes of them.
 ///
-/// Shape     IPv4 is kept as ::ffff:a.b.c.d (RFC 4291, 2.5.5.2), so that tables have one key type.
+/// Shape     16 bytes and the family, so that tables have one key type. IPv4 is kept as
+///           ::ffff:a.b.c.d (RFC 4291, 2.5.5.2), but is not equal to the IPv6 address of these
+///           bytes: nothing keeps a stranger from sending IPv6 packets from there, and what is
+///           held against them must not fall on the IPv4 host.
 /// Errors    parsing returns an `Error` that names what was found.
 /// Threads   values.
 #pragma once
@@ -25,10 +28,10 @@ class Address {
   static Address v4(be32 address) noexcept;
   /// `bytes` points at 16 bytes in network order.
   static Address v6(const std::uint8_t* bytes) noexcept;
-  /// "192.0.2.1" or "2001:db8::1".
+  /// "192.0.2.1" or "2001:db8::1"; "::ffff:192.0.2.1" is an IPv6 address.
   static Result<Address> parse(std::string_view text);
 
-  [[nodiscard]] bool is_v4() const noexcept;
+  [[nodiscard]] bool is_v4() const noexcept { return v4_ != 0; }
   [[nodiscard]] be32 as_v4() const noexcept;  ///< Only where `is_v4()`.
   [[nodiscard]] const std::array<std::uint8_t, 16>& bytes() const noexcept { return bytes_; }
   [[nodiscard]] bool is_multicast() const noexcept;  ///< 224/4, 255.255.255.255 and ff00::/8.
@@ -46,17 +49,20 @@ class Address {
     std::uint64_t h = mix(seed + 0x9e3779b97f4a7c15ULL, 0xd6e8feb86659fd93ULL);
     h = mix(h ^ words[0], 0xff51afd7ed558ccdULL);
     h = mix(h + words[1], 0xbf58476d1ce4e5b9ULL);
-    h = mix(h ^ seed, 0x94d049bb133111ebULL);
+    h = mix(h ^ seed ^ (v4_ ^ 1U), 0x94d049bb133111ebULL);
     return mix(h, 0xc4ceb9fe1a85ec53ULL);
   }
   friend auto operator<=>(const Address&, const Address&) noexcept = default;
   /// Two words: the default would call memcmp, which showed in profiles of the tables.
   friend bool operator==(const Address& a, const Address& b) noexcept {
-    return __builtin_memcmp(a.bytes_.data(), b.bytes_.data(), sizeof a.bytes_) == 0;
+    return __builtin_memcmp(a.bytes_.data(), b.bytes_.data(), sizeof a.bytes_) == 0 &&
+           a.v4_ == b.v4_;
   }
 
  private:
+  friend class Prefix;
   std::array<std::uint8_t, 16> bytes_{};
+  std::uint8_t v4_ = 0;  // 1: IPv4
 };
 
 class Prefix {

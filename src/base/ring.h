@@ -3,11 +3,13 @@
 ///
 /// Shape     a power of two of slots, allocated once by the constructor.
 /// Owner     exactly one thread pushes and exactly one pops; which threads those are is written
-/// where the ring stands. Threads   push and pop may run at once; `size` is a snapshot for either
-/// side or for metrics. Errors    a full ring refuses (false): the caller counts what it sheds. A
-/// capacity of zero is a programmer error. Source    Lamport's queue with cached opposite cursors,
-/// as in Rigtorp's SPSCQueue: a side reads the other's cursor,
-///           and so takes its cache line, only when its own cached copy says full or empty.
+///           where the ring stands.
+/// Threads   push and pop may run at once; `size` is a snapshot for either side or for metrics.
+/// Errors    a full ring refuses (false): the caller counts what it sheds. A capacity of zero is a
+///           programmer error.
+/// Source    Lamport's queue with cached opposite cursors, as in Rigtorp's SPSCQueue: a side reads
+///           the other's cursor, and so takes its cache line, only when its own cached copy says
+///           full or empty.
 #pragma once
 
 #include <atomic>

@@ -21,16 +21,17 @@ namespace weir::detect {
 struct SourceEntry {
   using Key = Address;
   Key key;
-  PacketTime first_seen;
-  FadeClock clock;                   // at the latest packet
+  // These fit in behind the key's 17 bytes.
+  Side side = Side::wan;
+  std::uint16_t total = 0;           // packets ever, saturating
   std::uint32_t from_lan_ticks = 0;  // window.h; of the latest packet from the LAN
-  float packets = 0, bytes = 0;      // short
+  PacketTime first_seen;
+  SecondsSeen seconds;           // with packets that nobody asked for
+  FadeClock clock;               // at the latest packet
+  float packets = 0, bytes = 0;  // short
   float packets_long = 0, unsolicited = 0, searches = 0, notifies = 0, broken = 0;  // long
   float wanted = 0;                                                                 // long
-  SecondsSeen seconds;  // with packets that nobody asked for
   DistinctSketch<1> destinations;
-  std::uint16_t total = 0;  // packets ever, saturating
-  Side side = Side::wan;
 
   static constexpr Nanoseconds kSideKept = std::chrono::minutes(5);
 

@@ -91,6 +91,27 @@ TEST(AddressHash, DependsOnItsSeed) {
   EXPECT_EQ(hashes.size(), std::set<std::uint64_t>(seeds.begin(), seeds.end()).size());
 }
 
+TEST(Address, IPv4MappedIPv6IsNotThatIPv4) {
+  const auto four = *Address::parse("203.0.113.9");
+  const auto mapped = *Address::parse("::ffff:203.0.113.9");
+  EXPECT_EQ(four.bytes(), mapped.bytes());
+  EXPECT_NE(four, mapped);
+  EXPECT_NE(four <=> mapped, std::strong_ordering::equal);
+  EXPECT_NE(four.hash(1), mapped.hash(1));
+  EXPECT_TRUE(four.is_v4());
+  EXPECT_FALSE(mapped.is_v4());
+  EXPECT_EQ(Address::v6(four.bytes().data()), mapped);
+  // Each text names the one that it came from, so that a person can name either.
+  EXPECT_EQ(four.text(), "203.0.113.9");
+  EXPECT_EQ(mapped.text(), "::ffff:203.0.113.9");
+  EXPECT_EQ(Prefix(mapped, 128).address(), mapped);
+  EXPECT_EQ(Prefix(four, 32).address(), four);
+  EXPECT_EQ(Prefix::parse("::ffff:0:0/96")->length(), 96U);
+  EXPECT_FALSE(Prefix::parse("0.0.0.0/0")->contains(mapped));
+  EXPECT_FALSE(Prefix::parse("::/0")->contains(four));
+  EXPECT_TRUE(Prefix::parse("::ffff:203.0.113.0/120")->contains(mapped));
+}
+
 TEST(Prefix, ContainsExactlyItsRange) {
   struct Case {
     const char* prefix;

@@ -58,6 +58,35 @@ TEST_F(NativeTest, BlocksHoldUntilTheyExpire) {
   EXPECT_EQ(list[0].value.hit_bytes, search().size());
 }
 
+TEST_F(NativeTest, ABlockOfWhatAPacketSaysHoldsForThatPacketAlone) {
+  // Addresses whose bytes could be taken for those of the other family.
+  const char* const sources6[] = {"::",
+                                  "::1",
+                                  "::203.0.113.9",
+                                  "2001:db8::",
+                                  "2002:cb00::1",
+                                  "::ffff:203.0.113.9",
+                                  "cb00:7109::",
+                                  "64:ff9b::203.0.113.9",
+                                  "::ffff:0:cb00:7109"};
+  std::vector<Bytes> frames{search("203.0.113.9"), search("0.0.0.0"), search("0.0.0.1")};
+  for (const char* source : sources6)
+    frames.push_back(
+        PacketBuilder().ip6(source, "2001:db8::1").udp(50'000, 1900).payload("M-SEARCH *").build());
+  for (const Bytes& blocked : frames) {
+    Block made = block("192.0.2.1");
+    made.source = packet::source(blocked, packet::parse(blocked));
+    ASSERT_EQ(*native_.add_blocks(std::array{made}), 1U);
+    for (const Bytes& frame : frames)
+      EXPECT_EQ(judge(frame) == Outcome::drop_block_ssdp, &frame == &blocked)
+          << packet::source(frame, packet::parse(frame)).text() << ", blocked was "
+          << made.source.text();
+    // What a person reads of it, typed again, is the same source.
+    EXPECT_EQ(address(native_.list_blocks()->at(0).source.text()), made.source);
+    EXPECT_EQ(*native_.remove_blocks(std::array{made.source}), 1U);
+  }
+}
+
 TEST_F(NativeTest, RemovedBlocksNoLongerHold) {
   ASSERT_EQ(*native_.add_blocks(std::array{block("203.0.113.9"), block("2001:db8::9")}), 2U);
   EXPECT_EQ(*native_.remove_blocks(std::array{address("203.0.113.9"), address("203.0.113.7")}), 1U);
