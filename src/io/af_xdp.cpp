@@ -6,10 +6,10 @@
 #include <sys/socket.h>
 
 #include <algorithm>
-#include <atomic>
 #include <cerrno>
 #include <vector>
 
+#include "base/count.h"
 #include "io/xsk.h"
 
 namespace weir::io {
@@ -25,27 +25,46 @@ constexpr std::uint32_t kRefillLeast_frames = 64;
 /// that none of them left, for the link may be down for days.
 constexpr Nanoseconds kSendAgainFirst{100'000};
 constexpr Nanoseconds kSendAgainLast{10'000'000};
-
-/// Written by the I/O thread alone, so a plain add; read by anyone.
-class Count {
- public:
-  void add(std::uint64_t n) noexcept {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-  [[nodiscard]] std::uint64_t get() const noexcept {
-    return value_.load(std::memory_order_relaxed);
-  }
-
- private:
-  std::atomic<std::uint64_t> value_{0};
-};
+/// A call ends at each frame that the device refuses: so many at a time, or a dead link would hold
+/// the thread up. What else waits is refused at the next turns, or finds no room.
+constexpr std::uint32_t kLostAtOnce = 64;
 
 /// Counts of a side that this thread makes. Both sides of a channel have one writer, so they may
 /// share cache lines; channels do not, for each is an allocation of its own.
 struct Counts {
-  Count rx_packets, rx_bytes, tx_packets, tx_bytes, released, tx_full, fill_short, not_completed,
-      wakeups_rx, wakeups_tx, wakeup_errors;
+  Count rx_packets, rx_bytes, tx_packets, tx_bytes, released, tx_full, tx_lost, fill_short,
+      not_completed, wakeups_rx, wakeups_tx, wakeup_errors;
 };
+
+/// Where a channel's frames are, at one moment.
+struct Census {
+  std::array<std::uint32_t, kPlaces> frames{};
+  bool conserved = true;
+};
+
+/// What became of the frames where `sendto` on a socket failed.
+enum class Unsent : std::uint8_t {
+  more,    ///< as many as one call may send have left; there are more
+  lost,    ///< the device refused one (no carrier, or it is going down), which is gone
+  later,   ///< they wait: out of buffers, or interrupted
+  broken,  ///< they wait for the interface: it is down, or there is none any more
+};
+
+/// Source: net/xdp/xsk.c, xsk_generic_xmit: in copy mode EBUSY stands for NET_XMIT_DROP, "SKB
+/// completed but not sent". A zero-copy driver says it where it is busy, and has taken nothing.
+Unsent why_unsent(int error, bool zero_copy) noexcept {
+  switch (error) {
+    case EAGAIN:
+      return Unsent::more;
+    case EBUSY:
+      return zero_copy ? Unsent::later : Unsent::lost;
+    case ENOBUFS:
+    case EINTR:
+      return Unsent::later;
+    default:
+      return Unsent::broken;
+  }
+}
 
 class AfXdpChannel final : public Channel {
  public:
@@ -53,8 +72,9 @@ class AfXdpChannel final : public Channel {
       : wire_(std::move(wire)),
         pool_(wire_->pool()),
         tx_budget_(std::max(config.tx_budget, 1U)),
-        sent_(config.frames, 0) {
+        sending_(config.frames, Sending::no) {
     for (const Side side : {Side::wan, Side::lan}) with_kernel_[index(side)] = config.ring;
+    publish();
   }
 
   std::size_t receive(Side side, std::span<packet::Frame> out, PacketTime now) noexcept override;
@@ -63,15 +83,17 @@ class AfXdpChannel final : public Channel {
   void service() noexcept override;
   void wait(int wake_fd, Nanoseconds at_most) noexcept override;
 
+  [[nodiscard]] std::uint32_t waiting(Side side) noexcept override;
+  [[nodiscard]] double room(Side side) noexcept override;
+
   [[nodiscard]] double headroom() const noexcept override {
-    return static_cast<double>(pool_.count(Place::free) + pool_.count(Place::fill)) /
-           pool_.frames();
+    const auto counts = census_.read().frames;
+    const auto of = [&](Place place) { return counts[static_cast<std::size_t>(place)]; };
+    return static_cast<double>(of(Place::free) + of(Place::fill)) / frames_;
   }
-  [[nodiscard]] bool conserved() const noexcept override { return pool_.conserved(); }
+  [[nodiscard]] bool conserved() const noexcept override { return census_.read().conserved; }
   [[nodiscard]] std::array<std::uint32_t, kPlaces> frame_counts() const noexcept override {
-    std::array<std::uint32_t, kPlaces> counts{};
-    for (std::size_t i = 0; i < kPlaces; ++i) counts[i] = pool_.count(static_cast<Place>(i));
-    return counts;
+    return census_.read().frames;
   }
   [[nodiscard]] ChannelCounters counters(Side side) const noexcept override;
   [[nodiscard]] int socket_fd(Side side) const noexcept override { return wire_->side(side).fd; }
@@ -81,6 +103,11 @@ class AfXdpChannel final : public Channel {
   [[nodiscard]] bool busy_poll() const noexcept override { return wire_->busy_poll(); }
 
  private:
+  /// Of a frame: completed is what the kernel says of one that was in a TX ring.
+  enum class Sending : std::uint8_t { no, yes, completed };
+
+  void see_received(Side side) noexcept;
+  void see_completed(Side side) noexcept;
   void refill(Side side, std::uint32_t least) noexcept;
   void reap(Side side) noexcept;
   std::size_t submit(Side side, std::span<const packet::Frame> frames) noexcept;
@@ -88,30 +115,68 @@ class AfXdpChannel final : public Channel {
   void kick_tx(Side side) noexcept;
   void kick_rx(Side side) noexcept;
   void give_back(std::span<const packet::Frame> frames) noexcept;
+  [[nodiscard]] bool accounts_agree() const noexcept;
+  void publish() noexcept;
   Counts& counts(Side side) noexcept { return counts_[index(side)]; }
 
   const std::unique_ptr<XskWire> wire_;
   FramePool& pool_;
   const std::uint32_t tx_budget_;
-  std::vector<std::uint8_t> sent_;                   // by frame: 1 while in a TX ring
+  const std::uint32_t frames_ = pool_.frames();
+  std::vector<Sending> sending_;                     // by frame
   std::array<std::uint32_t, kSides> with_kernel_{};  // frames in fill and rx rings, by side
-  std::array<std::uint64_t, kSides> arrivals_{};     // numbers of frames
+  // Cursors: how far into the RX and completion rings the frames' places are known.
+  std::array<std::uint32_t, kSides> received_to_{}, completed_to_{};
+  std::array<std::uint64_t, kSides> arrivals_{};  // numbers of frames
   std::array<std::uint32_t, kChunk_frames> scratch_{};
   Nanoseconds send_again_ = kSendAgainFirst;
   std::uint32_t waiting_ = 0;  // frames that waited to be sent at the last `wait`
   std::array<Counts, kSides> counts_;
+  Published<Census> census_{Census{}};
 };
+
+/// Notes what has arrived since it was last asked.
+void AfXdpChannel::see_received(Side side) noexcept {
+  const xsk_ring_cons& rx = wire_->side(side).rx;
+  const std::uint32_t end = __atomic_load_n(rx.producer, __ATOMIC_ACQUIRE);
+  std::uint32_t& at = received_to_[index(side)];
+  while (at != end) {
+    const auto n = std::min(end - at, static_cast<std::uint32_t>(kChunk_frames));
+    for (std::uint32_t i = 0; i < n; ++i) {
+      const xdp_desc& desc = *xsk_ring_cons__rx_desc(&rx, at + i);
+      scratch_[i] = static_cast<std::uint32_t>(desc.addr / kChunk_bytes);
+    }
+    pool_.move(std::span(scratch_).first(n), Place::fill, Place::rx);
+    at += n;
+  }
+}
+
+std::uint32_t AfXdpChannel::waiting(Side side) noexcept {
+  see_received(side);
+  return received_to_[index(side)] - wire_->side(side).rx.cached_cons;
+}
+
+double AfXdpChannel::room(Side side) noexcept {
+  const std::uint32_t received = waiting(side);
+  const std::uint32_t ring = wire_->side(side).rx.size;
+  const std::uint32_t to_fill = with_kernel_[index(side)] - received;
+  return static_cast<double>(std::min(ring - received, to_fill)) / ring;
+}
 
 std::size_t AfXdpChannel::receive(Side side, std::span<packet::Frame> out,
                                   PacketTime now) noexcept {
   refill(side, kRefillLeast_frames);
+  see_received(side);
   Xsk& xsk = wire_->side(side);
   std::size_t done = 0;
   std::uint64_t bytes = 0;
   while (done < out.size()) {
-    const auto want = static_cast<std::uint32_t>(std::min(kChunk_frames, out.size() - done));
+    // Not beyond what was seen: the kernel may add to the ring at any moment.
+    const std::uint32_t seen = received_to_[index(side)] - xsk.rx.cached_cons;
+    const auto want =
+        static_cast<std::uint32_t>(std::min<std::size_t>({kChunk_frames, out.size() - done, seen}));
     std::uint32_t at = 0;
-    const std::uint32_t got = xsk_ring_cons__peek(&xsk.rx, want, &at);
+    const std::uint32_t got = want > 0 ? xsk_ring_cons__peek(&xsk.rx, want, &at) : 0;
     if (got == 0) break;
     for (std::uint32_t i = 0; i < got; ++i) {
       const xdp_desc& desc = *xsk_ring_cons__rx_desc(&xsk.rx, at + i);
@@ -123,9 +188,7 @@ std::size_t AfXdpChannel::receive(Side side, std::span<packet::Frame> out,
       out[done + i] = {data, desc.len, frame, arrivals_[index(side)]++, now, side};
     }
     xsk_ring_cons__release(&xsk.rx, got);
-    const std::span frames = std::span(scratch_).first(got);
-    pool_.move(frames, Place::fill, Place::rx);
-    pool_.move(frames, Place::rx, Place::batch);
+    pool_.move(std::span(scratch_).first(got), Place::rx, Place::batch);
     with_kernel_[index(side)] -= got;
     done += got;
   }
@@ -149,30 +212,50 @@ void AfXdpChannel::refill(Side side, std::uint32_t least) noexcept {
   if (added == 0 && room == wire_->side(side).fill.size) counts(side).fill_short.add(1);
 }
 
-/// Takes back what was sent.
-void AfXdpChannel::reap(Side side) noexcept {
-  Xsk& xsk = wire_->side(side);
-  for (;;) {
-    std::uint32_t at = 0;
-    const std::uint32_t got = xsk_ring_cons__peek(&xsk.completion, kChunk_frames, &at);
-    if (got == 0) return;
+/// Notes what was sent since it was last asked.
+void AfXdpChannel::see_completed(Side side) noexcept {
+  const xsk_ring_cons& ring = wire_->side(side).completion;
+  const std::uint32_t end = __atomic_load_n(ring.producer, __ATOMIC_ACQUIRE);
+  std::uint32_t& at = completed_to_[index(side)];
+  while (at != end) {
+    const auto n = std::min(end - at, static_cast<std::uint32_t>(kChunk_frames));
     std::uint32_t real = 0;
-    for (std::uint32_t i = 0; i < got; ++i) {
-      const std::uint64_t address = *xsk_ring_cons__comp_addr(&xsk.completion, at + i);
+    for (std::uint32_t i = 0; i < n; ++i) {
+      const std::uint64_t address = *xsk_ring_cons__comp_addr(&ring, at + i);
       const auto frame = static_cast<std::uint32_t>(address / kChunk_bytes);
       // Old kernels complete a frame twice in copy mode: a frame with two owners is worse than a
       // count.
-      const bool sent = frame < pool_.frames() && sent_[frame] != 0;
+      const bool sent = frame < frames_ && sending_[frame] == Sending::yes;
       WEIR_DCHECK(sent);
       if (!sent) continue;
-      sent_[frame] = 0;
+      sending_[frame] = Sending::completed;
       scratch_[real++] = frame;
     }
-    xsk_ring_cons__release(&xsk.completion, got);
-    const std::span frames = std::span(scratch_).first(real);
-    pool_.move(frames, Place::tx, Place::completion);
-    pool_.move(frames, Place::completion, Place::free);
-    if (real < got) counts(side).not_completed.add(got - real);
+    pool_.move(std::span(scratch_).first(real), Place::tx, Place::completion);
+    if (real < n) counts(side).not_completed.add(n - real);
+    at += n;
+  }
+}
+
+/// Takes back what was sent.
+void AfXdpChannel::reap(Side side) noexcept {
+  see_completed(side);
+  xsk_ring_cons& ring = wire_->side(side).completion;
+  while (const std::uint32_t left = completed_to_[index(side)] - ring.cached_cons) {
+    const auto want = std::min(left, static_cast<std::uint32_t>(kChunk_frames));
+    std::uint32_t at = 0;
+    const std::uint32_t got = xsk_ring_cons__peek(&ring, want, &at);
+    if (got == 0) return;
+    std::uint32_t real = 0;
+    for (std::uint32_t i = 0; i < got; ++i) {
+      const std::uint64_t address = *xsk_ring_cons__comp_addr(&ring, at + i);
+      const auto frame = static_cast<std::uint32_t>(address / kChunk_bytes);
+      if (frame >= frames_ || sending_[frame] != Sending::completed) continue;
+      sending_[frame] = Sending::no;
+      scratch_[real++] = frame;
+    }
+    xsk_ring_cons__release(&ring, got);
+    pool_.move(std::span(scratch_).first(real), Place::completion, Place::free);
   }
 }
 
@@ -210,7 +293,7 @@ std::size_t AfXdpChannel::submit(Side side, std::span<const packet::Frame> frame
       xdp_desc& desc = *xsk_ring_prod__tx_desc(&xsk.tx, at + i);
       desc = {address, frame.length, 0};
       scratch_[i] = frame.index;
-      sent_[frame.index] = 1;
+      sending_[frame.index] = Sending::yes;
       bytes += frame.length;
     }
     pool_.move(std::span(scratch_).first(n), Place::batch, Place::tx);
@@ -253,17 +336,19 @@ std::uint32_t AfXdpChannel::unsent(Side side) noexcept {
 /// the tries are bounded, and `service` comes back for the rest.
 void AfXdpChannel::kick_tx(Side side) noexcept {
   Xsk& xsk = wire_->side(side);
-  const std::uint32_t waiting = unsent(side);
-  if (waiting == 0 || xsk_ring_prod__needs_wakeup(&xsk.tx) == 0) return;
-  const std::uint32_t tries = waiting / tx_budget_ + 1;
-  for (std::uint32_t i = 0; i < tries; ++i) {
+  const std::uint32_t in_ring = unsent(side);
+  if (in_ring == 0 || xsk_ring_prod__needs_wakeup(&xsk.tx) == 0) return;
+  std::uint32_t lost = 0;
+  for (std::uint32_t tries = in_ring / tx_budget_ + 1; tries > 0;) {
     counts(side).wakeups_tx.add(1);
-    if (sendto(xsk.fd, nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) return;
-    if (errno == EAGAIN) continue;
-    // The device is busy or out of buffers: normal under load.
-    if (errno != EBUSY && errno != ENOBUFS && errno != EINTR) counts(side).wakeup_errors.add(1);
-    return;
+    if (sendto(xsk.fd, nullptr, 0, MSG_DONTWAIT, nullptr, 0) >= 0) break;
+    const Unsent why = why_unsent(errno, xsk.zero_copy);
+    if (why == Unsent::broken) counts(side).wakeup_errors.add(1);
+    if (why == Unsent::later || why == Unsent::broken) break;
+    if (why == Unsent::more) --tries;
+    if (why == Unsent::lost && ++lost == std::min(in_ring, kLostAtOnce)) break;
   }
+  if (lost > 0) counts(side).tx_lost.add(lost);
 }
 
 /// Tells a driver that ran out of buffers that there are some; drives the poll where we busy-poll.
@@ -286,8 +371,36 @@ void AfXdpChannel::service() noexcept {
     refill(side, 1);
     kick_rx(side);
   }
-  WEIR_DCHECK(pool_.conserved());
-  WEIR_DCHECK(with_kernel_[0] + with_kernel_[1] == pool_.count(Place::fill));
+  for (const Side side : {Side::wan, Side::lan}) {
+    see_received(side);
+    see_completed(side);
+  }
+  publish();
+}
+
+/// Whether the places, which change frame by frame, agree with what is known without them: the
+/// rings' cursors, and the counters of what was handed out and came back.
+bool AfXdpChannel::accounts_agree() const noexcept {
+  std::uint64_t handed_out = 0;
+  std::uint32_t received = 0;
+  for (const Side side : {Side::wan, Side::lan}) {
+    const Counts& c = counts_[index(side)];
+    handed_out += c.rx_packets.value() - c.released.value();
+    handed_out -= c.tx_packets.value() + c.tx_full.value();
+    received += received_to_[index(side)] - wire_->side(side).rx.cached_cons;
+  }
+  return pool_.conserved() && pool_.count(Place::batch) == handed_out &&
+         pool_.count(Place::rx) == received &&
+         pool_.count(Place::fill) == with_kernel_[0] + with_kernel_[1] - received;
+}
+
+/// For the readers: a few stores for each turn of the I/O loop.
+void AfXdpChannel::publish() noexcept {
+  Census census;
+  for (std::size_t i = 0; i < kPlaces; ++i) census.frames[i] = pool_.count(static_cast<Place>(i));
+  census.conserved = accounts_agree();
+  WEIR_DCHECK(census.conserved);
+  census_.write(census);
 }
 
 void AfXdpChannel::wait(int wake_fd, Nanoseconds at_most) noexcept {
@@ -309,17 +422,18 @@ void AfXdpChannel::wait(int wake_fd, Nanoseconds at_most) noexcept {
 ChannelCounters AfXdpChannel::counters(Side side) const noexcept {
   const Counts& c = counts_[index(side)];
   ChannelCounters out;
-  out.rx_packets = c.rx_packets.get();
-  out.rx_bytes = c.rx_bytes.get();
-  out.tx_packets = c.tx_packets.get();
-  out.tx_bytes = c.tx_bytes.get();
-  out.released = c.released.get();
-  out.tx_full = c.tx_full.get();
-  out.fill_short = c.fill_short.get();
-  out.not_completed = c.not_completed.get();
-  out.wakeups_rx = c.wakeups_rx.get();
-  out.wakeups_tx = c.wakeups_tx.get();
-  out.wakeup_errors = c.wakeup_errors.get();
+  out.rx_packets = c.rx_packets.value();
+  out.rx_bytes = c.rx_bytes.value();
+  out.tx_packets = c.tx_packets.value();
+  out.tx_bytes = c.tx_bytes.value();
+  out.released = c.released.value();
+  out.tx_full = c.tx_full.value();
+  out.tx_lost = c.tx_lost.value();
+  out.fill_short = c.fill_short.value();
+  out.not_completed = c.not_completed.value();
+  out.wakeups_rx = c.wakeups_rx.value();
+  out.wakeups_tx = c.wakeups_tx.value();
+  out.wakeup_errors = c.wakeup_errors.value();
   xdp_statistics kernel{};
   socklen_t length = sizeof kernel;
   if (getsockopt(socket_fd(side), SOL_XDP, XDP_STATISTICS, &kernel, &length) == 0) {

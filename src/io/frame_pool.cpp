@@ -42,13 +42,7 @@ FramePool::FramePool(std::uint32_t frames)
   WEIR_CHECK(frames > 0);
   // The lowest number lies on top, so that a lightly loaded channel stays in few pages.
   for (std::uint32_t i = 0; i < frames; ++i) free_[i] = frames - 1 - i;
-  counts_[slot(Place::free)].store(frames, std::memory_order_relaxed);
-}
-
-void FramePool::adjust(Place place, std::uint32_t by) noexcept {
-  // One writer: a plain add, not an atomic one.
-  auto& count = counts_[slot(place)];
-  count.store(count.load(std::memory_order_relaxed) + by, std::memory_order_relaxed);
+  counts_[slot(Place::free)] = frames;
 }
 
 std::size_t FramePool::take(std::span<std::uint32_t> out, Place to) noexcept {
@@ -63,8 +57,8 @@ std::size_t FramePool::take(std::span<std::uint32_t> out, Place to) noexcept {
     }
     out[i] = frame;
   }
-  adjust(Place::free, -taken);
-  adjust(to, taken);
+  counts_[slot(Place::free)] -= taken;
+  counts_[slot(to)] += taken;
   return taken;
 }
 
@@ -83,23 +77,21 @@ void FramePool::move(std::span<const std::uint32_t> frames, Place from, Place to
   if (to == Place::free && from != Place::free) {
     std::copy(frames.begin(), frames.end(), free_.begin() + count(Place::free));
   }
-  adjust(from, -moved);
-  adjust(to, moved);
+  counts_[slot(from)] -= moved;
+  counts_[slot(to)] += moved;
 }
 
-std::uint32_t FramePool::count(Place place) const noexcept {
-  return counts_[slot(place)].load(std::memory_order_relaxed);
-}
+std::uint32_t FramePool::count(Place place) const noexcept { return counts_[slot(place)]; }
 
 bool FramePool::conserved() const noexcept {
   std::uint64_t sum = 0;
-  for (const auto& count : counts_) sum += count.load(std::memory_order_relaxed);
+  for (const std::uint32_t count : counts_) sum += count;
   if (sum != frames_) return false;
   if constexpr (kExact) {
     std::array<std::uint32_t, kPlaces> seen{};
     for (const Place place : places_) ++seen[slot(place)];
     for (std::size_t i = 0; i < kPlaces; ++i) {
-      if (seen[i] != counts_[i].load(std::memory_order_relaxed)) return false;
+      if (seen[i] != counts_[i]) return false;
     }
   }
   return true;

@@ -4,19 +4,17 @@
 ///
 /// Places    free        in this pool
 ///           fill        given to the kernel for a side, to receive into
-///           rx          received, not yet handed to the pipeline
+///           rx          received: in an RX ring, not yet handed to the pipeline
 ///           batch       with the pipeline
 ///           tx          given to the kernel to send
-///           completion  sent, not yet given back to this pool
+///           completion  sent: in a completion ring, not yet given back to this pool
 /// Cost      release builds keep a count for each place; debug builds (no NDEBUG) keep each frame's
 ///           place too, and abort on a frame that leaks or is used twice.
 /// Errors    none at run time: a move of more frames than a place holds is a programmer error.
-/// Threads   owned by one channel, and only its I/O thread calls it; `count` may be read by others
-///           (relaxed: each count is right, their sum only when read by the owner).
+/// Threads   owned by one channel, and only its I/O thread calls it.
 #pragma once
 
 #include <array>
-#include <atomic>
 #include <cstdint>
 #include <span>
 #include <vector>
@@ -44,11 +42,9 @@ class FramePool {
   [[nodiscard]] bool conserved() const noexcept;
 
  private:
-  void adjust(Place place, std::uint32_t by) noexcept;
-
   const std::uint32_t frames_;
   std::vector<std::uint32_t> free_;  // a stack: what was used last is warm in the cache
-  std::array<std::atomic<std::uint32_t>, kPlaces> counts_{};
+  std::array<std::uint32_t, kPlaces> counts_{};
   std::vector<Place> places_;  // by frame; empty in release builds
 };
 

@@ -24,9 +24,10 @@ namespace weir::io {
 /// Counts of one channel and side, since it was opened.
 struct ChannelCounters {
   std::uint64_t rx_packets = 0, rx_bytes = 0;
-  std::uint64_t tx_packets = 0, tx_bytes = 0;
-  std::uint64_t released = 0;       ///< received here and given back unsent, by verdict
-  std::uint64_t tx_full = 0;        ///< frames that the TX ring had no room for: dropped
+  std::uint64_t tx_packets = 0, tx_bytes = 0;  ///< put into the TX ring
+  std::uint64_t released = 0;                  ///< received here and given back unsent, by verdict
+  std::uint64_t tx_full = 0;                   ///< frames that the TX ring had no room for: dropped
+  std::uint64_t tx_lost = 0;        ///< of `tx_packets`: the device refused them (no carrier), gone
   std::uint64_t fill_short = 0;     ///< times that no frame was free for an empty fill ring
   std::uint64_t not_completed = 0;  ///< completions of frames that were not sent: kernel fault
   std::uint64_t wakeups_rx = 0, wakeups_tx = 0;  ///< system calls
@@ -52,18 +53,26 @@ class Channel {
   /// Gives frames back without sending them.
   virtual void release(std::span<const packet::Frame> frames) noexcept = 0;
   /// Refills, reaps completions, kicks the kernel where it asked for that: also for frames that an
-  /// earlier `transmit` left behind. Call once a loop.
+  /// earlier `transmit` left behind. Where busy polling is on, polls the driver. Call once a loop.
   virtual void service() noexcept = 0;
   /// Sleeps until a frame arrives, `wake_fd` becomes readable, or the time is over. `wake_fd` may
   /// be -1. Wakes early where frames still wait to be sent.
   virtual void wait(int wake_fd, Nanoseconds at_most) noexcept = 0;
 
+  /// Frames that lie received on `side`: what `receive` would find.
+  [[nodiscard]] virtual std::uint32_t waiting(Side side) noexcept = 0;
+  /// Share of a side's RX ring, 0 to 1, that the kernel can still fill before it has to drop what
+  /// is steered here: by the ring's room, and by the frames that it was given to receive into.
+  [[nodiscard]] virtual double room(Side side) noexcept = 0;
+
   /// Share of frames that are free or with the kernel to receive into, 0 to 1: what is missing is
-  /// in batches or on its way out. A starved channel withdraws its heartbeat. Any thread.
+  /// received, in batches, or on its way out. A starved channel withdraws its heartbeat. As of the
+  /// last `service`. Any thread.
   [[nodiscard]] virtual double headroom() const noexcept = 0;
-  /// The conservation law (io/frame_pool.h).
+  /// Whether every frame is accounted for, as of the last `service`: the places add up to all
+  /// frames, and agree with what rings and counters say independently of them. Any thread.
   [[nodiscard]] virtual bool conserved() const noexcept = 0;
-  /// Frames by io::Place. Any thread.
+  /// Frames by io::Place, all of one moment: the last `service`. Any thread.
   [[nodiscard]] virtual std::array<std::uint32_t, kPlaces> frame_counts() const noexcept = 0;
   /// Any thread; a system call for the kernel's counts.
   [[nodiscard]] virtual ChannelCounters counters(Side side) const noexcept = 0;

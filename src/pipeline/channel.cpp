@@ -8,7 +8,10 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <numeric>
 #include <utility>
+
+#include "base/count.h"
 
 namespace weir::pipeline {
 namespace {
@@ -17,19 +20,9 @@ namespace {
 /// that can matter (the smallest heartbeat limit is 20 ms).
 constexpr Nanoseconds kBeatInterval = std::chrono::milliseconds(1);
 
-/// A count with one writer: a plain add, and whole for every reader.
-class Count {
- public:
-  void add(std::uint64_t n) noexcept {
-    value_.store(value_.load(std::memory_order_relaxed) + n, std::memory_order_relaxed);
-  }
-  [[nodiscard]] std::uint64_t value() const noexcept {
-    return value_.load(std::memory_order_relaxed);
-  }
-
- private:
-  std::atomic<std::uint64_t> value_{0};
-};
+/// How soon a channel looks at its rings again while every batch is under way: a quarter of a ring
+/// fills in that time at two million packets a second.
+constexpr Nanoseconds kLookAgain = std::chrono::microseconds(250);
 
 }  // namespace
 
@@ -60,25 +53,48 @@ ChannelLoop::ChannelLoop(const ChannelConfig& config, io::Channel& io, const Col
       heartbeat_(std::move(heartbeat)),
       wake_fd_(wake_fd),
       done_(config.batches),
-      counts_(std::make_unique<Counts>()) {}
+      counts_(std::make_unique<Counts>()) {
+  const auto frames = io.frame_counts();
+  if (config.overload == Overload::forward)
+    held_.resize(std::accumulate(frames.begin(), frames.end(), std::size_t{0}));
+}
 
 ChannelLoop::~ChannelLoop() { close(wake_fd_); }
 
 void ChannelLoop::run(Engine& engine) noexcept {
   while (!stop_.load(std::memory_order_seq_cst)) {
-    bool progress = take_back();
-    progress |= receive(engine);
-    io_.service();
-    beat(monotonic_now(), progress);
-    // Frames that may not be received would end the sleep at once.
-    if (!progress) sleep(pool_.available() > 0 || config_.overload != Overload::wait);
+    if (!turn(engine) && !io_.busy_poll()) sleep();
   }
-  while (pool_.available() < pool_.size()) {
-    if (!take_back()) sleep(false);
+  finish(engine);
+  heartbeat_(PacketTime{});
+}
+
+/// True where a frame moved.
+bool ChannelLoop::turn(Engine& engine) noexcept {
+  bool judged = take_back();
+  bool shed_any = false;
+  for (const Side side : {Side::wan, Side::lan}) shed_any |= shed(side);
+  judged |= receive(engine);
+  io_.service();
+  beat(monotonic_now(), judged);
+  return judged || shed_any;
+}
+
+/// Sees off what lay in the rings when the stop came, and what is in flight.
+void ChannelLoop::finish(Engine& engine) noexcept {
+  std::uint64_t left = std::uint64_t{io_.waiting(Side::wan)} + io_.waiting(Side::lan);
+  while (left > 0 || pool_.available() < pool_.size()) {
+    const std::uint64_t before = counts_->received.value();
+    bool progress = take_back();
+    if (left > 0 && pool_.available() > 0) {
+      if (!receive(engine)) left = 0;
+      left -= std::min(left, counts_->received.value() - before);
+      progress = true;
+    }
     io_.service();
+    if (!progress) sleep();
   }
   io_.service();
-  heartbeat_(PacketTime{});
 }
 
 void ChannelLoop::request_stop() noexcept {
@@ -99,40 +115,53 @@ bool ChannelLoop::take_back() noexcept {
   while (done_.pop(batch)) {
     send_off(*batch);
     pool_.give(batch);
+    ++taken_back_;
+    send_held();
     any = true;
   }
   return any;
 }
 
 void ChannelLoop::send_off(const Batch& batch) noexcept {
-  std::array<std::size_t, kSides> sent{};
   std::size_t released = 0;
   std::array<std::uint64_t, kReasons> reasons{};
   for (std::size_t i = 0; i < batch.size; ++i) {
-    const packet::Frame& frame = batch.frames[i];
     const detect::Decision& decision = batch.decisions[i];
     ++reasons[static_cast<std::size_t>(decision.reason) % kReasons];
     if (decision.verdict == Verdict::forward) {
-      const std::size_t side = index(opposite(frame.side));
-      out_[side][sent[side]++] = frame;
+      post(batch.frames[i]);
     } else {
-      released_[released++] = frame;
+      released_[released++] = batch.frames[i];
     }
   }
-  for (const Side side : {Side::wan, Side::lan}) {
-    const std::size_t n = sent[index(side)];
-    if (n > 0) io_.transmit(side, {out_[index(side)].data(), n});
-    counts_->forwarded.add(n);
-  }
+  flush();
   if (released > 0) io_.release({released_.data(), released});
+  counts_->forwarded.add(batch.size - released);
   counts_->dropped.add(released);
   for (std::size_t r = 0; r < kReasons; ++r)
     if (reasons[r] > 0) counts_->reasons[r].add(reasons[r]);
 }
 
+/// Forwards a frame, at the next `flush` at the latest.
+void ChannelLoop::post(const packet::Frame& frame) noexcept {
+  const std::size_t side = index(opposite(frame.side));
+  out_[side][posted_[side]++] = frame;
+  if (posted_[side] == kBatchPackets) flush();
+}
+
+void ChannelLoop::flush() noexcept {
+  for (const Side side : {Side::wan, Side::lan}) {
+    const std::size_t n = std::exchange(posted_[index(side)], 0);
+    if (n > 0) io_.transmit(side, {out_[index(side)].data(), n});
+  }
+}
+
 bool ChannelLoop::receive(Engine& engine) noexcept {
   Batch* batch = pool_.take();
-  if (batch == nullptr) return shed();
+  if (batch == nullptr) {
+    counts_->pool_empty.add(1);
+    return false;
+  }
   const PacketTime now = monotonic_now();
   // The sides take turns to be first: a flood from one must not keep the other out of every batch.
   const Side first = std::exchange(first_side_, opposite(first_side_));
@@ -148,33 +177,51 @@ bool ChannelLoop::receive(Engine& engine) noexcept {
   counts_->received.add(size);
   counts_->batches.add(1);
   counts_->fill[static_cast<std::size_t>(std::bit_width(size - 1))].add(1);
+  ++submitted_;
   engine.submit(batch);
   return true;
 }
 
-bool ChannelLoop::shed() noexcept {
-  counts_->pool_empty.add(1);
-  if (config_.overload == Overload::wait) return false;
-  bool any = false;
-  for (const Side side : {Side::wan, Side::lan}) {
-    const std::span<packet::Frame> frames(released_.data(), config_.batch_packets);
-    const std::size_t n = io_.receive(side, frames, monotonic_now());
-    if (n == 0) continue;
-    any = true;
-    next_number_ += n;
-    counts_->received.add(n);
-    if (config_.overload == Overload::forward) {
-      io_.transmit(opposite(side), frames.first(n));
-      counts_->shed_forwarded.add(n);
-    } else {
-      io_.release(frames.first(n));
-      counts_->shed_dropped.add(n);
-    }
+/// Takes the oldest frames off a ring that is nearly full, a batch at most: more would leave no
+/// time to judge any, and it is the judging that ends a flood.
+bool ChannelLoop::shed(Side side) noexcept {
+  const double room = io_.room(side);
+  bool& shedding = shedding_[index(side)];
+  shedding = room < (shedding ? kShedUntil : kShedBelow);
+  if (!shedding) return false;
+  const std::span<packet::Frame> all(released_.data(), config_.batch_packets);
+  const auto frames = all.first(io_.receive(side, all, monotonic_now()));
+  if (frames.empty()) return false;
+  next_number_ += frames.size();
+  counts_->received.add(frames.size());
+  if (config_.overload == Overload::forward) {
+    hold(frames);
+    send_held();
+  } else {
+    io_.release(frames);
+    counts_->shed_dropped.add(frames.size());
   }
-  return any;
+  return true;
 }
 
-void ChannelLoop::beat(PacketTime now, bool progress) noexcept {
+void ChannelLoop::hold(std::span<const packet::Frame> frames) noexcept {
+  WEIR_CHECK(held_to_ - held_from_ + frames.size() <= held_.size());
+  for (const packet::Frame& frame : frames) held_[held_to_++ % held_.size()] = {frame, submitted_};
+}
+
+/// Forwards those of the held frames that nothing under way came before.
+void ChannelLoop::send_held() noexcept {
+  const std::uint64_t from = held_from_;
+  for (; held_from_ != held_to_; ++held_from_) {
+    const Held& held = held_[held_from_ % held_.size()];
+    if (held.after > taken_back_) break;
+    post(held.frame);
+  }
+  flush();
+  counts_->shed_forwarded.add(held_from_ - from);
+}
+
+void ChannelLoop::beat(PacketTime now, bool judged) noexcept {
   if (io_.headroom() < config_.headroom_low) {
     if (beaten_ == PacketTime{}) return;
     heartbeat_(PacketTime{});
@@ -182,24 +229,25 @@ void ChannelLoop::beat(PacketTime now, bool progress) noexcept {
     counts_->withdrawals.add(1);
     return;
   }
-  // Work in flight and nothing moves: no beat, and the datapath's limit will find this channel
-  // stalled.
+  // Work in flight and none comes back: no beat, and the datapath's limit will find this channel
+  // stalled. What is shed meanwhile is no progress.
   const bool idle = pool_.available() == pool_.size();
-  if (!progress && !idle) return;
+  if (!judged && !idle) return;
   if (beaten_ != PacketTime{} && now - beaten_ < kBeatInterval) return;
   heartbeat_(now);
   beaten_ = now;
 }
 
-void ChannelLoop::sleep(bool for_frames) noexcept {
+void ChannelLoop::sleep() noexcept {
   sleeping_.exchange(true, std::memory_order_acq_rel);
   if (done_.size() == 0) {
     counts_->sleeps.add(1);
-    if (for_frames) {
+    if (pool_.available() > 0) {
       io_.wait(wake_fd_, config_.sleep_max);
-    } else {
+    } else {  // frames that find no batch would end the sleep at once
       pollfd wake{wake_fd_, POLLIN, 0};
-      poll(&wake, 1, static_cast<int>(config_.sleep_max / std::chrono::milliseconds(1)));
+      const timespec at_most{0, kLookAgain.count()};
+      ppoll(&wake, 1, &at_most, nullptr);
     }
     std::uint64_t wakes = 0;
     [[maybe_unused]] const auto ignored = read(wake_fd_, &wakes, sizeof wakes);

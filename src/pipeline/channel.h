@@ -1,15 +1,20 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// The I/O thread of one channel: receive both sides, have batches judged, transmit or release.
 ///
-///   take back judged batches -> receive into a batch -> submit -> service -> heartbeat -> sleep
+///   take back judged batches -> shed -> receive into a batch -> submit -> service -> heartbeat
+///   -> sleep, unless the channel is polled
 ///
-/// Shape     a fixed pool of batches. Where it is empty while frames wait, the overload action
-///           says what happens to them; every frame received goes back to the io channel once.
-/// Order     frames of one side leave in the order in which they came. Frames that overload
-///           forwards unjudged overtake those that are being judged.
-/// Heartbeat beaten while the channel makes progress and can still receive, or has nothing to do.
-///           Withdrawn once the headroom falls below its low-water mark, so that the datapath takes
-///           the fail mode before frames are lost; back when the headroom is.
+/// Shape     a fixed pool of batches. While it is empty, frames wait in the RX rings. Every frame
+///           received goes back to the io channel once.
+/// Overload  where a side's ring is nearly full, for whatever reason, the overload action takes up
+///           to a batch of the oldest frames off it each turn, until there is room again. With the
+///           stages on this thread (workers = 0) as with a graph: the ring is what fills in either.
+/// Order     frames of one side leave in the order in which they came, judged or not: those that
+///           overload forwards are held until what was submitted before them has left.
+/// Heartbeat beaten while batches come back, or nothing is under way. Withdrawn once nearly all
+///           frames are in batches or on their way out, so that the datapath takes the fail mode;
+///           back when they are.
+/// Stop      what lies in the RX rings is still judged and sent.
 /// Threads   `run` is the I/O thread's; `done` is any one thread's at a time (the engine's);
 ///           `request_stop` and `counters` are anyone's.
 /// Errors    set-up only; at run time everything is counted.
@@ -19,6 +24,8 @@
 #include <atomic>
 #include <functional>
 #include <memory>
+#include <span>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -29,12 +36,16 @@
 
 namespace weir::pipeline {
 
-/// What happens to frames that wait while every batch is in use.
+/// What happens to the excess where a ring is nearly full.
 enum class Overload : std::uint8_t {
   forward,  ///< on to the peer, unjudged
   drop,
-  wait,  ///< left in the ring until a batch is free; then the kernel drops or takes the fail mode
 };
+
+/// Shares of a ring that are left: below the first the channel sheds, until the second is reached.
+/// A quarter of 2,048 entries is what comes in while one batch is judged, at 2 million a second.
+inline constexpr double kShedBelow = 0.25;
+inline constexpr double kShedUntil = 0.5;
 
 struct ChannelConfig {
   std::uint32_t number = 0;
@@ -58,7 +69,7 @@ struct ChannelTally {
   std::uint64_t dropped = 0;                           ///< judged
   std::uint64_t shed_forwarded = 0, shed_dropped = 0;  ///< not judged (Reason::shed)
   std::uint64_t batches = 0;
-  std::uint64_t pool_empty = 0;  ///< times that frames found no batch, or might have
+  std::uint64_t pool_empty = 0;  ///< turns in which every batch was under way
   std::uint64_t sleeps = 0;
   std::uint64_t withdrawals = 0;                  ///< of the heartbeat
   std::array<std::uint64_t, kReasons> reasons{};  ///< judged packets, by detect::Reason
@@ -77,8 +88,9 @@ class ChannelLoop {
   ChannelLoop(const ChannelLoop&) = delete;
   ChannelLoop& operator=(const ChannelLoop&) = delete;
 
-  /// Runs until `request_stop`; then receives no more, sees off what is in flight, withdraws its
-  /// heartbeat and returns with all batches in the pool. Take the socket out of the datapath first.
+  /// Runs until `request_stop`; then sees off what lies in the RX rings and what is in flight,
+  /// withdraws its heartbeat and returns with all batches in the pool. Take the sockets out of the
+  /// datapath first: what still comes in meanwhile stays in the rings.
   void run(Engine& engine) noexcept;
   void request_stop() noexcept;
   /// The engine gives back one of this channel's batches.
@@ -91,12 +103,24 @@ class ChannelLoop {
   ChannelLoop(const ChannelConfig& config, io::Channel& io, const Columns& columns,
               Heartbeat heartbeat, int wake_fd);
 
+  /// An unjudged frame, and how many batches must have come back before it may leave.
+  struct Held {
+    packet::Frame frame;
+    std::uint64_t after = 0;
+  };
+
+  bool turn(Engine& engine) noexcept;
+  void finish(Engine& engine) noexcept;
   bool take_back() noexcept;
   void send_off(const Batch& batch) noexcept;
+  void post(const packet::Frame& frame) noexcept;
+  void flush() noexcept;
   bool receive(Engine& engine) noexcept;
-  bool shed() noexcept;
-  void beat(PacketTime now, bool progress) noexcept;
-  void sleep(bool for_frames) noexcept;
+  bool shed(Side side) noexcept;
+  void hold(std::span<const packet::Frame> frames) noexcept;
+  void send_held() noexcept;
+  void beat(PacketTime now, bool judged) noexcept;
+  void sleep() noexcept;
   void wake() noexcept;
 
   const ChannelConfig config_;
@@ -111,8 +135,13 @@ class ChannelLoop {
   // The I/O thread's own:
   std::uint64_t next_number_ = 0;
   Side first_side_ = Side::wan;
-  PacketTime beaten_;                                                 // 0: withdrawn
+  PacketTime beaten_;                             // 0: withdrawn
+  std::uint64_t submitted_ = 0, taken_back_ = 0;  // batches
+  std::array<bool, kSides> shedding_{};           // by the side they came in by
+  std::vector<Held> held_;                        // a ring, as long as there are frames
+  std::uint64_t held_from_ = 0, held_to_ = 0;     // cursors of it
   std::array<std::array<packet::Frame, kBatchPackets>, kSides> out_;  // by the side they leave by
+  std::array<std::size_t, kSides> posted_{};                          // how many stand in `out_`
   std::array<packet::Frame, kBatchPackets> released_;
   std::unique_ptr<Counts> counts_;
 };

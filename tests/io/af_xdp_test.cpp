@@ -53,12 +53,24 @@ std::size_t forward(Channel& channel) {
   return step(channel, [](const packet::Frame&) { return true; });
 }
 
-/// All frames are free or with the kernel to receive into: nothing is on its way.
+/// How many frames are at `place`, as of now.
+std::uint32_t frames_at(Channel& channel, Place place) {
+  channel.service();
+  return channel.frame_counts()[static_cast<std::size_t>(place)];
+}
+
+/// Share of frames that are free, to receive into, or received, as of now.
+double not_on_its_way(Channel& channel, std::uint32_t frames) {
+  const double received = frames_at(channel, Place::rx);
+  return channel.headroom() + received / frames;
+}
+
+/// Nothing is in batches or on its way out. (The stacks at the far ends may send by themselves.)
 bool at_rest(Channel& channel) {
   channel.service();
   const auto counts = channel.frame_counts();
   const auto of = [&](Place place) { return counts[static_cast<std::size_t>(place)]; };
-  return of(Place::batch) + of(Place::tx) + of(Place::rx) + of(Place::completion) == 0;
+  return of(Place::batch) + of(Place::tx) + of(Place::completion) == 0;
 }
 
 class AfXdp : public testing::Test {
@@ -168,13 +180,66 @@ TEST_F(AfXdp, WhatIsNotTakenIsCountedAsRingFull) {
   EXPECT_TRUE(eventually([&] { return forward(*channel) == 0 && at_rest(*channel); }));
 }
 
+TEST_F(AfXdp, WhatLiesReceivedHasItsPlaceAndTakesRoom) {
+  Box box;
+  AfXdpConfig config;
+  config.ring = 64;
+  config.frames = 512;
+  const auto channel = box.open(config);
+  std::uint64_t sent = 0;
+  const auto wait_for = [&](std::uint32_t frames) {
+    return eventually([&] {
+      if (channel->waiting(Side::wan) >= frames) return true;
+      box.far_end(Side::wan).send(frame_of(60, sent++));
+      return false;
+    });
+  };
+  ASSERT_TRUE(wait_for(48));
+  const std::uint32_t waiting = channel->waiting(Side::wan);
+  EXPECT_GE(frames_at(*channel, Place::rx), waiting);
+  EXPECT_LE(channel->room(Side::wan), 0.25);
+  EXPECT_GT(channel->room(Side::lan), 0.5);
+  EXPECT_LE(channel->headroom(), 1.0 - waiting / 512.0) << "nothing can be received into these";
+  EXPECT_TRUE(channel->conserved());
+  ASSERT_TRUE(wait_for(64));
+  EXPECT_EQ(channel->room(Side::wan), 0.0);
+  ASSERT_TRUE(eventually([&] {
+    forward(*channel);
+    return channel->waiting(Side::wan) == 0 && at_rest(*channel);
+  }));
+  EXPECT_GT(channel->room(Side::wan), 0.5);
+  EXPECT_TRUE(channel->conserved());
+}
+
+TEST_F(AfXdp, WhatTheDeviceRefusesIsCountedAsLost) {
+  Box box;
+  const auto channel = box.open({});
+  std::vector<packet::Frame> held;
+  std::array<packet::Frame, 256> in;
+  ASSERT_TRUE(eventually([&] {
+    box.far_end(Side::wan).send(frame_of(60, held.size()));
+    const std::size_t n = channel->receive(Side::wan, in, monotonic_now());
+    held.insert(held.end(), in.begin(), in.begin() + static_cast<std::ptrdiff_t>(n));
+    return held.size() >= 200;
+  }));
+  // No carrier: the kernel takes each frame, the device refuses it, and it is gone.
+  box.wire.lan.must("ip link set lan0 down");
+  EXPECT_EQ(channel->transmit(Side::lan, held), held.size());
+  EXPECT_TRUE(eventually([&] { return at_rest(*channel); }))
+      << "a dead link must not stop the rest";
+  const ChannelCounters lan = channel->counters(Side::lan);
+  EXPECT_EQ(lan.tx_packets, held.size());
+  EXPECT_EQ(lan.tx_lost, held.size());
+  EXPECT_EQ(lan.wakeup_errors, 0U);
+  EXPECT_TRUE(channel->conserved());
+}
+
 TEST_F(AfXdp, AStarvedSideIsCountedShowsInHeadroomAndRecovers) {
   Box box;
   AfXdpConfig config;
   config.ring = 64;
   config.frames = 256;
   const auto channel = box.open(config);
-  EXPECT_EQ(channel->headroom(), 1.0);
   std::vector<packet::Frame> held;
   std::array<packet::Frame, 256> in;
   // The pipeline holds on to everything.
@@ -186,8 +251,8 @@ TEST_F(AfXdp, AStarvedSideIsCountedShowsInHeadroomAndRecovers) {
     return channel->counters(Side::wan).kernel_fill_empty > 0;
   }));
   EXPECT_GT(channel->counters(Side::wan).fill_short, 0U);
-  // The other side keeps the frames of its full fill ring.
-  EXPECT_EQ(channel->headroom(), 64.0 / 256.0);
+  // The other side keeps the frames of its full fill ring, and what it has received.
+  EXPECT_EQ(not_on_its_way(*channel, 256), 64.0 / 256.0);
   EXPECT_EQ(held.size(), 192U);
   box.far_end(Side::lan).send(frame_of(60, 4711));
   ASSERT_TRUE(eventually([&] {
@@ -198,7 +263,7 @@ TEST_F(AfXdp, AStarvedSideIsCountedShowsInHeadroomAndRecovers) {
   channel->release(held);
   EXPECT_EQ(channel->counters(Side::wan).released, 192U);
   EXPECT_TRUE(at_rest(*channel));
-  EXPECT_EQ(channel->headroom(), 1.0);
+  EXPECT_EQ(not_on_its_way(*channel, 256), 1.0);
   box.far_end(Side::wan).send(frame_of(60, 4712));
   EXPECT_TRUE(eventually([&] {
     forward(*channel);
@@ -226,8 +291,8 @@ TEST_F(AfXdp, AFullTransmitRingDropsAndCounts) {
   const std::size_t taken = channel->transmit(Side::lan, held);
   EXPECT_EQ(taken, 64U);
   EXPECT_EQ(channel->counters(Side::lan).tx_full, held.size() - 64);
+  EXPECT_EQ(frames_at(*channel, Place::tx), 64U);
   EXPECT_TRUE(channel->conserved());
-  EXPECT_EQ(channel->frame_counts()[static_cast<std::size_t>(Place::tx)], 64U);
   box.wire.box.must("ip link set lan up");
   EXPECT_TRUE(eventually([&] { return at_rest(*channel); })) << "they leave when the link is back";
 }

@@ -105,7 +105,6 @@ TEST_P(ChannelOfWorkers, BringsEveryFrameToItsEndInOrder) {
   // Frames are numbered by arrival, which is what the channel numbers them by as well: one side.
   Doubles doubles(kSeed);
   ChannelConfig config;
-  config.overload = Overload::wait;
   config.batches = 3;
   Running channel(config, io);
   EngineConfig engine_config;
@@ -141,14 +140,16 @@ TEST_P(ChannelOfWorkers, BringsEveryFrameToItsEndInOrder) {
   EXPECT_GT(channel.beats.beats, 0U);
 }
 
-TEST_P(ChannelOfWorkers, LosesNothingWhereTheEngineIsOverloaded) {
+TEST_P(ChannelOfWorkers, ShedsWhereARingIsNearlyFullAndKeepsOrder) {
   constexpr std::uint64_t kFrames = 20'000;
+  constexpr std::uint32_t kRing = 32;
   for (const Overload overload : {Overload::forward, Overload::drop}) {
     MemoryChannel io(256);
+    io.set_ring(kRing);
     Doubles doubles(kSeed);
     ChannelConfig config;
     config.overload = overload;
-    config.batches = 1;
+    config.batches = 2;
     config.batch_packets = 4;
     Running channel(config, io);
     EngineConfig engine_config;
@@ -156,9 +157,12 @@ TEST_P(ChannelOfWorkers, LosesNothingWhereTheEngineIsOverloaded) {
     auto engine = make_engine(engine_config, doubles.judge(),
                               [&](Batch* batch) { channel.loop->done(batch); });
     ASSERT_TRUE(engine.has_value());
+    // The ring is full before the first turn: whoever judges, it has to shed.
+    std::uint64_t n = 0;
+    for (; n < kRing; ++n) ASSERT_TRUE(io.arrive(Side::wan, n));
     channel.start(**engine);
     std::mt19937_64 random(kSeed);
-    for (std::uint64_t n = 0; n < kFrames;)
+    while (n < kFrames)
       if (io.arrive(random() % 2 == 0 ? Side::wan : Side::lan, n)) ++n;
     wait_until([&] { return io.returned() == kFrames; });
     channel.stop();
@@ -167,19 +171,25 @@ TEST_P(ChannelOfWorkers, LosesNothingWhereTheEngineIsOverloaded) {
     EXPECT_EQ(io.free_frames(), 256U);
     EXPECT_TRUE(io.conserved());
     std::set<std::uint64_t> numbers;
-    for (const auto& sent : io.sent()) numbers.insert(sent.number);
+    for (const Side side : {Side::wan, Side::lan}) {
+      const auto forwarded = sent_by(io, side);
+      EXPECT_TRUE(std::is_sorted(forwarded.begin(), forwarded.end()));
+      numbers.insert(forwarded.begin(), forwarded.end());
+    }
     const auto released = io.released();
     numbers.insert(released.begin(), released.end());
-    EXPECT_EQ(numbers.size(), kFrames);
+    EXPECT_EQ(numbers.size(), kFrames) << "each once";
     const ChannelTally tally = channel.loop->tally();
     EXPECT_EQ(tally.received, kFrames);
     EXPECT_EQ(tally.forwarded + tally.shed_forwarded, io.sent().size());
     EXPECT_EQ(tally.dropped + tally.shed_dropped, released.size());
+    EXPECT_GT(tally.shed_forwarded + tally.shed_dropped, 0U);
+    EXPECT_GT(tally.forwarded + tally.dropped, 0U) << "it judges meanwhile";
     EXPECT_EQ(overload == Overload::forward ? tally.shed_dropped : tally.shed_forwarded, 0U);
   }
 }
 
-TEST(ChannelLoop, ShedsAsConfiguredWhileEveryBatchIsInUse) {
+TEST(ChannelLoop, WhatOverloadForwardsWaitsForWhatCameBefore) {
   for (const Overload overload : {Overload::forward, Overload::drop}) {
     MemoryChannel io(64);
     HoldingEngine engine;
@@ -192,45 +202,90 @@ TEST(ChannelLoop, ShedsAsConfiguredWhileEveryBatchIsInUse) {
     engine.wait_for(1);
     ASSERT_TRUE(io.arrive(Side::lan, 1));
     engine.wait_for(2);
+    io.set_ring(1);  // a frame fills it
     ASSERT_TRUE(io.arrive(Side::wan, 2));
     ASSERT_TRUE(io.arrive(Side::lan, 3));
-    wait_until([&] { return io.returned() == 2; });
-    const ChannelTally tally = channel.loop->tally();
+    wait_until([&] { return channel.loop->tally().received == 4; });
     if (overload == Overload::forward) {
-      EXPECT_THAT(sent_by(io, Side::lan), testing::ElementsAre(2U));
-      EXPECT_THAT(sent_by(io, Side::wan), testing::ElementsAre(3U));
-      EXPECT_EQ(tally.shed_dropped, 0U);
+      EXPECT_EQ(io.returned(), 0U);
     } else {
+      wait_until([&] { return io.returned() == 2; });
       EXPECT_THAT(io.released(), testing::UnorderedElementsAre(2U, 3U));
-      EXPECT_EQ(tally.shed_forwarded, 0U);
     }
     engine.let_go(*channel.loop);
     wait_until([&] { return io.returned() == 4; });
     channel.stop();
-    EXPECT_EQ(channel.loop->tally().forwarded, 2U);
-    EXPECT_EQ(channel.loop->tally().shed_forwarded + channel.loop->tally().shed_dropped, 2U);
+    const ChannelTally tally = channel.loop->tally();
+    EXPECT_EQ(tally.forwarded, 2U);
+    if (overload == Overload::forward) {
+      EXPECT_THAT(sent_by(io, Side::lan), testing::ElementsAre(0U, 2U));
+      EXPECT_THAT(sent_by(io, Side::wan), testing::ElementsAre(1U, 3U));
+      EXPECT_EQ(tally.shed_forwarded, 2U);
+    } else {
+      EXPECT_EQ(tally.shed_dropped, 2U);
+    }
     EXPECT_EQ(io.free_frames(), 64U);
   }
 }
 
-TEST(ChannelLoop, LeavesFramesInTheRingWhereOverloadIsWait) {
+TEST(ChannelLoop, LeavesFramesInTheRingWhileItHasRoom) {
   MemoryChannel io(64);
+  io.set_ring(16);
   HoldingEngine engine;
   ChannelConfig config;
-  config.overload = Overload::wait;
   config.batches = 1;
   Running channel(config, io);
   channel.start(engine);
   ASSERT_TRUE(io.arrive(Side::wan, 0));
   engine.wait_for(1);
-  ASSERT_TRUE(io.arrive(Side::wan, 1));
-  wait_until([&] { return channel.loop->tally().pool_empty > 2; });
-  EXPECT_EQ(io.returned(), 0U);
-  engine.let_go(*channel.loop);
+  for (std::uint64_t n = 1; n <= 12; ++n)
+    ASSERT_TRUE(io.arrive(Side::wan, n));  // a quarter is left
+  const std::uint64_t turns = channel.loop->tally().pool_empty;
+  wait_until([&] { return channel.loop->tally().pool_empty > turns + 2; });
+  EXPECT_EQ(channel.loop->tally().received, 1U);
+  for (std::uint64_t n = 13; n <= 15; ++n) ASSERT_TRUE(io.arrive(Side::wan, n));
+  wait_until([&] { return channel.loop->tally().received > 1; });
+  // To the end, whichever of them are shed.
+  while (io.returned() < 16) engine.let_go(*channel.loop);
+  std::vector<std::uint64_t> all(16);
+  std::iota(all.begin(), all.end(), 0U);
+  EXPECT_EQ(sent_by(io, Side::lan), all);
+}
+
+TEST(ChannelLoop, APolledChannelNeverSleeps) {
+  MemoryChannel io(64);
+  io.set_busy_poll(true);
+  HoldingEngine engine;
+  Running channel({}, io);
+  channel.start(engine);
+  wait_until([&] { return io.services() > 1'000; });
+  EXPECT_EQ(io.waits(), 0U);
+  EXPECT_EQ(channel.loop->tally().sleeps, 0U);
+  ASSERT_TRUE(io.arrive(Side::wan, 0));
   engine.wait_for(1);
   engine.let_go(*channel.loop);
-  wait_until([&] { return io.returned() == 2; });
-  EXPECT_THAT(sent_by(io, Side::lan), testing::ElementsAre(0U, 1U));
+  wait_until([&] { return io.returned() == 1; });
+  channel.stop();
+  EXPECT_EQ(io.waits(), 0U);
+}
+
+TEST(ChannelLoop, SeesOffWhatLiesInTheRingsWhenItStops) {
+  MemoryChannel io(64);
+  HoldingEngine engine;
+  ChannelConfig config;
+  config.batches = 1;
+  config.batch_packets = 2;
+  Running channel(config, io);
+  channel.start(engine);
+  ASSERT_TRUE(io.arrive(Side::lan, 0));
+  engine.wait_for(1);
+  for (std::uint64_t n = 1; n <= 9; ++n) ASSERT_TRUE(io.arrive(Side::lan, n));
+  channel.loop->request_stop();
+  while (io.returned() < 10) engine.let_go(*channel.loop);
+  channel.stop();
+  EXPECT_THAT(sent_by(io, Side::wan), testing::ElementsAre(0U, 1U, 2U, 3U, 4U, 5U, 6U, 7U, 8U, 9U));
+  EXPECT_EQ(channel.loop->tally().received, channel.loop->tally().forwarded);
+  EXPECT_EQ(io.free_frames(), 64U);
 }
 
 TEST(ChannelLoop, SeesOffWhatIsInFlightWhenItStops) {

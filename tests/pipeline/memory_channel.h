@@ -3,7 +3,9 @@
 /// gives back is kept for the test to look at. Keeps frames in an `io::FramePool`, so that a frame
 /// that is lost or given back twice is seen.
 ///
-/// Threads   `arrive`, `sent` and `set_headroom` are the test's; all else is the I/O thread's.
+/// Ring      as long as the test says; what is over it is taken in all the same, but there is no
+///           room then.
+/// Threads   `arrive`, `sent` and `set_...` are the test's; all else is the I/O thread's.
 #pragma once
 
 #include <gtest/gtest.h>
@@ -11,6 +13,7 @@
 #include <sys/eventfd.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <cstring>
@@ -49,6 +52,10 @@ class MemoryChannel final : public io::Channel {
     return true;
   }
   void set_headroom(double share) { headroom_ = share; }
+  void set_ring(std::uint32_t entries) { ring_ = entries; }
+  void set_busy_poll(bool on) { busy_poll_ = on; }
+  [[nodiscard]] std::uint64_t services() const { return services_; }
+  [[nodiscard]] std::uint64_t waits() const { return waits_; }
   [[nodiscard]] std::vector<Sent> sent() const {
     const std::lock_guard lock(mutex_);
     return sent_;
@@ -99,8 +106,18 @@ class MemoryChannel final : public io::Channel {
       pool_.move(frame.index, io::Place::batch, io::Place::free);
     }
   }
-  void service() noexcept override {}
+  void service() noexcept override { ++services_; }
+  [[nodiscard]] std::uint32_t waiting(Side side) noexcept override {
+    const std::lock_guard lock(mutex_);
+    return static_cast<std::uint32_t>(waiting_[index(side)].size());
+  }
+  [[nodiscard]] double room(Side side) noexcept override {
+    const std::uint32_t ring = ring_;
+    const std::uint32_t taken = std::min(waiting(side), ring);
+    return static_cast<double>(ring - taken) / ring;
+  }
   void wait(int wake_fd, Nanoseconds at_most) noexcept override {
+    ++waits_;
     std::array<pollfd, 2> fds{{{fd_, POLLIN, 0}, {wake_fd, POLLIN, 0}}};
     poll(fds.data(), fds.size(), static_cast<int>(at_most / std::chrono::milliseconds(1)));
     std::uint64_t arrivals = 0;
@@ -108,11 +125,16 @@ class MemoryChannel final : public io::Channel {
   }
   [[nodiscard]] double headroom() const noexcept override { return headroom_; }
   [[nodiscard]] bool conserved() const noexcept override { return pool_.conserved(); }
-  [[nodiscard]] std::array<std::uint32_t, 6> frame_counts() const noexcept override { return {}; }
+  [[nodiscard]] std::array<std::uint32_t, io::kPlaces> frame_counts() const noexcept override {
+    const std::lock_guard lock(mutex_);
+    std::array<std::uint32_t, io::kPlaces> counts{};
+    for (std::size_t i = 0; i < counts.size(); ++i) counts[i] = pool_.count(io::Place(i));
+    return counts;
+  }
   [[nodiscard]] io::ChannelCounters counters(Side /*side*/) const noexcept override { return {}; }
   [[nodiscard]] int socket_fd(Side /*side*/) const noexcept override { return -1; }
   [[nodiscard]] bool zero_copy(Side /*side*/) const noexcept override { return false; }
-  [[nodiscard]] bool busy_poll() const noexcept override { return false; }
+  [[nodiscard]] bool busy_poll() const noexcept override { return busy_poll_; }
 
  private:
   static std::uint64_t number_of(const packet::Frame& frame) {
@@ -129,6 +151,9 @@ class MemoryChannel final : public io::Channel {
   std::vector<Sent> sent_;
   std::vector<std::uint64_t> released_;
   std::atomic<double> headroom_{1.0};
+  std::atomic<std::uint32_t> ring_{1U << 30U};
+  std::atomic<bool> busy_poll_{false};
+  std::atomic<std::uint64_t> services_{0}, waits_{0};
   int lost_reads_ = 0;
 };
 
