@@ -89,6 +89,12 @@ static __always_inline void weir_count(void *map, __u32 key, __u32 bytes)
   }
 }
 
+/* Whether the packet goes to its channel's socket: that may have gone since weir_decide found it. */
+static __always_inline int weir_to_socket(const struct weir_packet *packet)
+{
+  return bpf_redirect_map(&sockets, packet->side * WEIR_CHANNELS_MAX + packet->queue, XDP_ABORTED) == XDP_REDIRECT;
+}
+
 /* XDP_PASS, XDP_DROP or XDP_REDIRECT, by the outcome's effect. */
 static __always_inline int weir_act(const struct weir_packet *packet, int outcome)
 {
@@ -96,9 +102,7 @@ static __always_inline int weir_act(const struct weir_packet *packet, int outcom
 
   switch (outcome) {
 #define WEIR_EFFECT_peer break
-#define WEIR_EFFECT_socket                                                                                             \
-  return (int)bpf_redirect_map(&sockets, packet->side * WEIR_CHANNELS_MAX + packet->queue,                             \
-                               weir_config.fail_closed ? XDP_DROP : XDP_PASS)
+#define WEIR_EFFECT_socket return XDP_REDIRECT /* weir_to_socket has done it */
 #define WEIR_EFFECT_drop return XDP_DROP
 #define WEIR_CASE(number, name, effect, help)                                                                          \
   case number:                                                                                                         \
@@ -140,6 +144,8 @@ int weir(struct xdp_md *ctx)
   }
   packet.side = weir_forget(packet.data, packet.end, packet.side) & 1; /* both sides are verified as one */
   outcome = weir_decide(0, &packet, &headers);
+  if (outcome == WEIR_OUTCOME_socket_steered && !weir_to_socket(&packet))
+    outcome = weir_config.fail_closed ? WEIR_OUTCOME_drop_no_socket : WEIR_OUTCOME_peer_no_socket;
   weir_count(&counters, packet.side * WEIR_OUTCOME_SLOTS + (__u32)outcome, packet.bytes);
   return weir_act(&packet, outcome);
 }
