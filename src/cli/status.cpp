@@ -34,7 +34,8 @@ std::string head(const Json& s) {
       s["mode"].get<std::string>(), s["fail_mode"].get<std::string>(), s["workers"].get<int>());
   for (const char* side : {"wan", "lan"}) {
     const Json& interface = s["interfaces"][side];
-    text += fmt::format("{}: {}, {} XDP, {}\n", side, interface["name"].get<std::string>(),
+    text += fmt::format("{}: {} ({}), {} XDP, {}\n", side, interface["name"].get<std::string>(),
+                        interface["link"].get<std::string>(),
                         interface["attached"].get<std::string>(),
                         interface["zero_copy"].get<bool>() ? "zero-copy" : "copy mode");
   }
@@ -92,7 +93,7 @@ std::string blocks(const Json& s) {
 
 std::string channels(const Json& s) {
   Rows rows{{"CHANNEL", "FREE", "FILL", "RX", "BATCH", "TX", "COMPLETION", "RECEIVED", "FORWARDED",
-             "DROPPED", "SHED", "TX FULL", "STARVED"}};
+             "DROPPED", "SHED", "TX FULL", "TX LOST", "STARVED"}};
   for (const Json& c : s["channels"]) {
     const Json& f = c["frames"];
     const auto both = [&](const char* key) {
@@ -104,7 +105,7 @@ std::string channels(const Json& s) {
                     number(c["received"]), number(c["forwarded"]), number(c["dropped"]),
                     fmt::format("{}", c["shed_forwarded"].get<std::uint64_t>() +
                                           c["shed_dropped"].get<std::uint64_t>()),
-                    both("tx_full"), both("kernel_fill_empty")});
+                    both("tx_full"), both("tx_lost"), both("kernel_fill_empty")});
   }
   return columns(rows, std::vector<bool>(rows.front().size(), true));
 }

@@ -16,6 +16,7 @@
 #include "control/run_files.h"
 #include "control/service.h"
 #include "io/host.h"
+#include "io/link_watch.h"
 
 namespace weir::control {
 namespace {
@@ -33,12 +34,43 @@ void open_log(const std::string& level) {
   spdlog::set_default_logger(std::move(logger));
 }
 
-/// Serves SIGHUP meanwhile. What ended the wait, in words.
-std::string wait_for_end(int signal_fd, Service& service) {
+/// Logs what has become of the links; an error where one is gone, and the wire with it.
+Status follow_links(io::LinkWatch& links, const std::array<std::string, kSides>& interfaces) {
+  for (const auto& change : links.changes()) {
+    const std::string& interface = interfaces[index(change.side)];
+    switch (change.now) {
+      case io::Link::gone:
+        return fail(
+            fmt::format("interface '{}' is gone (deleted, moved or reset by its driver), and the "
+                        "wire with it; start weir again once it is back",
+                        interface));
+      case io::Link::down:
+        spdlog::warn("interface '{}' was taken down: nothing crosses; run 'ip link set dev {} up'",
+                     interface, interface);
+        break;
+      case io::Link::no_carrier:
+        spdlog::warn("interface '{}' has no carrier: what is sent there is lost; look at its cable",
+                     interface);
+        break;
+      case io::Link::up:
+        spdlog::info("interface '{}' is up again", interface);
+        break;
+    }
+  }
+  return {};
+}
+
+/// Serves SIGHUP and follows the links meanwhile. What ended the wait, in words; an error where it
+/// was no order to stop.
+Result<std::string> wait_for_end(int signal_fd, io::LinkWatch& links, const Config& config,
+                                 Service& service) {
   for (;;) {
-    std::array<pollfd, 2> polled{{{signal_fd, POLLIN, 0}, {service.stop_fd(), POLLIN, 0}}};
+    WEIR_TRY(follow_links(links, config.kernel.interfaces));
+    std::array<pollfd, 3> polled{
+        {{signal_fd, POLLIN, 0}, {service.stop_fd(), POLLIN, 0}, {links.fd(), POLLIN, 0}}};
     if (poll(polled.data(), polled.size(), -1) < 0) continue;
     if (polled[1].revents != 0) return "asked over the control socket";
+    if (polled[0].revents == 0) continue;
     signalfd_siginfo info{};
     if (read(signal_fd, &info, sizeof info) != sizeof info) continue;
     if (info.ssi_signo != SIGHUP) return sigdescr_np(static_cast<int>(info.ssi_signo));
@@ -63,9 +95,18 @@ tl::expected<void, Refused> run_service(const Config& config) {
     close(signal_fd);
     return tl::unexpected(service.error());
   }
-  spdlog::info("stopping: {}", wait_for_end(signal_fd, **service));
+  // Behind the start, which changes the interfaces; one that went meanwhile is gone at once.
+  auto links = io::LinkWatch::open(config.kernel.interfaces);
+  Result<std::string> ended = "";
+  if (links) {
+    ended = wait_for_end(signal_fd, *links, config, **service);
+  } else {
+    ended = tl::unexpected(links.error());
+  }
+  spdlog::info("stopping: {}", ended ? *ended : ended.error().message);
   const Status stopped = (*service)->stop();
   close(signal_fd);
+  if (!ended) return refuse(Kind::failed, ended.error().message);
   if (!stopped) return refuse(Kind::failed, stopped.error().message);
   spdlog::info("stopped; nothing is attached");
   return {};

@@ -252,6 +252,9 @@ void Service::Impl::say_hello() const {
   for (const auto& warning : config.warnings) spdlog::warn("{}", warning);
   for (const auto& warning : warnings) spdlog::warn("{}", warning);
   for (const auto& note : kernel->notes()) spdlog::warn("{}", note);
+  if (config.af_xdp.busy_poll && !channels.front()->busy_poll()) {
+    spdlog::warn("channels.busy_poll: this kernel does not grant it (5.11 does); channels sleep");
+  }
   for (const Side side : kBothSides) {
     const bool native = kernel->mode(side) == datapath::AttachMode::native;
     const bool zero_copy = channels.front()->zero_copy(side);

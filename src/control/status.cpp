@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "io/frame_pool.h"
+#include "io/link_watch.h"
 
 namespace weir::control {
 namespace {
@@ -29,6 +30,9 @@ Json side_json(const io::ChannelCounters& c) {
           {"tx_bytes", c.tx_bytes},
           {"released", c.released},
           {"tx_full", c.tx_full},
+          {"tx_lost", c.tx_lost},
+          {"fill_short", c.fill_short},
+          {"not_completed", c.not_completed},
           {"wakeups_rx", c.wakeups_rx},
           {"wakeups_tx", c.wakeups_tx},
           {"wakeup_errors", c.wakeup_errors},
@@ -62,6 +66,7 @@ Json channel_json(std::size_t number, const io::Channel& io, const pipeline::Cha
           {"shed_dropped", tally.shed_dropped},
           {"batches", tally.batches},
           {"pool_empty", tally.pool_empty},
+          {"sleeps", tally.sleeps},
           {"withdrawals", tally.withdrawals},
           {"wan", side_json(io.counters(Side::wan))},
           {"lan", side_json(io.counters(Side::lan))}};
@@ -104,8 +109,10 @@ Json interfaces_json(const StatusSources& from) {
     bool zero_copy = !from.channels.empty();
     for (const auto& channel : from.channels) zero_copy = zero_copy && channel->zero_copy(side);
     const bool native = from.kernel.mode(side) == datapath::AttachMode::native;
-    json[kSideNames[index(side)]] = {{"name", from.config.kernel.interfaces[index(side)]},
+    const std::string& interface = from.config.kernel.interfaces[index(side)];
+    json[kSideNames[index(side)]] = {{"name", interface},
                                      {"attached", native ? "native" : "generic"},
+                                     {"link", io::name(io::link_of(interface))},
                                      {"zero_copy", zero_copy}};
   }
   return json;

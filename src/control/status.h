@@ -4,12 +4,13 @@
 /// {"version", "pid", "uptime_ms", "config", "mode": "active"|"shadow", "fail_mode", "workers",
 ///  "took_over": whether blocks or links of an earlier run were found,
 ///  "model": {"path", "name", "sha256", "evaluator"},
-///  "interfaces": {"wan": {"name", "attached": "native"|"generic", "zero_copy"}, "lan": ...},
+///  "interfaces": {"wan": {"name", "attached": "native"|"generic",
+///                 "link": "up"|"no carrier"|"down"|"gone", "zero_copy"}, "lan": ...},
 ///  "channels": [{"number", "frames": {"free", "fill", "rx", "batch", "tx", "completion"},
 ///                "frames_total", "conserved", "busy_poll", "headroom", "received", "forwarded",
 ///                "dropped", "shed_forwarded", "shed_dropped", "batches", "pool_empty",
-///                "withdrawals", "wan": {one number a counter of io::ChannelCounters}, "lan":
-///                ...}],
+///                "sleeps", "withdrawals", "wan": {one number a counter of io::ChannelCounters},
+///                "lan": ...}],
 ///  "outcomes": [{"name", "effect", "help", "wan": {"packets", "bytes"}, "lan": ...}],
 ///  "redirect_errors": {"socket": packets, "peer": packets},
 ///  "verdicts": {"forwarded", "dropped", "shed_forwarded", "shed_dropped"},  judged in userspace

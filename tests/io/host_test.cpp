@@ -4,11 +4,13 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include <filesystem>
 #include <fstream>
 
+#include "io/link_watch.h"
 #include "support/wire.h"
 
 namespace weir::io {
@@ -18,6 +20,7 @@ using testing::AllOf;
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
+using testing::Not;
 
 class Host : public testing::Test {
  protected:
@@ -232,6 +235,44 @@ TEST_F(Host, WarnsOfAFarEndThatDoesNotPoll) {
   must("ethtool -K far gro on");
   ASSERT_TRUE(apply({"near", ""}));
   EXPECT_THAT(warnings_, IsEmpty());
+}
+
+/// The changes that come after `command`, as "side before now", until the last one is `last`.
+std::vector<std::string> after(const weir::test::Namespace& where, const std::string& command,
+                               LinkWatch& watch, Link last) {
+  where.must(command);
+  std::vector<std::string> found;
+  for (;;) {
+    for (const auto& change : watch.changes()) {
+      found.push_back(std::string(change.side == Side::wan ? "wan " : "lan ") +
+                      name(change.before) + ", " + name(change.now));
+      if (change.now == last) return found;
+    }
+    pollfd readable{watch.fd(), POLLIN, 0};
+    if (poll(&readable, 1, 10'000) != 1) return {"nothing came"};
+  }
+}
+
+TEST_F(Host, ALinkThatChangesIsSeen) {
+  // The kernel tells of a carrier at its leisure.
+  for (const char* interface : {"wan", "lan"})
+    while (link_of(interface) != Link::up) usleep(1'000);
+  auto watch = LinkWatch::open({"wan", "lan"});
+  ASSERT_TRUE(watch) << watch.error().message;
+  EXPECT_TRUE(watch->changes().empty());
+  EXPECT_EQ(link_of("nope"), Link::gone);
+  EXPECT_THAT(after(wire_->lan, "ip link set lan0 down", *watch, Link::no_carrier),
+              ElementsAre("lan up, no carrier"));
+  EXPECT_THAT(after(wire_->lan, "ip link set lan0 up", *watch, Link::up),
+              ElementsAre("lan no carrier, up"));
+  EXPECT_THAT(after(wire_->box, "ip link set wan down", *watch, Link::down),
+              ElementsAre("wan up, down"));
+  EXPECT_THAT(after(wire_->box, "ip link set wan up", *watch, Link::up), Not(IsEmpty()));
+  EXPECT_THAT(after(wire_->box, "ip link del lan", *watch, Link::gone).back(), HasSubstr("gone"));
+  // Another one of that name is not the one that weir was attached to.
+  wire_->box.must("ip link add lan type veth peer name lan1");
+  EXPECT_TRUE(watch->changes().empty());
+  EXPECT_EQ(link_of("lan"), Link::down);
 }
 
 }  // namespace
