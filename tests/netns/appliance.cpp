@@ -112,17 +112,21 @@ Totals Appliance::totals() const {
     totals.conserved = totals.conserved && channel.at("conserved").get<bool>();
     for (const auto& [place, frames] : channel.at("frames").items())
       totals.frames_placed += frames.get<std::uint64_t>();
+    totals.channel_received.push_back(0);
     for (const char* side : kPort) {
-      totals.sockets_received += channel.at(side).at("rx_packets").get<std::uint64_t>();
+      const auto received = channel.at(side).at("rx_packets").get<std::uint64_t>();
+      totals.sockets_received += received;
+      totals.channel_received.back() += received;
       totals.sockets_sent += channel.at(side).at("tx_packets").get<std::uint64_t>();
       totals.sockets_full += channel.at(side).at("tx_full").get<std::uint64_t>();
+      totals.sockets_lost += channel.at(side).at("tx_lost").get<std::uint64_t>();
     }
   }
   const auto& verdicts = all.at("verdicts");
   totals.judged_forward = verdicts.at("forwarded").get<std::uint64_t>();
   totals.judged_drop = verdicts.at("dropped").get<std::uint64_t>();
-  totals.shed = verdicts.at("shed_forwarded").get<std::uint64_t>() +
-                verdicts.at("shed_dropped").get<std::uint64_t>();
+  totals.shed_forward = verdicts.at("shed_forwarded").get<std::uint64_t>();
+  totals.shed_drop = verdicts.at("shed_dropped").get<std::uint64_t>();
   totals.blocks = all.at("blocks").at("standing").get<std::uint64_t>();
   return totals;
 }

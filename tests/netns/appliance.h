@@ -34,8 +34,9 @@ struct Totals {
   std::uint64_t channels = 0;
   bool conserved = false;           ///< as weir itself says, over all channels
   std::uint64_t frames_placed = 0;  ///< sum over all places and channels
-  std::uint64_t sockets_received = 0, sockets_sent = 0, sockets_full = 0;
-  std::uint64_t judged_forward = 0, judged_drop = 0, shed = 0;
+  std::uint64_t sockets_received = 0, sockets_sent = 0, sockets_full = 0, sockets_lost = 0;
+  std::vector<std::uint64_t> channel_received;  ///< by channel, both sides together
+  std::uint64_t judged_forward = 0, judged_drop = 0, shed_forward = 0, shed_drop = 0;
   std::uint64_t blocks = 0;
 };
 

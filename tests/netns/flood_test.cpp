@@ -142,11 +142,22 @@ INSTANTIATE_TEST_SUITE_P(Shapes, FloodTest,
                          testing::Values(Shape::ip4, Shape::ip6, Shape::vlan, Shape::pppoe),
                          [](const auto& shape) { return std::string(name(shape.param)); });
 
-TEST(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
+struct Overloaded {
+  unsigned workers, channels;
+  const char* action;
+};
+
+class Conservation : public testing::TestWithParam<Overloaded> {};
+
+TEST_P(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
   WEIR_NEEDS_PRIVILEGE();
-  Appliance box;
+  const auto [workers, channels, action] = GetParam();
+  Appliance box(channels);
   // Nobody is blocked, so that all of it goes through userspace, at a rate that overloads it.
-  box.configure("[policy]\nmode = \"shadow\"");
+  box.configure(
+      fmt::format("[policy]\nmode = \"shadow\"\n[workers]\ncount = {}\n[channels]\n"
+                  "overload = \"{}\"",
+                  workers, action));
   ASSERT_TRUE(box.start()) << box.trouble();
   box.equip();
   box.hush();
@@ -158,7 +169,7 @@ TEST(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
   const std::uint64_t peer_errors_before = box.totals().peer_errors;
   {
     const OnCpu one(kGeneratorCpu);
-    ASSERT_TRUE(box.generator(Side::wan).send(1'000'000));
+    ASSERT_TRUE(box.generator(Side::wan).send(500'000));
   }
 
   // At rest every frame has its place, and every packet is counted once at each station: what the
@@ -171,15 +182,34 @@ TEST(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
     return totals.received[index(Side::wan)] == box.driver_packets(Side::wan) && totals.conserved &&
            totals.frames_placed == totals.channels * Appliance::kFrames &&
            totals.outcomes["socket_steered"] == totals.sockets_received + totals.socket_errors &&
-           totals.judged_forward + totals.judged_drop + totals.shed == totals.sockets_received &&
-           totals.sockets_received == totals.sockets_sent + totals.sockets_full;
+           totals.judged_forward + totals.judged_drop + totals.shed_forward + totals.shed_drop ==
+               totals.sockets_received &&
+           totals.judged_forward + totals.shed_forward == totals.sockets_sent + totals.sockets_full;
   })) << box.driver_packets(Side::wan)
       << " packets by the driver" << box.status().dump(1);
+  EXPECT_EQ(totals.channels, channels);
+  EXPECT_EQ(totals.sockets_lost, 0U);
+  // The excess took the configured action, and nothing overtook anything.
+  const bool forwards = std::string_view(action) == "forward";
+  EXPECT_GT(forwards ? totals.shed_forward : totals.shed_drop, 0U);
+  EXPECT_EQ(forwards ? totals.shed_drop : totals.shed_forward, 0U);
+  EXPECT_GT(totals.judged_forward, 0U);
+  EXPECT_GT(box.sink(Side::lan).flow(kFlood).packets, 0U);
+  EXPECT_EQ(box.sink(Side::lan).flow(kFlood).out_of_order, 0U);
   // The background went by the kernel, past all of that.
   EXPECT_EQ(box.totals().peer_errors, peer_errors_before);
   EXPECT_EQ(box.sink(Side::lan).flow(kBackground).packets, box.generator(Side::wan).sent(1));
   EXPECT_TRUE(box.process().running()) << box.trouble();
+  EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
 }
+
+INSTANTIATE_TEST_SUITE_P(Overload, Conservation,
+                         testing::Values(Overloaded{0, 1, "forward"}, Overloaded{0, 2, "drop"},
+                                         Overloaded{2, 1, "drop"}, Overloaded{2, 2, "forward"}),
+                         [](const auto& o) {
+                           return fmt::format("{}Workers{}Channels{}", o.param.workers,
+                                              o.param.channels, o.param.action);
+                         });
 
 }  // namespace
 }  // namespace weir::test

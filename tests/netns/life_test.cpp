@@ -231,19 +231,59 @@ TEST_F(Life, GenericModeWorksAndSaysSo) {
 }
 
 TEST_F(Life, TwoChannelsOnTwoQueuesBothCarry) {
-  Appliance box(2);
-  box.configure("[channels]\ncount = 2");
+  for (const unsigned workers : {0U, 2U}) {
+    Appliance box(2);
+    box.configure(fmt::format("[channels]\ncount = 2\n[workers]\ncount = {}", workers));
+    ASSERT_TRUE(box.start()) << box.trouble();
+    box.equip();
+    constexpr unsigned kEach = 20;
+    const auto before = box.totals().channel_received;
+    for (unsigned i = 0; i < 2 * kEach; ++i) {
+      const OnCpu one(i % 2);  // a veth receives into the queue of the CPU that sends
+      ASSERT_TRUE(delivers(box, Side::lan, search(Shape::ip4, i)))
+          << i << box.status().dump(1) << box.blocks().dump(1);
+      ASSERT_TRUE(delivers(box, Side::wan, reply(Shape::ip4, i, i))) << i;
+    }
+    Totals totals = box.totals();
+    ASSERT_EQ(totals.channel_received.size(), 2U);
+    for (const std::size_t channel : {0U, 1U})
+      EXPECT_GE(totals.channel_received[channel] - before[channel], kEach) << channel;
+    EXPECT_EQ(totals.outcomes["peer_no_socket"], 0U);
+    EXPECT_TRUE(totals.conserved);
+    EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
+  }
+}
+
+TEST_F(Life, ALinkThatChangesIsSaidAndOneThatGoesEndsIt) {
+  Appliance box;
+  box.configure();
+  ASSERT_TRUE(box.start()) << box.trouble();
+  const auto link = [&] { return box.status().at("interfaces").at("lan").at("link"); };
+  EXPECT_TRUE(eventually([&] { return link() == "up"; }));
+  box.wire.lan.must("ip link set lan0 down");
+  EXPECT_TRUE(eventually([&] { return link() == "no carrier"; }));
+  EXPECT_TRUE(eventually([&] { return box.trouble().find("no carrier") != std::string::npos; }));
+  box.wire.lan.must("ip link set lan0 up");
+  EXPECT_TRUE(eventually([&] { return box.trouble().find("up again") != std::string::npos; }));
+  box.wire.box.must("ip link del lan");
+  EXPECT_EQ(box.process().wait(std::chrono::seconds(20)), 1) << box.trouble();
+  EXPECT_NE(box.trouble().find("interface 'lan' is gone"), std::string::npos) << box.trouble();
+  EXPECT_EQ(box.wire.box.must("ip -details link show wan").find("prog/xdp"), std::string::npos);
+}
+
+TEST_F(Life, APolledChannelNeverSleeps) {
+  Appliance box;
+  box.configure("[channels]\nbusy_poll = true");
   ASSERT_TRUE(box.start()) << box.trouble();
   box.equip();
-  for (unsigned i = 0; i < 50; ++i) {
-    ASSERT_TRUE(delivers(box, Side::lan, search(Shape::ip4, i)))
-        << i << box.status().dump(1) << box.blocks().dump(1);
-    ASSERT_TRUE(delivers(box, Side::wan, reply(Shape::ip4, i, i))) << i;
+  EXPECT_TRUE(delivers(box, Side::lan, search(Shape::ip4, 1)));
+  EXPECT_TRUE(delivers(box, Side::wan, reply(Shape::ip4, 1, 1)));
+  const auto status = box.status();
+  for (const auto& channel : status.at("channels")) {
+    EXPECT_EQ(channel.at("busy_poll"), true);
+    EXPECT_EQ(channel.at("sleeps"), 0);
+    EXPECT_GT(channel.at("wan").at("wakeups_rx"), 0);
   }
-  Totals totals = box.totals();
-  EXPECT_GE(totals.outcomes["socket_steered"], 100U);
-  EXPECT_EQ(totals.outcomes["peer_no_socket"], 0U);
-  EXPECT_TRUE(totals.conserved);
   EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
 }
 
