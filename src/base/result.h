@@ -4,7 +4,9 @@
 ///
 /// `Result<T>` holds a T or an `Error`: one sentence with what was tried, what was found, what was
 /// expected, and what to do. Packet trouble is neither of these: it is an outcome counter
-/// (bpf/outcomes.h). Threads   values; no shared state.
+/// (bpf/outcomes.h).
+///
+/// Threads   values; no shared state.
 #pragma once
 
 #include <string>
@@ -13,8 +15,7 @@
 
 namespace weir {
 
-/// One sentence for a person, on one line, without a full stop at the end and without a prefix such
-/// as "error:".
+/// One sentence for a person, on one line, without a full stop at its end or "error:" before it.
 struct Error {
   std::string message;
 };
@@ -52,16 +53,14 @@ tl::unexpected<Error> fail_errno(std::string what, int error_number);
 #define WEIR_CONCAT_INNER(a, b) a##b
 #define WEIR_CONCAT(a, b) WEIR_CONCAT_INNER(a, b)
 
-/// Evaluates a `Status` expression and returns its error from the calling function, if there is
-/// one.
+/// Evaluates a `Status` expression; its error, if there is one, is returned from the caller.
 #define WEIR_TRY(expression)                                                  \
   do {                                                                        \
     if (auto weir_status = (expression); !weir_status)                        \
       return ::tl::unexpected<::weir::Error>(std::move(weir_status).error()); \
   } while (false)
 
-/// Declares `target` as the value of a `Result` expression, or returns its error from the calling
-/// function.
+/// Declares `target` as the value of a `Result` expression, or returns its error from the caller.
 #define WEIR_ASSIGN(target, expression)                          \
   auto WEIR_CONCAT(weir_result_, __LINE__) = (expression);       \
   if (!WEIR_CONCAT(weir_result_, __LINE__))                      \

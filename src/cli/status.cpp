@@ -34,10 +34,10 @@ std::string head(const Json& s) {
       s["mode"].get<std::string>(), s["fail_mode"].get<std::string>(), s["workers"].get<int>());
   for (const char* side : {"wan", "lan"}) {
     const Json& interface = s["interfaces"][side];
-    text += fmt::format("{}: {} ({}), {} XDP, {}\n", side, interface["name"].get<std::string>(),
-                        interface["link"].get<std::string>(),
-                        interface["attached"].get<std::string>(),
-                        interface["zero_copy"].get<bool>() ? "zero-copy" : "copy mode");
+    text +=
+        fmt::format("{}: {} ({}), {} XDP, {}\n", side, interface["name"].get<std::string>(),
+                    interface["link"].get<std::string>(), interface["attached"].get<std::string>(),
+                    interface["zero_copy"].get<bool>() ? "zero-copy" : "copy mode");
   }
   const Json& model = s["model"];
   text += fmt::format("model: {} ({}), sha256 {}, from {}\n", model["name"].get<std::string>(),

@@ -62,23 +62,23 @@
   X(channels, batch, number, "256", "1..256",                                                    \
     "Packets that travel together at most; a batch never waits to be full.")                     \
   X(channels, batches, number, "16", "2..1024",                                                  \
-    "Batches of a channel that may be under way at once, where there are workers; more only "     \
+    "Batches of a channel that may be under way at once, where there are workers; more only "    \
     "deepens the queue.")                                                                        \
   X(channels, overload, choice, "\"forward\"", "forward|drop",                                   \
-    "What happens, unjudged, to the excess where a ring is nearly full: forward (in order, as "   \
+    "What happens, unjudged, to the excess where a ring is nearly full: forward (in order, as "  \
     "fast as userspace can) or drop.")                                                           \
   X(channels, copy, choice, "\"auto\"", "auto|always",                                           \
     "auto: zero-copy where the driver has it; always: copy mode.")                               \
   X(channels, busy_poll, flag, "false", "",                                                      \
-    "Poll the driver from the I/O thread, which then never sleeps: lower latency, and a CPU a "   \
+    "Poll the driver from the I/O thread, which then never sleeps: lower latency, and a CPU a "  \
     "channel that is always busy. weir status says whether it was granted.")                     \
   X(channels, busy_poll_budget, number, "64", "1..1024", "Packets a busy poll takes at most.")   \
   X(channels, busy_poll_us, number, "20", "1..10000", "How long a busy poll goes on.")           \
   X(channels, tx_budget, number, "32", "1..1024",                                                \
     "Packets that one send may pass on in copy mode, where the kernel can change it (6.17).")    \
   X(workers, count, number, "0", "0..256",                                                       \
-    "0: score on the I/O threads, best for light load and few cores; several channels then take " \
-    "turns at the tables.")                                                                      \
+    "0: score on the I/O threads, best for light load and few cores; several channels then "     \
+    "take turns at the tables.")                                                                 \
   X(workers, cpus, numbers, "[]", "0..4095",                                                     \
     "CPUs for the workers, round robin; empty: not pinned.")                                     \
   X(model, path, file, "\"model.json\"", "", "A relative path starts at this file's folder.")    \

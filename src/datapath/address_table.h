@@ -3,9 +3,8 @@
 /// native datapath.
 ///
 /// Shape     open addressing with linear probing in one array, at most half full; `find` touches
-/// one or two cache
-///           lines and never allocates, `insert` may double the array. Removal moves the entries
-///           behind it up, so that nothing is left behind to be stepped over.
+///           one or two cache lines and never allocates, `insert` may double the array. Removal
+///           moves the entries behind it up, so that nothing is left behind to be stepped over.
 /// Bounds    `max` entries: an insert beyond it fails.
 /// Order     none; the hash is seeded, so that nobody can choose addresses that collide.
 /// Threads   one owner at a time. A found pointer lives until the next insert or erase.

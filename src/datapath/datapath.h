@@ -3,11 +3,13 @@
 /// builds.
 ///
 /// `kernel.cpp` loads the XDP program and keeps its maps; `native.cpp` compiles the same
-/// bpf/datapath.h over tables in memory, for captures and DPDK. What one does, the other does:
-/// tests/equal holds them together frame by frame. Owner     the service (or the replay) owns the
-/// datapath; the enforcer thread is the only one that changes tables. Threads   see each call;
-/// counters may be read from any thread. Errors    `Result` with errno text and, for a load, the
-/// verifier's log.
+/// bpf/datapath.h over tables in memory, for captures. What one does, the other does: tests/equal
+/// holds them together frame by frame.
+///
+/// Owner     the service (or the replay) owns the datapath; the enforcer thread is the only one
+///           that changes tables.
+/// Threads   see each call; counters may be read from any thread.
+/// Errors    `Result` with errno text and, for a load, the verifier's log.
 #pragma once
 
 #include <array>

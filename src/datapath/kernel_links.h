@@ -6,7 +6,8 @@
 ///           without a program, and drivers that reset the link on an attach do not.
 /// Modes     both interfaces in one mode: a driver that has XDP can only redirect to another that
 /// has it. Native first; if one interface has none, generic on both. An earlier weir's mode is
-/// kept. Errors    one sentence; a failure puts back what was there.
+/// kept.
+/// Errors    one sentence; a failure puts back what was there.
 #pragma once
 
 #include <array>

@@ -8,7 +8,8 @@
 /// Order     `weir_control` is raised before a block is added and lowered after one is removed: the
 /// program never
 ///           skips a look-up that would have hit.
-/// Owner     `Kernel`. Threads   one at a time.
+/// Owner     `Kernel`.
+/// Threads   one at a time.
 #pragma once
 
 #include <unordered_map>

@@ -1,10 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/// The datapath compiled natively over tables in memory: judges captures, and runs in front of DPDK
-/// interfaces.
+/// The datapath compiled natively over tables in memory: judges captures.
 ///
 /// Threads   `judge` belongs to one thread; table changes go through the same thread (a replay's
-/// reader), or must be
-///           fenced by the caller. Nothing allocates in `judge`.
+///           reader), or must be fenced by the caller. Nothing allocates in `judge`.
 /// Source    bpf/datapath.h, the very text that the XDP program is made of.
 #pragma once
 

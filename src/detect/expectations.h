@@ -8,8 +8,7 @@
 ///           `TableConfig::expectation_ms`; what comes after the due time is late: still wanted,
 ///           but with fewer places for strangers.
 /// Replies   from any source after a multicast search, else only from an address that was asked;
-/// from
-///           any port (most devices answer from an ephemeral one).
+///           from any port (most devices answer from an ephemeral one).
 /// Limits    an open expectation is no free pass for whoever guesses its port while it is open:
 ///           - `kSourcesMax` sources an expectation, first come: the largest LAN segments have some
 ///             dozens of UPnP devices. A source that is known for longer (lasting, and not itself
@@ -25,8 +24,7 @@
 ///           What is beyond a limit is not dropped for that: it is unsolicited, and judged as such.
 ///           A new multicast search starts the limits anew.
 /// Owner     two of these: what the LAN asked and what the WAN asked, so that a flood of searches
-/// from
-///           the WAN cannot evict what the LAN waits for.
+///           from the WAN cannot evict what the LAN waits for.
 /// Threads   one owner.
 #pragma once
 

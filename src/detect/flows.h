@@ -2,9 +2,8 @@
 /// Flows that merely use the port number: a packet of the LAN that is no SSDP opens one, and what
 /// comes back on the same four numbers belongs to it.
 ///
-/// Time      open for `kOpen` after the LAN's latest packet: what NATs grant a UDP flow (RFC
-/// 4787, 4.3
-///           asks for two minutes at least).
+/// Time      open for `kOpen` after the LAN's latest packet: what NATs grant a UDP flow (RFC 4787,
+///           4.3 asks for two minutes at least).
 /// Forgery   only the LAN opens flows, so a stranger cannot make one; a packet that is SSDP never
 ///           belongs to one.
 /// Threads   one owner.

@@ -10,17 +10,16 @@
 ///           3. solicited replies and flows that the LAN opened are forwarded and no evidence;
 ///           4. a score from `threshold` on drops the packet, and is evidence against its source.
 /// Blocks    never on one packet: its address may be forged. `evidence_packets` within
-/// `evidence_ms`
-///           of the first of them make a block; each further block of a source that is still
-///           remembered is twice as long as its last.
+///           `evidence_ms` of the first of them make a block; each further block of a source that
+///           is still remembered is twice as long as its last.
 ///           No evidence against whoever may not be its sender or cannot help it: an address that
 ///           lives on the other side (`Context::wrong_side`); a LAN device that answers what it was
 ///           asked (the search was the attack: blocking the device would cut it off); an answer to
 ///           a search from its own side (`Context::asked_same_side`: such a search may be forged,
 ///           so the packet is judged as any other).
 /// Again     a packet of a blocked source that comes 250 ms or more after the decision orders its
-/// block
-///           once more: a full queue, or a kernel that refused, loses a block only for so long.
+///           block once more: a full queue, or a kernel that refused, loses a block only for so
+///           long.
 /// Threads   one owner at a time (the serial decide node).
 /// Errors    none at run time; bounds are counted.
 #pragma once

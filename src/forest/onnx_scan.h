@@ -4,8 +4,7 @@
 /// Why       an empty message takes two bytes in a file and up to 300 in memory: a file of 128 MB
 ///           could ask for many gigabytes.
 /// Limits    messages: kOnnxMessagesMax; texts: one a node of a tree. Messages that no model of
-/// trees
-///           has (functions, subgraphs, sparse tensors, training) are refused by name.
+///           trees has (functions, subgraphs, sparse tensors, training) are refused by name.
 /// Errors    "m.onnx: byte 17: ...".
 #pragma once
 

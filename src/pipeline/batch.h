@@ -87,7 +87,8 @@ struct Columns {
 
 /// The fixed batches of one channel, the latest used first: its lines are still in the cache.
 ///
-/// Threads   the channel's own. Errors    `take` gives nullptr where none is left: backpressure.
+/// Threads   the channel's own.
+/// Errors    `take` gives nullptr where none is left: backpressure.
 class BatchPool {
  public:
   BatchPool(std::uint32_t channel, std::size_t batches, const Columns& columns);

@@ -53,7 +53,9 @@ class Engine {
 
 using Done = std::function<void(Batch*)>;
 
-/// Channels that share a serial engine take turns, a batch at a time.
+/// Channels that share a serial engine take turns, a batch at a time, at all but parsing: for about
+/// half of the work (README, "Figures") they wait for each other. Several busy channels want
+/// workers.
 std::unique_ptr<Engine> make_serial_engine(const Judge& judge, Done done);
 Result<std::unique_ptr<Engine>> make_graph_engine(const EngineConfig& config, const Judge& judge,
                                                   Done done);

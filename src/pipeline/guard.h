@@ -7,8 +7,7 @@
 /// sender writes into its packets can speak against it and never for it.
 /// Neutral   detect::FeatureInfo::neutral: what most real devices send.
 /// Cost      nothing where no node of the model asks for such a feature, as in the shipped one;
-/// else
-///           the forest runs twice.
+///           else the forest runs twice.
 /// Threads   as forest::Evaluator.
 #pragma once
 

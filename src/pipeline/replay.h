@@ -17,8 +17,8 @@
 ///             mix is the finaliser of SplitMix64 and numbers count from 0 in replay order.
 /// Time        packet time, the capture's own. Only `ReplayReport::speed` is a real clock's.
 /// Loops       each further pass goes on in packet time where the one before ended, a mean gap
-/// later. Threads     `run` is one thread's, which reads, judges by the datapath and keeps the
-/// books; the
+///             later.
+/// Threads     `run` is one thread's, which reads, judges by the datapath and keeps the books; the
 ///             engine's workers do the rest.
 /// Errors      a capture that is wrong or cut off, at that packet; a model that cannot be bound.
 #pragma once

@@ -7,12 +7,14 @@ usage: lint.py CHECK ROOT [ARGUMENT...]
 Every finding is one line 'file:line: what is wrong'. The exit status is 0 where there is none.
 """
 import pathlib
+import platform
 import re
 import subprocess
 import sys
 
 TOP_LEVEL = {"meson.build", "src", "bpf", "config", "tests", "perf", "scripts", "README.md", "LICENSE"}
 LINES_MAX = 500
+BPF_COLUMNS = 124
 
 # A library's own names, and the only files that may say them (in src; tests and perf use what they test with).
 THIRD_PARTY = [
@@ -66,8 +68,16 @@ def modules(root):
     return re.findall(r"'(\w+)'", re.search(r"modules = \[(.*?)\]", (root / "src/meson.build").read_text(), re.S).group(1))
 
 
+def check_pages(root):
+    """The columns of the headers' manual pages: no field begins amid a line."""
+    for name in sources(root):
+        for number, line in numbered(root, name):
+            if found := re.match(r"\s*/// .*\S +(Owner|Threads|Errors|Source|Shape|Units|Order|Needs) {2,}\S", line):
+                yield f"{name}:{number}: '{found[1]}' begins amid a line; give it one of its own"
+
+
 def check_format(root):
-    names = [n for n in sources(root) if not n.endswith(".bpf.c")]
+    names = sources(root)
     ran = subprocess.run(["clang-format-14", "--dry-run", "-Werror", *names], cwd=root, capture_output=True, text=True)
     for line in re.findall(r"^(.*?:\d+):\d+: error:", ran.stderr, re.M):
         yield f"{line}: not as .clang-format has it; run clang-format-14 -i on the file"
@@ -204,11 +214,30 @@ def check_tidy(root, build):
     # it raises for netlink's own macros).
     jobs = [(n, ["clang-tidy-14", "--quiet", "-p", build, "--extra-arg=-Wno-unknown-warning-option",
                  "--extra-arg=-Wno-cast-align", n]) for n in names]
+    yield from tidied(jobs, root)
+
+
+def tidied(jobs, root):
     for name, ran in parallel(jobs, root):
         found = re.findall(r"^(\S+?:\d+):\d+: (?:error|warning): (.*)$", ran.stdout, re.M)
         yield from (f"{place}: {what}" for place, what in dict.fromkeys(found))
         if ran.returncode != 0 and not found:
             yield f"{name}:1: clang-tidy-14 failed: {(ran.stdout + ran.stderr).strip()[-500:]}"
+
+
+def check_bpf(root):
+    """The BPF programs: clang-format does not know their macros, clang-tidy does. (Warnings are errors in the build.)"""
+    for name in tracked(root):
+        if not name.startswith("bpf/") or not name.endswith((".h", ".c")):
+            continue
+        for number, line in numbered(root, name):
+            if len(line) > BPF_COLUMNS or "\t" in line or line != line.rstrip():
+                yield f"{name}:{number}: a tab, a space at its end, or longer than {BPF_COLUMNS} characters"
+    # Equal branches come from the outcomes' list; the context's pointers are integers by the kernel's own definition.
+    options = ["--checks=-bugprone-branch-clone,-performance-no-int-to-ptr", "--", "-target", "bpf", "-O2",
+               "-idirafter", f"/usr/include/{platform.machine()}-linux-gnu"]
+    jobs = [(n, ["clang-tidy-14", "--quiet", n, *options]) for n in tracked(root) if n.endswith(".bpf.c")]
+    yield from tidied(jobs, root)
 
 
 def check_hardening(_root, binary):

@@ -25,6 +25,9 @@ FAULTS = {
     "includes": {"src/base/a.cpp": SPDX + '#include "io/b.h"\n'},
     "headers": {"src/base/c.h": SPDX + "#pragma once\ninline std::string f();\n"},
     "third_party": {"src/io/c.cpp": SPDX + "#include <tbb/flow_graph.h>\n"},
+    "pages": {"src/base/c.h": SPDX + "/// Makes it. Owner     the service.\n#pragma once\n"},
+    "bpf": {"bpf/x.bpf.c": "/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */\n"
+                           "int f(int x) { if (x) return 1; else return 1; }\t\n"},
     "length": {"src/io/c.cpp": SPDX + "\n" * 500},
     "names": {"src/base/c.h": SPDX + "/// See `nowhere`.\n#pragma once\n"},
     "top_level": {"notes.txt": "x\n"},

@@ -3,8 +3,7 @@
 /// after.
 ///
 /// Needs     root, and the thread inside the namespace of the interfaces (ingress numbers are
-/// looked
-///           up there).
+///           looked up there).
 /// Errors    an unexpected failure aborts the test program (`WEIR_CHECK`).
 #pragma once
 

@@ -10,8 +10,7 @@
 /// Clean-up  the namespaces have no names and the mounts (bpffs at /sys/fs/bpf, an empty /run/weir)
 ///           are this process's own: all of it goes when the process ends, however it ends.
 /// Offloads  checksum and segmentation offloads are off at the ends, as on a wire: what crosses is
-/// a
-///           frame with its checksums in it.
+///           a frame with its checksums in it.
 /// Rings     a veth end has a ring of 256 frames for each of its rx queues, and loses what finds it
 ///           full. The box's interfaces have `queues` rx queues. The far ends have one more: XDP
 ///           redirects choose it by CPU, sockets by their channel, so that with one channel and a
