@@ -11,8 +11,10 @@
 #include <cerrno>
 #include <csignal>
 #include <cstring>
+#include <filesystem>
 
 #include "control/client.h"
+#include "control/privileges.h"
 #include "control/run_files.h"
 #include "control/service.h"
 #include "io/host.h"
@@ -113,10 +115,14 @@ tl::expected<void, Refused> run_service(const Config& config) {
 }
 
 tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks) {
+  if (auto missing = missing_privileges(); !missing.empty()) {
+    return refuse(Kind::not_permitted, std::move(missing));
+  }
   bool found = false;
   if (const long pid = Lock::holder(config.lock_file); pid != 0) {
     const auto asked = ask(config.settings.control_socket, Json{{"verb", "stop"}});
-    if (!asked) {
+    // One that is on its way out answers no more, but holds its lock until all is given back.
+    if (!asked && asked.error().kind != AskError::Kind::not_running) {
       return refuse(
           asked.error().kind == AskError::Kind::not_permitted ? Kind::not_permitted : Kind::failed,
           fmt::format("weir runs as process {} and cannot be asked to stop: {}", pid,
@@ -130,11 +136,13 @@ tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks) {
   if (!lock) return refuse(Kind::failed, lock.error().message);
   const auto removed = datapath::Kernel::remove(config.kernel.pin_directory, keep_blocks);
   if (!removed) return refuse(Kind::failed, removed.error().message);
+  std::error_code ignored;
+  found = found || *removed || std::filesystem::exists(config.state_file, ignored);
   if (const auto restored = io::HostSettings::restore(config.state_file); !restored) {
     return refuse(Kind::failed, restored.error().message);
   }
   if (!keep_blocks) unlink((config.state_file + ".allow").c_str());
-  return found || *removed;
+  return found;
 }
 
 }  // namespace weir::control

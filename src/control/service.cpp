@@ -11,7 +11,6 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <filesystem>
 #include <mutex>
 #include <thread>
 #include <utility>
@@ -23,6 +22,7 @@
 #include "control/socket_server.h"
 #include "control/status.h"
 #include "datapath/kernel.h"
+#include "datapath/kernel_claim.h"
 #include "forest/import.h"
 #include "io/host.h"
 #include "pipeline/bind.h"
@@ -54,7 +54,7 @@ struct Service::Impl {
   int stop_fd = -1;
   bool host_changed = false;
   bool attached_before = false;  // an earlier run was killed, and its program forwards still
-  bool succeeded = false;        // the start
+  bool succeeded = false;        // the start, and so what is attached is kept
   std::vector<std::string> warnings;
   std::optional<Lock> lock;
   std::mutex reloading;           // one at a time; a reader of the model never waits for it
@@ -84,8 +84,9 @@ struct Service::Impl {
   Status open_channels();
   Status start_engine();
   Status start_threads();
-  Status register_sockets();
   Status open_control();
+  Status follow_lists();
+  Status register_sockets();
   tl::expected<void, Refused> start();
   void say_hello() const;
 
@@ -114,17 +115,14 @@ Status Service::Impl::inspect_interfaces() {
 }
 
 Status Service::Impl::attach() {
-  std::error_code ignored;
-  attached_before = std::filesystem::exists(config.state_file, ignored);
+  WEIR_ASSIGN(auto claim, datapath::Claim::take(config.kernel));
+  attached_before = claim.attached();
   host_changed = true;  // what it did before it failed is in the state file
   if (auto applied = io::HostSettings::apply(config.kernel.interfaces, config.state_file, warnings);
       !applied) {
     return tl::unexpected(applied.error());
   }
-  WEIR_ASSIGN(kernel, datapath::Kernel::attach(config.datapath, config.kernel));
-  WEIR_ASSIGN(config.policy.allow, follow_allowlist(*kernel, config.settings.allow_prefixes,
-                                                    config.state_file + ".allow"));
-  policy = std::make_unique<detect::Policy>(config.policy);
+  WEIR_ASSIGN(kernel, datapath::Kernel::attach(config.datapath, std::move(claim)));
   return {};
 }
 
@@ -167,6 +165,7 @@ Status Service::Impl::open_channels() {
 }
 
 Status Service::Impl::start_engine() {
+  policy = std::make_unique<detect::Policy>(config.policy);
   WEIR_ASSIGN(enforcer, Enforcer::start(*kernel));
   for (std::uint32_t i = 0; i < channels.size(); ++i) {
     const Nanoseconds limit = std::chrono::milliseconds(config.datapath.heartbeat_limit_ms);
@@ -213,6 +212,20 @@ Status Service::Impl::start_threads() {
   return {};
 }
 
+/// Late: until the start can no longer be refused, the lists are an earlier weir's as they were.
+Status Service::Impl::follow_lists() {
+  Result<std::vector<Prefix>> allow;
+  enforcer->call(
+      [&] {
+        allow =
+            follow_allowlist(*kernel, config.settings.allow_prefixes, config.state_file + ".allow");
+      },
+      false);
+  if (!allow) return tl::unexpected(allow.error());
+  desk.leave_allow(std::move(*allow));
+  return {};
+}
+
 Status Service::Impl::register_sockets() {
   for (std::uint32_t i = 0; i < channels.size(); ++i) {
     for (const Side side : kBothSides) {
@@ -244,8 +257,10 @@ tl::expected<void, Refused> Service::Impl::start() {
       .and_then([&] { return step(open_channels(), Kind::bad_request); })
       .and_then([&] { return step(start_engine(), Kind::failed); })
       .and_then([&] { return step(start_threads(), Kind::failed); })
+      .and_then([&] { return step(open_control(), Kind::bad_request); })
+      .and_then([&] { return step(follow_lists(), Kind::failed); })
       .and_then([&] { return step(register_sockets(), Kind::failed); })
-      .and_then([&] { return step(open_control(), Kind::bad_request); });
+      .and_then([&] { return step(kernel->keep(), Kind::failed); });
 }
 
 void Service::Impl::say_hello() const {
@@ -286,17 +301,12 @@ Status Service::Impl::stop() {
   if (engine) engine->drain();
   engine.reset();
   enforcer.reset();
-  // A start that fails leaves things as it found them: where an earlier weir's program forwarded
-  // without a daemon, this one's does so now.
-  const bool leave = !succeeded && attached_before && kernel;
-  if (kernel && !leave) note(kernel->detach());
-  if (kernel && !succeeded && !kernel->took_over()) {
-    const auto removed = datapath::Kernel::remove(config.kernel.pin_directory, false);
-    if (!removed) note(tl::unexpected(removed.error()));
-  }
+  if (kernel && succeeded) note(kernel->detach());
   loops.clear();
   channels.clear();
-  kernel.reset();
+  kernel.reset();  // after a start that failed: puts back the program that it found
+  // Where that one forwards again, it needs its interfaces as they are.
+  const bool leave = !succeeded && attached_before;
   if (std::exchange(host_changed, false) && !leave) {
     note(io::HostSettings::restore(config.state_file));
   }

@@ -2,10 +2,10 @@
 /// The appliance: sets every module up in order, runs until it is told to stop, and takes
 /// everything back in the reverse order.
 ///
-/// Start     lock, model, interfaces' facts, host settings, datapath, allowlist, channels,
-/// enforcer,
-///           engine, I/O threads, their sockets into the datapath, control socket. A step that
-///           fails undoes those before it: nothing stays attached, pinned or changed.
+/// Start     lock, model, interfaces' facts, claim of the pins, host settings, datapath, channels,
+///           enforcer, engine, I/O threads, control socket, allowlist, sockets into the datapath. A
+///           step that fails undoes those before it: what an earlier weir left forwards as it did,
+///           and where there was none nothing stays attached, pinned or changed.
 /// Stop      control socket, sockets out of the datapath (steered packets take the fail mode), I/O
 ///           threads, what is in flight, enforcer, datapath, sockets, host settings, lock. Block-
 ///           and allowlist stay pinned.

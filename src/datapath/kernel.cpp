@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <memory>
 
+#include "datapath/kernel_claim.h"
 #include "datapath/kernel_links.h"
 #include "datapath/kernel_pins.h"
 #include "datapath/kernel_program.h"
@@ -43,102 +44,8 @@ Status copy_lists(const KernelTables& from, KernelTables& to, std::string_view w
   return {};
 }
 
-}  // namespace
-
-struct Kernel::Impl {
-  explicit Impl(std::string directory) : pins(std::move(directory)) {}
-
-  Pins pins;
-  Program program;   // none in a view of pins
-  ErrorWatch watch;  // none where the tracepoints cannot be had
-  Links links;
-  KernelTables tables;
-  MappedArray heartbeats;
-  bool took_over = false;
-  std::vector<std::string> notes;
-
-  Status adopt_lists(const Config& config);
-  Status pin_all(Undo& undo);
-};
-
-/// The lists of the loaded program: those that were pinned already, or new ones with their content.
-Status Kernel::Impl::adopt_lists(const Config& config) {
-  WEIR_ASSIGN(ListMaps pinned, pins.open_lists());
-  const bool found = !!pinned.control;
-  const bool same_sizes = found && program.reuses(pinned, config);
-  WEIR_TRY(program.load(same_sizes ? &pinned : nullptr));
-  WEIR_ASSIGN(tables, KernelTables::open(program.list_maps()));
-  if (!found) return {};
-  took_over = true;
-  if (same_sizes) return {};
-  // The configuration changed a size: the old maps go on under the old program until the links are
-  // updated.
-  WEIR_ASSIGN(const KernelTables old, KernelTables::open(std::move(pinned)));
-  return copy_lists(old, tables, pins.directory());
-}
-
-Status Kernel::Impl::pin_all(Undo& undo) {
-  const auto put = [&](const char* name) { return pins.put(name, program.map_fd(name), undo); };
-  for (const char* name : kListMaps) WEIR_TRY(put(name));
-  for (const char* name : kCounterMaps) WEIR_TRY(put(name));
-  for (const char* name : kProgramMaps) WEIR_TRY(put(name));
-  return {};
-}
-
-Kernel::Kernel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
-Kernel::~Kernel() = default;
-
-Result<std::unique_ptr<Kernel>> Kernel::attach(const Config& config, const KernelOptions& options) {
-  WEIR_ASSIGN(const auto ports, find_ports(options.interfaces));
-  if (config.host_mode != (ports[1].ifindex == 0))
-    return fail(config.host_mode ? "host mode has one interface, and a LAN interface is named too; "
-                                   "leave it out"
-                                 : "no LAN interface is named; give one, or choose host mode");
-  auto impl = std::make_unique<Impl>(options.pin_directory);
-  Undo undo;
-  WEIR_TRY(impl->pins.prepare(undo));
-  WEIR_ASSIGN(impl->program, Program::open(config, ports));
-  WEIR_TRY(impl->adopt_lists(config));
-  WEIR_TRY(impl->program.fill(config, ports));
-  WEIR_ASSIGN(impl->heartbeats,
-              MappedArray::map(impl->program.map_fd("heartbeats"),
-                               sizeof(weir_heartbeat) * WEIR_CHANNELS_MAX, "heartbeats"));
-  WEIR_ASSIGN(impl->links,
-              attach_links(impl->program.fd(), ports, options.generic_only, impl->pins, undo));
-  WEIR_TRY(impl->pin_all(undo));
-  impl->took_over = impl->took_over || impl->links.replaced;
-  if (!impl->links.why_generic.empty())
-    impl->notes.push_back(
-        fmt::format("generic XDP mode, which is slower: {}", impl->links.why_generic));
-  // Those of an earlier run would count each error a second time.
-  for (const char* name : kErrorLinks) impl->pins.remove(name);
-  auto watch = ErrorWatch::start(impl->program.map_fd("redirect_errors"), ports);
-  if (watch) {
-    impl->watch = std::move(*watch);
-    for (std::size_t i = 0; i < kErrorLinks.size(); ++i)
-      WEIR_TRY(impl->pins.put(kErrorLinks[i], impl->watch.link_fd(i), undo));
-  } else {
-    impl->notes.push_back(fmt::format("redirects that fail in the kernel are not counted: {}",
-                                      watch.error().message));
-  }
-  undo.commit();
-  return std::unique_ptr<Kernel>(new Kernel(std::move(impl)));
-}
-
-Result<std::unique_ptr<Kernel>> Kernel::open_pinned(const std::string& pin_directory) {
-  auto impl = std::make_unique<Impl>(pin_directory);
-  WEIR_ASSIGN(ListMaps maps, impl->pins.open_lists());
-  if (!maps.control)
-    return fail(
-        fmt::format("nothing of weir is pinned in {}; start it with `weir run`, or name its "
-                    "pin directory",
-                    pin_directory));
-  WEIR_ASSIGN(impl->tables, KernelTables::open(std::move(maps)));
-  return std::unique_ptr<Kernel>(new Kernel(std::move(impl)));
-}
-
-Result<bool> Kernel::remove(const std::string& pin_directory, bool keep_blocks) {
-  const Pins pins(pin_directory);
+/// For who has the directory's lock.
+Result<bool> remove_all(const Pins& pins, bool keep_blocks) {
   bool found = false;
   for (const Side side : {Side::wan, Side::lan}) {
     WEIR_ASSIGN(const bool removed, remove_link(pins, link_name(side)));
@@ -157,14 +64,133 @@ Result<bool> Kernel::remove(const std::string& pin_directory, bool keep_blocks) 
   return found;
 }
 
+}  // namespace
+
+struct Kernel::Impl {
+  explicit Impl(std::string directory) : pins(std::move(directory)) {}
+  explicit Impl(Claim&& claim)
+      : pins(std::move(claim.pins_)),
+        ports(std::move(claim.ports_)),
+        lock(std::move(claim.lock_)),
+        undo(std::move(claim.undo_)) {}
+
+  Pins pins;
+  std::array<Port, kSides> ports;
+  Fd lock;           // of the pin directory
+  Program program;   // none in a view of pins
+  ErrorWatch watch;  // none where the tracepoints cannot be had
+  Links links;
+  KernelTables tables;
+  MappedArray heartbeats;
+  bool took_over = false;
+  std::vector<std::string> notes;
+  std::unique_ptr<Undo> undo;  // until it is kept; last, so it runs while all else is there
+
+  Status adopt_lists(const Config& config);
+  Status pin_all();
+};
+
+/// The lists of the loaded program: those that were pinned already, or new ones with their content.
+Status Kernel::Impl::adopt_lists(const Config& config) {
+  WEIR_ASSIGN(ListMaps pinned, pins.open_lists());
+  const bool found = !!pinned.control;
+  const bool same_sizes = found && program.reuses(pinned, config);
+  WEIR_TRY(program.load(same_sizes ? &pinned : nullptr));
+  WEIR_ASSIGN(tables, KernelTables::open(program.list_maps()));
+  if (!found) return {};
+  took_over = true;
+  if (same_sizes) return {};
+  // The configuration changed a size: the old maps go on under the old program until the links are
+  // updated.
+  WEIR_ASSIGN(const KernelTables old, KernelTables::open(std::move(pinned)));
+  return copy_lists(old, tables, pins.directory());
+}
+
+Status Kernel::Impl::pin_all() {
+  const auto put = [&](const char* name) { return pins.put(name, program.map_fd(name), *undo); };
+  for (const char* name : kListMaps) WEIR_TRY(put(name));
+  for (const char* name : kCounterMaps) WEIR_TRY(put(name));
+  for (const char* name : kProgramMaps) WEIR_TRY(put(name));
+  return {};
+}
+
+Kernel::Kernel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
+Kernel::~Kernel() = default;
+
+Result<std::unique_ptr<Kernel>> Kernel::attach(const Config& config, const KernelOptions& options) {
+  WEIR_ASSIGN(Claim claim, Claim::take(options));
+  return attach(config, std::move(claim));
+}
+
+Result<std::unique_ptr<Kernel>> Kernel::attach(const Config& config, Claim claim) {
+  const bool generic_only = claim.options_.generic_only;
+  auto impl = std::make_unique<Impl>(std::move(claim));
+  const auto& ports = impl->ports;
+  if (config.host_mode != (ports[1].ifindex == 0))
+    return fail(config.host_mode ? "host mode has one interface, and a LAN interface is named too; "
+                                   "leave it out"
+                                 : "no LAN interface is named; give one, or choose host mode");
+  WEIR_ASSIGN(impl->program, Program::open(config, ports));
+  WEIR_TRY(impl->adopt_lists(config));
+  WEIR_TRY(impl->program.fill(config, ports));
+  WEIR_ASSIGN(impl->heartbeats,
+              MappedArray::map(impl->program.map_fd("heartbeats"),
+                               sizeof(weir_heartbeat) * WEIR_CHANNELS_MAX, "heartbeats"));
+  WEIR_ASSIGN(impl->links,
+              attach_links(impl->program.fd(), ports, generic_only, impl->pins, *impl->undo));
+  WEIR_TRY(impl->pin_all());
+  impl->took_over = impl->took_over || impl->links.replaced;
+  if (!impl->links.why_generic.empty())
+    impl->notes.push_back(
+        fmt::format("generic XDP mode, which is slower: {}", impl->links.why_generic));
+  return std::unique_ptr<Kernel>(new Kernel(std::move(impl)));
+}
+
+Status Kernel::keep() {
+  WEIR_CHECK(impl_->undo != nullptr);
+  // Those of an earlier run go first: they would count each error a second time.
+  for (const char* name : kErrorLinks) impl_->pins.remove(name);
+  auto watch = ErrorWatch::start(impl_->program.map_fd("redirect_errors"), impl_->ports);
+  if (watch) {
+    for (std::size_t i = 0; i < kErrorLinks.size(); ++i)
+      WEIR_TRY(impl_->pins.put(kErrorLinks[i], watch->link_fd(i), *impl_->undo));
+    impl_->watch = std::move(*watch);
+  } else {
+    impl_->notes.push_back(fmt::format("redirects that fail in the kernel are not counted: {}",
+                                       watch.error().message));
+  }
+  impl_->undo->commit();
+  return {};
+}
+
+Result<std::unique_ptr<Kernel>> Kernel::open_pinned(const std::string& pin_directory) {
+  auto impl = std::make_unique<Impl>(pin_directory);
+  WEIR_ASSIGN(impl->lock, impl->pins.lock());
+  WEIR_ASSIGN(ListMaps maps, impl->pins.open_lists());
+  if (!maps.control)
+    return fail(
+        fmt::format("nothing of weir is pinned in {}; start it with `weir run`, or name its "
+                    "pin directory",
+                    pin_directory));
+  WEIR_ASSIGN(impl->tables, KernelTables::open(std::move(maps)));
+  return std::unique_ptr<Kernel>(new Kernel(std::move(impl)));
+}
+
+Result<bool> Kernel::remove(const std::string& pin_directory, bool keep_blocks) {
+  const Pins pins(pin_directory);
+  WEIR_ASSIGN(const Fd lock, pins.lock());
+  return remove_all(pins, keep_blocks);
+}
+
 Status Kernel::detach() {
   if (!impl_->program) return fail("this is a view of pinned maps: it has no program to detach");
-  WEIR_ASSIGN(const bool found, remove(impl_->pins.directory(), true));
+  WEIR_ASSIGN(const bool found, remove_all(impl_->pins, true));
   if (!found)
     return fail(fmt::format("nothing was attached any more: the pins in {} are gone",
                             impl_->pins.directory()));
   impl_->links = {};
   impl_->watch = {};
+  impl_->undo->commit();
   return {};
 }
 

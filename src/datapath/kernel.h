@@ -6,6 +6,8 @@
 /// this process dies, and the next one replaces the program in place (bpf_link_update), so that the
 /// interface is never without it.
 ///
+/// Start     a transaction: `Claim::take` (kernel_claim.h), `attach`, `keep`. An object that goes
+///           before `keep` was called puts back the program, links and pins that it found.
 /// Owner     the service. `open_pinned` gives a view without a program, for commands while no
 /// daemon
 ///           runs.
@@ -15,9 +17,8 @@
 /// Needs     CAP_BPF, CAP_PERFMON (the program subtracts packet pointers) and CAP_NET_ADMIN, or
 /// root;
 ///           a bpffs above the pin directory: where the directory is below /sys/fs/bpf and none is
-///           mounted there, `attach` mounts one if it may.
-/// Errors    one sentence; a failure leaves nothing attached and nothing pinned that was not there
-///           before.
+///           mounted there, one is mounted if that is allowed.
+/// Errors    one sentence; a failure leaves everything as it was found.
 #pragma once
 
 #include <memory>
@@ -35,19 +36,27 @@ struct KernelOptions {
 
 enum class AttachMode : std::uint8_t { native, generic };
 
+class Claim;
+
 class Kernel final : public Datapath {
  public:
   /// Loads and attaches to both interfaces: native mode, or generic where the driver has none
   /// (mode() tells). With sockets not yet registered, everything steered takes the fail mode.
+  static Result<std::unique_ptr<Kernel>> attach(const Config& config, Claim claim);
+  /// The same with a claim of its own.
   static Result<std::unique_ptr<Kernel>> attach(const Config& config, const KernelOptions& options);
-  /// The pinned maps alone: block, allow, counters. An error where nothing is pinned there or the
-  /// ABI differs.
+  /// The start has succeeded: program and pins outlive this object from here on. Errors of
+  /// redirects are counted from now on.
+  Status keep();
+  /// The pinned maps alone: block, allow, counters. An error where nothing is pinned there, the ABI
+  /// differs, or a weir that runs has them.
   static Result<std::unique_ptr<Kernel>> open_pinned(const std::string& pin_directory);
   /// Takes program, links and pins of `pin_directory` away, daemon or not; `keep_blocks` leaves
-  /// block- and allowlist. False where nothing was there.
+  /// block- and allowlist. False where nothing was there; an error where a weir runs on it.
   static Result<bool> remove(const std::string& pin_directory, bool keep_blocks);
 
-  ~Kernel() override;  ///< leaves program and pins where they are: the fail mode rules from here on
+  /// Leaves program and pins where they are, if they were kept: the fail mode rules from here on.
+  ~Kernel() override;
 
   /// Detaches both interfaces and unpins all but block- and allowlist and their control value.
   Status detach();

@@ -82,6 +82,23 @@ Result<Fd> create(int program_fd, const Port& port, AttachMode mode) {
   return link;
 }
 
+/// Takes ours off, to make room for another mode.
+Status take_off(const Port& port, const Pins& pins, Side side, Undo& undo) {
+  WEIR_ASSIGN(const Found found, look(port, pins, side));
+  if (!found.link) return {};
+  const auto old_program = std::make_shared<Fd>(bpf_prog_get_fd_by_id(found.program));
+  if (!*old_program) return fail_errno(fmt::format("open the program on {}", port.name), errno);
+  const AttachMode mode = found.generic ? AttachMode::generic : AttachMode::native;
+  WEIR_TRY(remove_link(pins, link_name(side)));
+  undo.add([old_program, port, mode, pins, side] {
+    Undo none;
+    if (const auto link = create(old_program->get(), port, mode))
+      static_cast<void>(pins.put(link_name(side), link->get(), none));
+    none.commit();
+  });
+  return {};
+}
+
 /// Puts the program on one interface: in the place of ours, or anew.
 Result<Fd> put_on(int program_fd, const Port& port, AttachMode mode, Found found, Undo& undo) {
   if (!found.link) {
@@ -159,7 +176,8 @@ Result<Links> attach_links(int program_fd, const std::array<Port, kSides>& ports
   WEIR_ASSIGN(std::optional<AttachMode> now, mode_now(ports, pins));
   if (now == AttachMode::native && generic_only) {
     // Another mode needs another link: the only case in which an interface is without a program.
-    for (const Side side : {Side::wan, Side::lan}) WEIR_TRY(remove_link(pins, link_name(side)));
+    for (const Side side : {Side::wan, Side::lan})
+      if (ports[index(side)].ifindex != 0) WEIR_TRY(take_off(ports[index(side)], pins, side, undo));
     now.reset();
   }
   if (now) return attach_in(program_fd, ports, *now, pins, undo);
@@ -176,6 +194,16 @@ Result<Links> attach_links(int program_fd, const std::array<Port, kSides>& ports
   auto made = attach_in(program_fd, ports, AttachMode::generic, pins, undo);
   if (made) made->why_generic = why;
   return made;
+}
+
+Result<bool> is_attached(const std::array<Port, kSides>& ports, const Pins& pins) {
+  bool attached = false;
+  for (const Side side : {Side::wan, Side::lan}) {
+    if (ports[index(side)].ifindex == 0) continue;
+    WEIR_ASSIGN(const Found found, look(ports[index(side)], pins, side));
+    attached = attached || !!found.link;
+  }
+  return attached;
 }
 
 Result<bool> remove_link(const Pins& pins, const char* name) {

@@ -40,6 +40,10 @@ struct Links {
 Result<Links> attach_links(int program_fd, const std::array<Port, kSides>& ports, bool generic_only,
                            const Pins& pins, Undo& undo);
 
+/// Whether the pinned link of ours carries a program on one of the interfaces. Refuses as
+/// `attach_links` does.
+Result<bool> is_attached(const std::array<Port, kSides>& ports, const Pins& pins);
+
 /// Takes the program of a pinned link off its interface, whoever else holds the link, and unpins
 /// it.
 Result<bool> remove_link(const Pins& pins, const char* name);

@@ -2,8 +2,10 @@
 #include "datapath/kernel_pins.h"
 
 #include <bpf/bpf.h>
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/magic.h>
+#include <sys/file.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
@@ -11,7 +13,9 @@
 
 #include <cerrno>
 #include <filesystem>
+#include <fstream>
 #include <memory>
+#include <sstream>
 
 namespace weir::datapath {
 
@@ -30,6 +34,20 @@ std::filesystem::path existing(std::filesystem::path path) {
   while (!std::filesystem::exists(path, ignored) && path.has_relative_path())
     path = path.parent_path();
   return path;
+}
+
+/// The process that has the file of this inode number locked, as /proc/locks tells; 0: nobody that
+/// can be seen from here. A line is "1: FLOCK ADVISORY WRITE 4711 00:28:1271847 0 EOF".
+long lock_holder(ino_t inode) {
+  std::ifstream locks("/proc/locks");
+  for (std::string line; std::getline(locks, line);) {
+    std::istringstream words(line);
+    std::string number, kind, manner, access, file;
+    long pid = 0;
+    if (!(words >> number >> kind >> manner >> access >> pid >> file) || kind != "FLOCK") continue;
+    if (file.substr(file.rfind(':') + 1) == std::to_string(inode)) return pid;
+  }
+  return 0;
 }
 
 /// The map's value, if it has the layout of this build.
@@ -91,6 +109,26 @@ Status Pins::prepare(Undo& undo) const {
   return {};
 }
 
+Result<Fd> Pins::lock() const {
+  Fd fd(::open(directory_.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd && errno == ENOENT) return Fd{};
+  struct stat opened {
+  }, named{};
+  if (!fd || ::fstat(fd.get(), &opened) != 0)
+    return fail_errno(fmt::format("open the pin directory {}", directory_), errno);
+  if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
+    if (errno != EWOULDBLOCK)
+      return fail_errno(fmt::format("lock the pin directory {}", directory_), errno);
+    const long pid = lock_holder(opened.st_ino);
+    return fail(fmt::format(
+        "a weir that runs{} has the pin directory {}; stop that one, or name another directory",
+        pid > 0 ? fmt::format(" (process {})", pid) : std::string{}, directory_));
+  }
+  const bool same = ::stat(directory_.c_str(), &named) == 0 && named.st_ino == opened.st_ino &&
+                    named.st_dev == opened.st_dev;
+  return same ? std::move(fd) : Fd{};  // else its last owner removed it just now
+}
+
 Result<Fd> Pins::open(const char* name) const {
   Fd fd(bpf_obj_get(path(name).c_str()));
   if (!fd && errno != ENOENT) return fail_errno(fmt::format("open the pin {}", path(name)), errno);
@@ -107,9 +145,10 @@ Status Pins::put(const char* name, int fd, Undo& undo) const {
     ::unlink(fresh.c_str());
     return fail_errno(fmt::format("pin {}", path(name)), error);
   }
-  undo.add([where = path(name), old_fd = std::make_shared<Fd>(std::move(*old))] {
-    ::unlink(where.c_str());
-    if (*old_fd) bpf_obj_pin(old_fd->get(), where.c_str());
+  undo.add([where = path(name), fresh, old_fd = std::make_shared<Fd>(std::move(*old))] {
+    if (!*old_fd || bpf_obj_pin(old_fd->get(), fresh.c_str()) != 0 ||
+        ::rename(fresh.c_str(), where.c_str()) != 0)
+      ::unlink(where.c_str());
   });
   return {};
 }

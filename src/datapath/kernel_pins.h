@@ -39,6 +39,11 @@ class Pins {
   /// /sys/fs/bpf where that is what is missing.
   Status prepare(Undo& undo) const;
 
+  /// Locks the directory, which must exist, against every other process (and every other object of
+  /// this one) while the descriptor is open. None where the directory has just been removed; an
+  /// error names the process that has it.
+  [[nodiscard]] Result<Fd> lock() const;
+
   /// An object that is pinned; none where nothing is.
   [[nodiscard]] Result<Fd> open(const char* name) const;
   /// Pins `fd`, in the place of what was pinned under this name.

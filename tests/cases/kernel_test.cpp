@@ -41,7 +41,6 @@ TEST(Cases, EndAsWrittenInTheKernel) {
       EXPECT_STREQ(name(judged.outcome), name(given.outcome));
       EXPECT_EQ(judged.action, test::action_of(given.outcome, false));
     }
-    ASSERT_TRUE(Kernel::remove(options.pin_directory, false));
   }
   close(socket);
 }

@@ -14,6 +14,7 @@
 #include <chrono>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <set>
 #include <string>
 #include <thread>
@@ -27,6 +28,33 @@ inline std::uint32_t program_on(const char* interface) {
   std::uint32_t id = 0;
   WEIR_CHECK(bpf_xdp_query_id(static_cast<int>(if_nametoindex(interface)), 0, &id) == 0);
   return id;
+}
+
+/// How the program is attached, an XDP_ATTACHED_* number.
+inline int xdp_mode(const char* interface) {
+  bpf_xdp_query_opts query{};
+  query.sz = sizeof query;
+  WEIR_CHECK(bpf_xdp_query(static_cast<int>(if_nametoindex(interface)), 0, &query) == 0);
+  return query.attach_mode;
+}
+
+/// What is pinned, by name: the kernel's number of the map or link.
+inline std::map<std::string, std::uint32_t> pin_ids(const std::string& directory) {
+  std::map<std::string, std::uint32_t> ids;
+  for (const auto& entry : std::filesystem::directory_iterator(directory)) {
+    const int fd = bpf_obj_get(entry.path().c_str());
+    WEIR_CHECK(fd >= 0);
+    const bool link = entry.path().filename().string().starts_with("link_") ||
+                      entry.path().filename().string().starts_with("errors_");
+    bpf_link_info link_info{};
+    bpf_map_info map_info{};
+    std::uint32_t bytes = link ? sizeof link_info : sizeof map_info;
+    void* const info = link ? static_cast<void*>(&link_info) : &map_info;
+    WEIR_CHECK(bpf_obj_get_info_by_fd(fd, info, &bytes) == 0);
+    ids[entry.path().filename()] = link ? link_info.id : map_info.id;
+    close(fd);
+  }
+  return ids;
 }
 
 inline std::set<std::string> pins_in(const char* directory) {

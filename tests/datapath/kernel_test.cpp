@@ -13,8 +13,10 @@
 #include <chrono>
 #include <csignal>
 #include <filesystem>
+#include <functional>
 #include <set>
 
+#include "datapath/kernel_claim.h"
 #include "kernel_helpers.h"
 #include "support/kernel_judge.h"
 #include "support/packet_builder.h"
@@ -66,6 +68,7 @@ class KernelTest : public testing::Test {
   std::unique_ptr<Kernel> attach() {
     auto kernel = Kernel::attach(config_, options_);
     EXPECT_TRUE(kernel) << kernel.error().message;
+    EXPECT_TRUE(kernel && (*kernel)->keep());
     return kernel ? std::move(*kernel) : nullptr;
   }
   std::string error() {
@@ -135,7 +138,7 @@ TEST_F(KernelTest, TheProgramOutlivesItsProcessAndIsTakenOver) {
   ASSERT_GE(child, 0);
   if (child == 0) {
     auto kernel = Kernel::attach(config_, options_);
-    const bool good = kernel &&
+    const bool good = kernel && (*kernel)->keep() &&
                       (*kernel)->add_blocks(std::array{block(address("192.0.2.7"), WEIR_SCOPE_all),
                                                        block(address("2001:db8::7"))}) &&
                       (*kernel)->add_allow(*Prefix::parse("198.51.100.0/24"));
@@ -210,6 +213,75 @@ TEST_F(KernelTest, TakesBackWhatItDidWhereALaterStepFails) {
   EXPECT_TRUE(kernel->took_over());
 }
 
+// Whatever was there, and whatever the start would have changed of it.
+TEST_F(KernelTest, AStartThatIsNotKeptLeavesWhatItFound) {
+  struct Change {
+    const char* what;
+    std::function<void()> make;
+    bool new_links;  // another mode needs other links: the old program gets a new one
+  };
+  const Change changes[] = {{"none", [] {}, false},
+                            {"mode", [&] { options_.generic_only = true; }, true},
+                            {"size", [&] { config_.blocks_max = 2'048; }, false},
+                            {"ports", [&] { config_.udp_ports = {5353}; }, false}};
+  {
+    auto claimed = Claim::take(options_);
+    ASSERT_TRUE(claimed) << claimed.error().message;
+    EXPECT_FALSE(claimed->attached());
+    ASSERT_TRUE(Kernel::attach(config_, std::move(*claimed)));
+  }
+  EXPECT_EQ(program_on("wan"), 0U);
+  EXPECT_FALSE(std::filesystem::exists(kPins)) << "nothing was there";
+
+  ASSERT_TRUE(attach()->add_blocks(std::array{block(address("192.0.2.7"))}));
+  const std::uint32_t before = program_on("wan");
+  for (const Change& change : changes) {
+    SCOPED_TRACE(change.what);
+    auto pinned = pin_ids(kPins);
+    const Config config = config_;
+    const KernelOptions options = options_;
+    change.make();
+    {
+      auto claimed = Claim::take(options_);
+      ASSERT_TRUE(claimed) << claimed.error().message;
+      EXPECT_TRUE(claimed->attached());
+      auto kernel = Kernel::attach(config_, std::move(*claimed));
+      ASSERT_TRUE(kernel) << kernel.error().message;
+      EXPECT_NE(program_on("wan"), before);
+    }
+    config_ = config;
+    options_ = options;
+    EXPECT_EQ(program_on("wan"), before);
+    EXPECT_EQ(program_on("lan"), before);
+    EXPECT_EQ(xdp_mode("wan"), XDP_ATTACHED_DRV);
+    auto now = pin_ids(kPins);
+    if (change.new_links)
+      for (const char* name : {"link_wan", "link_lan"}) now[name] = pinned[name];
+    EXPECT_EQ(now, pinned);
+  }
+  const auto next = attach();
+  ASSERT_TRUE(next);
+  EXPECT_TRUE(next->took_over());
+  EXPECT_EQ(next->list_blocks()->size(), 1U);
+}
+
+TEST_F(KernelTest, OneOwnerOfAPinDirectoryAtATime) {
+  auto kernel = attach();
+  ASSERT_TRUE(kernel);
+  const std::uint32_t before = program_on("wan");
+  const auto pinned = pin_ids(kPins);
+  const std::string owner = "process " + std::to_string(getpid());
+  const auto refused = testing::AllOf(HasSubstr(owner), HasSubstr(kPins));
+  EXPECT_THAT(error(), refused);
+  EXPECT_THAT(Kernel::remove(kPins, false).error().message, refused);
+  EXPECT_THAT(Kernel::open_pinned(kPins).error().message, refused);
+  EXPECT_EQ(program_on("wan"), before);
+  EXPECT_EQ(pin_ids(kPins), pinned);
+  kernel.reset();
+  EXPECT_TRUE(Kernel::open_pinned(kPins)) << "its owner is gone";
+  EXPECT_TRUE(attach());
+}
+
 TEST_F(KernelTest, LargeFramesTakeAProgramOfSeveralBuffers) {
   // Beyond the largest MTU that a driver takes a program of one buffer for.
   for (const char* name : {"wan", "lan"})
@@ -280,9 +352,11 @@ TEST_F(KernelTest, FollowsAChangeOfSize) {
   EXPECT_THAT(error(), HasSubstr("10 blocks and the new limit only 8"));
   EXPECT_EQ(program_on("wan"), before);
   config_.blocks_max = 1'000;
-  const auto kernel = attach();
-  ASSERT_TRUE(kernel);
-  EXPECT_EQ(kernel->list_blocks()->size(), 10U);
+  {
+    const auto kernel = attach();
+    ASSERT_TRUE(kernel);
+    EXPECT_EQ(kernel->list_blocks()->size(), 10U);
+  }
   EXPECT_EQ((*Kernel::open_pinned(kPins))->list_blocks()->size(), 10U);
 }
 
