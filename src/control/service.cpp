@@ -53,8 +53,8 @@ struct Service::Impl {
   PacketTime started = monotonic_now();
   int stop_fd = -1;
   bool host_changed = false;
-  bool attached_before = false;  // an earlier run was killed, and its program forwards still
-  bool succeeded = false;        // the start, and so what is attached is kept
+  bool attached_before = false;        // an earlier run was killed, and its program forwards still
+  std::atomic<bool> succeeded{false};  // the start, and so what is attached is kept
   std::vector<std::string> warnings;
   std::optional<Lock> lock;
   std::mutex reloading;           // one at a time; a reader of the model never waits for it
@@ -357,6 +357,9 @@ Result<Json> Service::Impl::status() const {
 
 Answer Service::Impl::answer(const Json& request) {
   const auto verb = request["verb"].get<std::string>();
+  if (!succeeded) {
+    return tl::unexpected(Refused{Kind::failed, "weir is still starting; ask again in a moment"});
+  }
   if (verb == "status") {
     auto document = status();
     if (!document) return tl::unexpected(Refused{Kind::failed, document.error().message});

@@ -7,6 +7,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <map>
 #include <sstream>
 
 #include "appliance.h"
@@ -40,11 +41,16 @@ class Start : public testing::Test {
       all += box_->wire.box.must(fmt::format("ip -details link show {}", interface));
     }
     if (std::filesystem::exists(kPins)) all += box_->wire.box.must(fmt::format("ls -1 {}", kPins));
+    std::map<std::string, std::string> files;
     for (const auto& entry : std::filesystem::directory_iterator("/run/weir"))
       if (entry.path().string().find(".host") != std::string::npos)
-        all += entry.path().string() + read(entry);
-    for (const char* list : {"block", "allow"}) all += box_->bare({list, "list"}).out;
-    return all;
+        files[entry.path().string()] = read(entry);
+    for (const auto& [name, text] : files) all += name + text;
+    const auto blocks =
+        nlohmann::json::parse(box_->bare({"block", "list", "--json"}).out, nullptr, false);
+    if (blocks.is_object())
+      for (const auto& block : blocks["blocks"]) all += block["address"].get<std::string>() + "\n";
+    return all + box_->bare({"allow", "list"}).out;
   }
 
   [[nodiscard]] int starts_and_fails() {
