@@ -86,6 +86,7 @@ struct weir_config {
   __u32 ssdp_payload;       /* 1: an SSDP start line steers, whatever the ports */
   __u32 single_port;        /* host order; steer this port only, without a map. 0: ask the ports map */
   __u32 heartbeat_limit_ms; /* a heartbeat older than this is a stalled channel */
+  __u32 shadow;             /* 1: no block has an effect */
   __u32 multi_buffer;       /* 1: loaded as xdp.frags, so a packet may go on behind `data_end` */
 };
 

@@ -145,6 +145,8 @@ static __always_inline int weir_judge_block(struct weir_tables *tables, const st
   struct weir_block *block;
   int all;
 
+  if (weir_configuration(tables)->shadow)
+    return -1;
   if (!control || !control->blocks || (!selected && !control->blocks_all))
     return -1;
   block = weir_find_block(tables, packet, h);

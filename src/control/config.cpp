@@ -38,13 +38,13 @@ Status check_together(const Parsed& parsed, const std::string& name, Purpose pur
                     "would be judged; set one of them",
                     parsed.where(name, "steer.udp_ports")));
   }
-  if (s.channels_frames < 2 * s.channels_ring) {
+  if (s.channels_frames / io::kFramesPerEntry < s.channels_ring) {
     return fail(fmt::format(
-        "{}: channels.frames is {} and channels.ring {}; allowed is at least two frames an entry, "
-        "for the rings of two interfaces",
+        "{}: channels.frames is {} and channels.ring {}; allowed is at least {} frames an entry: "
+        "two fill rings full, and as many in batches and on their way out",
         parsed.where(
             name, parsed.places.contains("channels.frames") ? "channels.frames" : "channels.ring"),
-        s.channels_frames, s.channels_ring));
+        s.channels_frames, s.channels_ring, io::kFramesPerEntry));
   }
   if (s.policy_block_ms > s.policy_block_max_ms) {
     return fail(fmt::format("{}: policy.block_ms is {}; allowed is at most policy.block_max_ms, {}",
@@ -106,6 +106,7 @@ void fill_modules(Config& config) {
   d.fail_closed = s.fail_fail_mode == "closed";
   d.drop_fragments = s.steer_fragments == "drop";
   d.ssdp_payload = s.steer_ssdp_payload;
+  d.shadow = s.policy_mode == "shadow";
   d.udp_ports.assign(s.steer_udp_ports.begin(), s.steer_udp_ports.end());
   d.heartbeat_limit_ms = s.fail_heartbeat_limit_ms;
   d.blocks_max = s.tables_blocks_max;

@@ -55,7 +55,7 @@
   X(channels, io_cpus, numbers, "[]", "0..4095",                                                 \
     "CPUs for the I/O threads, in channel order and round robin; empty: not pinned.")            \
   X(channels, frames, power, "8192", "1024..1048576",                                            \
-    "Frames of 4 KiB in a channel's memory, for both interfaces; at least 2 x ring.")            \
+    "Frames of 4 KiB in a channel's memory, for both interfaces; at least 4 x ring.")            \
   X(channels, ring, power, "2048", "64..65536",                                                  \
     "Entries of each of a socket's rings. Larger rides out longer pauses, smaller stays in "     \
     "cache.")                                                                                    \
@@ -83,7 +83,8 @@
     "CPUs for the workers, round robin; empty: not pinned.")                                     \
   X(model, path, file, "\"model.json\"", "", "A relative path starts at this file's folder.")    \
   X(policy, mode, choice, "\"active\"", "active|shadow",                                         \
-    "shadow: judge, count and report, but drop nothing and block nothing.")                      \
+    "shadow: judge, count and report; drop nothing, block nothing, and leave the blocks that "   \
+    "there are out of effect.")                                                                  \
   X(policy, threshold, real, "0.5", "0.0..1.0",                                                  \
     "Score from which a packet is dropped. Higher drops less.")                                  \
   X(policy, evidence_packets, number, "3", "2..10000",                                           \

@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <future>
 #include <random>
+#include <utility>
 
 namespace weir::control {
 namespace {
@@ -27,7 +28,61 @@ std::uint64_t random_seed() {
   return (std::uint64_t{device()} << 32U | device()) | 1U;
 }
 
+std::size_t family(const Address& address) noexcept { return address.is_v4() ? 0 : 1; }
+
 }  // namespace
+
+/// What a person changes: done, noted, and told to the policy.
+class Enforcer::Tables final : public datapath::Datapath {
+ public:
+  explicit Tables(Enforcer& owner) : my_(owner) {}
+
+  Result<std::size_t> add_blocks(std::span<const datapath::Block> blocks) override {
+    auto added = my_.datapath_.add_blocks(blocks);
+    if (!added || *added < blocks.size()) {
+      my_.unsure_ = true;
+      return added;
+    }
+    for (const auto& block : blocks)
+      my_.standing_[block.source] = {block.value.expires_ns,
+                                     block.value.origin == WEIR_ORIGIN_manual};
+    return added;
+  }
+  Result<std::size_t> remove_blocks(std::span<const Address> sources) override {
+    for (const Address& source : sources) my_.forgive(source);
+    auto removed = my_.datapath_.remove_blocks(sources);
+    if (!removed) my_.unsure_ = true;
+    for (const Address& source : sources) my_.standing_.erase(source);
+    my_.full_ = {};
+    return removed;
+  }
+  [[nodiscard]] Result<std::vector<datapath::Block>> list_blocks() const override {
+    return my_.datapath_.list_blocks();
+  }
+  Status add_allow(const Prefix& prefix) override {
+    WEIR_TRY(my_.datapath_.add_allow(prefix));
+    return tell_allow();
+  }
+  Result<bool> remove_allow(const Prefix& prefix) override {
+    WEIR_ASSIGN(const bool removed, my_.datapath_.remove_allow(prefix));
+    WEIR_TRY(tell_allow());
+    return removed;
+  }
+  [[nodiscard]] Result<std::vector<Prefix>> list_allow() const override {
+    return my_.datapath_.list_allow();
+  }
+  [[nodiscard]] Result<datapath::Counters> counters() const override {
+    return my_.datapath_.counters();
+  }
+
+ private:
+  Status tell_allow() {
+    WEIR_ASSIGN(std::vector<Prefix> allow, my_.datapath_.list_allow());
+    my_.desk_.leave_allow(std::move(allow));
+    return {};
+  }
+  Enforcer& my_;
+};
 
 Result<std::unique_ptr<Enforcer>> Enforcer::start(datapath::Datapath& datapath) {
   const int wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
@@ -36,7 +91,11 @@ Result<std::unique_ptr<Enforcer>> Enforcer::start(datapath::Datapath& datapath) 
 }
 
 Enforcer::Enforcer(datapath::Datapath& datapath, int wake_fd)
-    : datapath_(datapath), wake_fd_(wake_fd), standing_(0, Hash{random_seed()}) {
+    : datapath_(datapath),
+      wake_fd_(wake_fd),
+      standing_(0, Hash{random_seed()}),
+      forgiven_(0, Hash{random_seed()}),
+      known_(0, Hash{random_seed()}) {
   blocks_.reserve(kBatch);
   first_seen_.reserve(kBatch);
   thread_ = std::thread([this] { run(); });
@@ -61,13 +120,14 @@ bool Enforcer::put(const datapath::Block& block, PacketTime first_seen) noexcept
   return true;
 }
 
-void Enforcer::call(const std::function<void()>& work, bool changes) {
+void Enforcer::call(const std::function<void(datapath::Datapath& tables)>& work) {
   std::promise<void> done;
   {
     const std::lock_guard lock(mutex_);
     requests_.emplace_back([&] {
-      work();
-      if (changes) sweep(monotonic_now());  // to know what stands there now
+      Tables tables(*this);
+      work(tables);
+      standing_count_.store(standing_.size(), std::memory_order_relaxed);
       done.set_value();
     });
   }
@@ -78,6 +138,7 @@ void Enforcer::call(const std::function<void()>& work, bool changes) {
 EnforcerCounters Enforcer::counters() const noexcept {
   return {.put = put_.load(std::memory_order_relaxed),
           .lost = lost_.load(std::memory_order_relaxed),
+          .skipped = skipped_.load(std::memory_order_relaxed),
           .written = written_.load(std::memory_order_relaxed),
           .refused = refused_.load(std::memory_order_relaxed),
           .expired = expired_.load(std::memory_order_relaxed),
@@ -93,7 +154,7 @@ void Enforcer::run() noexcept {
     const bool wrote = write_orders();
     const bool worked = run_requests() || wrote;
     const PacketTime now = monotonic_now();
-    if (now - swept_ >= kSweep) sweep(now);
+    if (now - swept_ >= sweep_interval()) sweep(now);
     if (worked) continue;
     if (stopping) return;
     sleep();
@@ -103,40 +164,82 @@ void Enforcer::run() noexcept {
 bool Enforcer::write_orders() {
   blocks_.clear();
   first_seen_.clear();
+  const std::uint64_t served = desk_.served();  // before the queue is looked at
   Order order;
   std::size_t taken = 0;
   for (; taken < kBatch && orders_.pop(order); ++taken) {
-    const auto found = standing_.find(order.block.source);
-    if (found != standing_.end() && found->second) continue;
+    if (!is_wanted(order)) continue;
     blocks_.push_back(order.block);
     first_seen_.push_back(order.first_seen);
   }
+  // Empty: whatever was ordered before the policy heard of these has been seen.
+  if (taken < kBatch && !forgiven_.empty())
+    std::erase_if(forgiven_, [&](const auto& entry) { return entry.second <= served; });
   if (!blocks_.empty()) write();
   return taken > 0;
 }
 
-void Enforcer::write() {
-  auto added = datapath_.add_blocks(blocks_);
-  if (!added || *added < blocks_.size()) {
-    sweep(monotonic_now());  // expired blocks make room
-    added = datapath_.add_blocks(blocks_);
+/// Counts those that are not.
+bool Enforcer::is_wanted(const Order& order) {
+  const Address& source = order.block.source;
+  const auto stands = standing_.find(source);
+  const bool known = stands != standing_.end();
+  const bool again =
+      known && (stands->second.manual || stands->second.expires_ns == order.block.value.expires_ns);
+  if (again || forgiven_.contains(source)) {
+    add(skipped_, 1);
+    return false;
   }
-  if (!added) complain(added.error().message);
-  const std::size_t n = added ? *added : 0;
-  add(written_, n);
-  if (n == blocks_.size()) return note_written(monotonic_now());
-  add(refused_, blocks_.size() - n);
-  if (added) complain("the kernel's blocklist is full; raise tables.blocks_max");
-  sweep(monotonic_now());  // to know which of them are in
+  if (!known && full_[family(source)]) {
+    add(refused_, 1);
+    return false;
+  }
+  return true;
 }
 
-void Enforcer::note_written(PacketTime now) {
+void Enforcer::write() {
+  const auto added = datapath_.add_blocks(blocks_);
+  if (!added) {
+    complain(added.error().message);
+    add(refused_, blocks_.size());
+    unsure_ = true;
+    return;
+  }
+  if (*added < blocks_.size()) return write_singly();
+  for (std::size_t i = 0; i < blocks_.size(); ++i) note_written(i);
+  standing_count_.store(standing_.size(), std::memory_order_relaxed);
+}
+
+/// To know which of them there is room for: the batch that fills a table.
+void Enforcer::write_singly() {
   for (std::size_t i = 0; i < blocks_.size(); ++i) {
-    if (!standing_.emplace(blocks_[i].source, false).second) continue;
-    add(sources_, 1);
-    if (blocks_[i].value.strikes == 0) time_to_block_.add(now - first_seen_[i]);
+    const auto added = datapath_.add_blocks({&blocks_[i], 1});
+    if (added && *added == 1) {
+      note_written(i);
+      continue;
+    }
+    add(refused_, 1);
+    if (added) full_[family(blocks_[i].source)] = true;
+    complain(added ? "the kernel's blocklist is full; raise tables.blocks_max"
+                   : added.error().message);
   }
   standing_count_.store(standing_.size(), std::memory_order_relaxed);
+}
+
+void Enforcer::note_written(std::size_t number) {
+  const datapath::Block& block = blocks_[number];
+  add(written_, 1);
+  const Standing now{block.value.expires_ns, block.value.origin == WEIR_ORIGIN_manual};
+  if (!standing_.insert_or_assign(block.source, now).second) return;
+  add(sources_, 1);
+  if (block.value.strikes == 0 && !known_.contains(block.source))
+    time_to_block_.add(monotonic_now() - first_seen_[number]);
+}
+
+void Enforcer::forgive(const Address& source) {
+  forgiven_[source] = desk_.leave_forgive(source);
+  if (known_.size() >= kQueue) known_.clear();
+  known_.insert(source);
 }
 
 bool Enforcer::run_requests() {
@@ -151,22 +254,34 @@ bool Enforcer::run_requests() {
 
 void Enforcer::sweep(PacketTime now) {
   swept_ = now;
-  const auto blocks = datapath_.list_blocks();
-  if (!blocks) return complain(blocks.error().message);
+  if (std::exchange(unsure_, false)) read_back();
   std::vector<Address> expired;
-  standing_.clear();
-  for (const auto& block : *blocks) {
-    if (block.value.expires_ns != 0 && block.value.expires_ns <= now.ns) {
-      expired.push_back(block.source);
-    } else {
-      standing_.emplace(block.source, block.value.origin == WEIR_ORIGIN_manual);
+  for (const auto& [source, block] : standing_)
+    if (block.expires_ns != 0 && block.expires_ns <= now.ns) expired.push_back(source);
+  if (!expired.empty()) {
+    const auto removed = datapath_.remove_blocks(expired);
+    if (!removed) {
+      unsure_ = true;
+      return complain(removed.error().message);
     }
+    for (const Address& source : expired) {
+      standing_.erase(source);
+      full_[family(source)] = false;
+    }
+    add(expired_, *removed);
   }
   standing_count_.store(standing_.size(), std::memory_order_relaxed);
-  if (expired.empty()) return;
-  const auto removed = datapath_.remove_blocks(expired);
-  if (!removed) return complain(removed.error().message);
-  add(expired_, *removed);
+}
+
+void Enforcer::read_back() {
+  const auto blocks = datapath_.list_blocks();
+  if (!blocks) {
+    unsure_ = true;
+    return complain(blocks.error().message);
+  }
+  standing_.clear();
+  for (const auto& block : *blocks)
+    standing_[block.source] = {block.value.expires_ns, block.value.origin == WEIR_ORIGIN_manual};
 }
 
 void Enforcer::sleep() {
@@ -174,7 +289,7 @@ void Enforcer::sleep() {
   std::atomic_thread_fence(std::memory_order_seq_cst);  // the other half of the one in `put`
   if (orders_.size() == 0) {
     pollfd wake{wake_fd_, POLLIN, 0};
-    const auto until_sweep = kSweep - (monotonic_now() - swept_);
+    const auto until_sweep = sweep_interval() - (monotonic_now() - swept_);
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(until_sweep).count();
     poll(&wake, 1, static_cast<int>(std::max<std::int64_t>(ms, 0)) + 1);
     std::uint64_t wakes = 0;

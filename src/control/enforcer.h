@@ -2,13 +2,21 @@
 /// The one thread that changes the kernel's tables: new blocks in batches, requests of people,
 /// blocks that have expired.
 ///
-/// Owner     the service. Nothing else calls a changing method of the datapath while this runs.
-/// Threads   `put` by the engine's decide, one call at a time; `call` and the counters by anyone.
+/// Owner     the service. Nothing else changes the datapath's tables while this runs, so what
+/// stands
+///           there is known here and is read from the kernel only at the start and after an error.
+/// People    come first: a block that the policy orders never replaces one made by hand, and what
+///           the policy ordered before it knew that a person has taken a source off is not written.
+/// Threads   `put` and `before` by the engine's decide, one call at a time; `call`, the desk and
+/// the
+///           counters by anyone.
 /// Bounds    `kQueue` new blocks wait at most; what finds no room is counted and made again by the
-///           source's next attack packet.
+///           source's next attack packet. A family whose table is full costs one look-up an order
+///           until a sweep, at most once in `kSweepFull`, has made room.
 /// Errors    a table that is full or a system call that fails is counted, and said once a minute.
 #pragma once
 
+#include <array>
 #include <atomic>
 #include <functional>
 #include <memory>
@@ -17,19 +25,23 @@
 #include <string>
 #include <thread>
 #include <unordered_map>
+#include <unordered_set>
 #include <vector>
 
 #include "base/histogram.h"
 #include "base/ring.h"
+#include "control/policy_desk.h"
 #include "datapath/datapath.h"
 #include "pipeline/stages.h"
 
 namespace weir::control {
 
+/// `put` is the sum of `lost`, `skipped`, `written` and `refused`, but for what waits.
 struct EnforcerCounters {
   std::uint64_t put = 0;       ///< blocks that the policy ordered; the same one again where packets
                                ///< of a blocked source still come up
   std::uint64_t lost = 0;      ///< found the queue full
+  std::uint64_t skipped = 0;   ///< stand already, or a person decided otherwise
   std::uint64_t written = 0;   ///< reached the kernel
   std::uint64_t refused = 0;   ///< the kernel's table was full, or the write failed
   std::uint64_t expired = 0;   ///< swept out
@@ -43,6 +55,7 @@ class Enforcer final : public pipeline::BlockSink {
   static constexpr std::size_t kBatch = 1'024;   ///< blocks a system call
   /// Between sweeps: expired blocks do nothing in the kernel, they only take room.
   static constexpr Nanoseconds kSweep = std::chrono::seconds(5);
+  static constexpr Nanoseconds kSweepFull = std::chrono::seconds(1);  ///< while a table is full
 
   /// An error is the system's: no more file descriptors.
   static Result<std::unique_ptr<Enforcer>> start(datapath::Datapath& datapath);
@@ -52,8 +65,15 @@ class Enforcer final : public pipeline::BlockSink {
 
   bool put(const datapath::Block& block, PacketTime first_seen) noexcept override;
 
-  /// Runs `work` on the enforcer's thread and waits for it; `changes`: it may change blocks.
-  void call(const std::function<void()>& work, bool changes);
+  void before(detect::Policy& policy) noexcept override { desk_.serve(policy); }
+
+  /// Runs `work` on the enforcer's thread and waits for it. Changes that it makes through the
+  /// tables it is given are a person's: the policy is told of them.
+  void call(const std::function<void(datapath::Datapath& tables)>& work);
+
+  /// The way to the policy, which belongs to decide.
+  [[nodiscard]] PolicyDesk& desk() noexcept { return desk_; }
+  [[nodiscard]] const PolicyDesk& desk() const noexcept { return desk_; }
 
   [[nodiscard]] EnforcerCounters counters() const noexcept;
   /// From a source's first packet to its first block in the kernel.
@@ -68,35 +88,54 @@ class Enforcer final : public pipeline::BlockSink {
     std::uint64_t seed = 0;
     std::size_t operator()(const Address& address) const noexcept { return address.hash(seed); }
   };
+  struct Standing {
+    std::uint64_t expires_ns = 0;  // 0: never
+    bool manual = false;
+  };
+  class Tables;  // the datapath as people change it
 
   Enforcer(datapath::Datapath& datapath, int wake_fd);
   void run() noexcept;
   bool write_orders();
+  bool is_wanted(const Order& order);
   void write();
-  void note_written(PacketTime now);
+  void write_singly();
+  void note_written(std::size_t number);
+  void forgive(const Address& source);
   bool run_requests();
   void sweep(PacketTime now);
+  void read_back();
   void sleep();
   void complain(const std::string& what);
   void wake() noexcept;
+  [[nodiscard]] Nanoseconds sweep_interval() const noexcept {
+    return full_[0] || full_[1] ? kSweepFull : kSweep;
+  }
 
   datapath::Datapath& datapath_;
   const int wake_fd_;               // an eventfd
   SpscRing<Order> orders_{kQueue};  // from decide to this thread
   DurationHistogram time_to_block_;
-  std::atomic<std::uint64_t> put_{0}, lost_{0}, written_{0}, refused_{0}, expired_{0}, sources_{0};
+  std::atomic<std::uint64_t> put_{0}, lost_{0}, skipped_{0}, written_{0}, refused_{0}, expired_{0},
+      sources_{0};
   std::atomic<bool> sleeping_{false};
   std::atomic<bool> stop_{false};
 
   std::mutex mutex_;  // of requests_
   std::vector<std::function<void()>> requests_;
+  PolicyDesk desk_;
 
   // The thread's own:
   std::vector<datapath::Block> blocks_;
   std::vector<PacketTime> first_seen_;
-  // What stands in the kernel, so no more than fits there; true: made by hand, and never replaced
-  // by the policy's.
-  std::unordered_map<Address, bool, Hash> standing_;  // its seed is this process's own
+  // What stands in the kernel, so no more than fits there. Seeds are this process's own.
+  std::unordered_map<Address, Standing, Hash> standing_;
+  // Sources that people took off while the policy had not heard of it: by the number at the desk.
+  std::unordered_map<Address, std::uint64_t, Hash> forgiven_;
+  // Sources that people took off, `kQueue` of them at most: not new when they are blocked again.
+  std::unordered_set<Address, Hash> known_;
+  std::array<bool, 2> full_{};  // by family
+  bool unsure_ = true;          // of `standing_`: at the start, and after an error
   std::atomic<std::uint64_t> standing_count_{0};
   PacketTime swept_;
   PacketTime complained_;

@@ -1,10 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// Where other threads leave what the policy's owner is to do, and read what it counted.
 ///
-/// The policy belongs to the engine's decide. Its owner looks here once a batch, so a change takes
-/// effect with the next batch at the latest.
-/// Threads   `serve` by the owner; the rest by anyone. `serve` takes a lock only where something
-///           was left.
+/// The policy belongs to the engine's decide. Its owner looks here before it decides on a batch, so
+/// a change holds for all of the next batch.
+/// Turns     each thing left has a number, and `served` tells up to which number the owner has done
+///           them: what the policy ordered before may still be on its way to the kernel, what it
+///           orders later is not affected.
+/// Threads   `serve` and `publish` by the owner; the rest by anyone. `serve` takes a lock only
+///           where something was left.
 #pragma once
 
 #include <atomic>
@@ -21,16 +24,25 @@ class PolicyDesk {
   void leave_allow(std::vector<Prefix> allow) {
     const std::lock_guard lock(mutex_);
     allow_ = std::move(allow);
-    left_.store(true, std::memory_order_release);
+    left_.store(left_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   }
-  void leave_forgive(const Address& source) {
+  /// Returns its number.
+  std::uint64_t leave_forgive(const Address& source) {
     const std::lock_guard lock(mutex_);
     forgive_.push_back(source);
-    left_.store(true, std::memory_order_release);
+    const std::uint64_t number = left_.load(std::memory_order_relaxed) + 1;
+    left_.store(number, std::memory_order_release);
+    return number;
+  }
+  [[nodiscard]] std::uint64_t served() const noexcept {
+    return served_.load(std::memory_order_acquire);
   }
 
   void serve(detect::Policy& policy) noexcept {
-    if (left_.load(std::memory_order_acquire)) carry_out(policy);
+    if (left_.load(std::memory_order_acquire) != served_.load(std::memory_order_relaxed))
+      carry_out(policy);
+  }
+  void publish(const detect::Policy& policy) noexcept {
     const auto counters = policy.counters();
     suspects_.store(counters.suspects, std::memory_order_relaxed);
     evicted_.store(counters.suspects_evicted, std::memory_order_relaxed);
@@ -52,13 +64,13 @@ class PolicyDesk {
     allow_.reset();
     for (const Address& source : forgive_) policy.forgive(source);
     forgive_.clear();
-    left_.store(false, std::memory_order_relaxed);
+    served_.store(left_.load(std::memory_order_relaxed), std::memory_order_release);
   }
 
   std::mutex mutex_;  // of allow_ and forgive_
   std::optional<std::vector<Prefix>> allow_;
   std::vector<Address> forgive_;
-  std::atomic<bool> left_{false};
+  std::atomic<std::uint64_t> left_{0}, served_{0};
   std::atomic<std::uint64_t> suspects_{0}, evicted_{0}, blocks_{0}, over_budget_{0};
 };
 

@@ -16,7 +16,6 @@
 #include <utility>
 
 #include "control/enforcer.h"
-#include "control/policy_desk.h"
 #include "control/privileges.h"
 #include "control/run_files.h"
 #include "control/socket_server.h"
@@ -63,7 +62,6 @@ struct Service::Impl {
   std::string evaluator;
   pipeline::Bound bound;
   std::unique_ptr<detect::Policy> policy;
-  PolicyDesk desk;
   std::unique_ptr<datapath::Kernel> kernel;
   std::vector<std::unique_ptr<io::Channel>> channels;
   std::unique_ptr<Enforcer> enforcer;
@@ -94,7 +92,6 @@ struct Service::Impl {
   [[nodiscard]] Result<Json> status() const;
   Answer reload();
   Answer answer(const Json& request);
-  void after_change(const Json& request, const Answer& answer);
 };
 
 Status Service::Impl::load_model() {
@@ -188,7 +185,7 @@ Status Service::Impl::start_engine() {
                               .scope = config.policy.scope_all ? WEIR_SCOPE_all : WEIR_SCOPE_ssdp};
   WEIR_ASSIGN(engine, pipeline::make_engine(config.engine, judge, [this](pipeline::Batch* batch) {
                 // One call at a time, behind decide: this is the policy's owner.
-                desk.serve(*policy);
+                enforcer->desk().publish(*policy);
                 loops[batch->channel]->done(batch);
               }));
   return {};
@@ -215,14 +212,11 @@ Status Service::Impl::start_threads() {
 /// Late: until the start can no longer be refused, the lists are an earlier weir's as they were.
 Status Service::Impl::follow_lists() {
   Result<std::vector<Prefix>> allow;
-  enforcer->call(
-      [&] {
-        allow =
-            follow_allowlist(*kernel, config.settings.allow_prefixes, config.state_file + ".allow");
-      },
-      false);
+  enforcer->call([&](datapath::Datapath& tables) {
+    allow = follow_allowlist(tables, config.settings.allow_prefixes, config.state_file + ".allow");
+  });
   if (!allow) return tl::unexpected(allow.error());
-  desk.leave_allow(std::move(*allow));
+  enforcer->desk().leave_allow(std::move(*allow));
   return {};
 }
 
@@ -351,7 +345,6 @@ Result<Json> Service::Impl::status() const {
                           .channels = channels,
                           .loops = loops,
                           .enforcer = *enforcer,
-                          .desk = desk,
                           .started = started});
 }
 
@@ -372,28 +365,16 @@ Answer Service::Impl::answer(const Json& request) {
   }
   if (verb == "reload") return reload();
   std::optional<Answer> answer;
-  enforcer->call([&] { answer = answer_tables(*kernel, request, monotonic_now()); },
-                 is_change(verb));
+  enforcer->call([&](datapath::Datapath& tables) {
+    answer = answer_tables(tables, request, monotonic_now());
+  });
   if (!answer) {
     return tl::unexpected(Refused{Kind::bad_request, fmt::format("there is no verb '{}'", verb)});
   }
-  if (is_change(verb)) after_change(request, *answer);
+  if (is_change(verb) && *answer) {
+    spdlog::info("{}: {}", verb, (*answer)->dump(-1, ' ', false, Json::error_handler_t::replace));
+  }
   return std::move(*answer);
-}
-
-/// What the policy has to know of a change, and the log.
-void Service::Impl::after_change(const Json& request, const Answer& answer) {
-  const auto verb = request["verb"].get<std::string>();
-  if (!answer) return;
-  spdlog::info("{}: {}", verb, answer->dump(-1, ' ', false, Json::error_handler_t::replace));
-  if (verb == "block.del") {
-    if (const auto source = Address::parse((*answer)["address"].get<std::string>())) {
-      desk.leave_forgive(*source);
-    }
-  }
-  if (verb.starts_with("allow.")) {
-    if (auto allow = kernel->list_allow()) desk.leave_allow(std::move(*allow));
-  }
 }
 
 Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

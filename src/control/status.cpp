@@ -120,8 +120,8 @@ Json interfaces_json(const StatusSources& from) {
 
 Json blocks_json(const EnforcerCounters& c) {
   return {{"standing", c.standing}, {"sources", c.sources}, {"ordered", c.put},
-          {"written", c.written},   {"lost", c.lost},       {"refused", c.refused},
-          {"expired", c.expired}};
+          {"written", c.written},   {"skipped", c.skipped}, {"lost", c.lost},
+          {"refused", c.refused},   {"expired", c.expired}};
 }
 
 Json time_json(const DurationHistogram& times) {
@@ -163,7 +163,7 @@ Result<Json> status_document(const StatusSources& from) {
   for (std::size_t i = 0; i < from.channels.size(); ++i) {
     channels.push_back(channel_json(i, *from.channels[i], *from.loops[i]));
   }
-  const auto policy = from.desk.counters();
+  const auto policy = from.enforcer.desk().counters();
   return Json{{"version", WEIR_VERSION},
               {"pid", getpid()},
               {"uptime_ms", (monotonic_now() - from.started) / std::chrono::milliseconds(1)},

@@ -27,7 +27,6 @@
 
 #include "control/config.h"
 #include "control/enforcer.h"
-#include "control/policy_desk.h"
 #include "control/tables.h"
 #include "datapath/kernel.h"
 #include "forest/model.h"
@@ -44,7 +43,6 @@ struct StatusSources {
   std::span<const std::unique_ptr<io::Channel>> channels;
   std::span<const std::unique_ptr<pipeline::ChannelLoop>> loops;
   const Enforcer& enforcer;
-  const PolicyDesk& desk;
   PacketTime started;
 };
 

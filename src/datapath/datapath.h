@@ -47,6 +47,7 @@ struct Config {
   bool drop_fragments = false;
   bool ssdp_payload = true;
   bool host_mode = false;
+  bool shadow = false;                            ///< blocks are kept and have no effect
   std::vector<std::uint16_t> udp_ports = {1900};  ///< host order, without duplicates
   std::uint32_t heartbeat_limit_ms = 200;
   std::uint32_t blocks_max = 131'072;  ///< per family; the hash stays fast while at most half full

@@ -88,6 +88,7 @@ Result<Program> Program::open(const Config& config, const std::array<Port, kSide
   constants.fail_closed = config.fail_closed;
   constants.drop_fragments = config.drop_fragments;
   constants.ssdp_payload = config.ssdp_payload;
+  constants.shadow = config.shadow;
   constants.single_port = config.udp_ports.size() == 1 ? config.udp_ports[0] : 0;
   constants.heartbeat_limit_ms = config.heartbeat_limit_ms;
   constants.multi_buffer = std::max(ports[0].mtu, ports[1].mtu) > kPlainMtuMax;

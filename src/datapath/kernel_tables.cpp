@@ -54,7 +54,8 @@ std::size_t write_all(int fd, const std::vector<Key>& keys, const std::vector<we
   while (done < keys.size()) {
     auto count = static_cast<std::uint32_t>(std::min(kBatch, keys.size() - done));
     if (bpf_map_update_batch(fd, &keys[done], &values[done], &count, nullptr) != 0) {
-      if (!knows_no_batches(errno)) return done + count;
+      // Out of memory it has not begun, and has left `count` alone.
+      if (!knows_no_batches(errno)) return errno == ENOMEM ? done : done + count;
       break;
     }
     done += count;

@@ -22,6 +22,7 @@ struct weir_tables {
     config.fail_closed = settings.fail_closed;
     config.drop_fragments = settings.drop_fragments;
     config.ssdp_payload = settings.ssdp_payload;
+    config.shadow = settings.shadow;
     config.single_port = settings.udp_ports.size() == 1 ? settings.udp_ports[0] : 0;
     config.heartbeat_limit_ms = settings.heartbeat_limit_ms;
     for (const std::uint16_t port : settings.udp_ports)

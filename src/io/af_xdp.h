@@ -20,10 +20,13 @@
 
 namespace weir::io {
 
+/// Least frames for an entry of a ring: both fill rings full, and as many again in batches and on
+/// their way out.
+inline constexpr std::uint32_t kFramesPerEntry = 4;
+
 struct AfXdpConfig {
   std::array<std::string, kSides> interfaces;
-  /// Chunks in a channel's UMEM, a power of two, at least 4 * `ring`: both fill rings full, and as
-  /// many again in batches and on their way out.
+  /// Chunks in a channel's UMEM, a power of two, at least `kFramesPerEntry * ring`.
   std::uint32_t frames = 8192;
   /// Entries of each ring, a power of two. Smaller sheds bursts; larger only adds delay.
   std::uint32_t ring = 2048;

@@ -72,10 +72,11 @@ Status check(const AfXdpConfig& config) {
     return fail(fmt::format("AF_XDP with {} frames and rings of {}: both must be powers of two",
                             config.frames, config.ring));
   }
-  if (config.frames / 4 < config.ring) {
+  if (config.frames / kFramesPerEntry < config.ring) {
     return fail(fmt::format(
-        "AF_XDP with {} frames and rings of {}: at least {} frames (4 times the ring) are expected",
-        config.frames, config.ring, std::uint64_t{config.ring} * 4));
+        "AF_XDP with {} frames and rings of {}: at least {} frames ({} times the ring) are "
+        "expected",
+        config.frames, config.ring, std::uint64_t{config.ring} * kFramesPerEntry, kFramesPerEntry));
   }
   return {};
 }

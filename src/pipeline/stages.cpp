@@ -105,6 +105,7 @@ void classify(Batch& batch, forest::Evaluator& evaluator) noexcept {
 
 void decide(Batch& batch, detect::Policy& policy, weir_scope scope, BlockSink& sink) noexcept {
   batch.enter(Batch::At::classified);
+  sink.before(policy);
   {
     const StageTimer timer(batch, Stage::decide);
     for (std::size_t i = 0; i < batch.size; ++i) {

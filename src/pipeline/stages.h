@@ -27,6 +27,9 @@ namespace weir::pipeline {
 class BlockSink {
  public:
   virtual ~BlockSink() = default;
+  /// Decide is about to begin with a batch: the moment for whoever has something to tell its
+  /// policy.
+  virtual void before(detect::Policy& /*policy*/) noexcept {}
   /// False where it is full: the block is lost, counted by the sink, and made again by the source's
   /// next attack packet.
   virtual bool put(const datapath::Block& block, PacketTime first_seen) noexcept = 0;

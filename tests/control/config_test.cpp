@@ -67,7 +67,12 @@ INSTANTIATE_TEST_SUITE_P(
             "the nearest are 512 and 1024"},
         Refusal{"more ring than frames", "[channels]\nring = 8192\n",
                 "dir/w.toml:5:8: channels.frames is 8192 and channels.ring 8192; allowed is at "
-                "least two frames an entry, for the rings of two interfaces"},
+                "least 4 frames an entry: two fill rings full, and as many in batches and on their "
+                "way out"},
+        Refusal{"too few frames by one step", "[channels]\nframes = 4096\nring = 2048\n",
+                "dir/w.toml:5:10: channels.frames is 4096 and channels.ring 2048; allowed is at "
+                "least 4 frames an entry: two fill rings full, and as many in batches and on their "
+                "way out"},
         Refusal{"one packet is no evidence", "[policy]\nevidence_packets = 1\n",
                 "dir/w.toml:5:20: policy.evidence_packets is 1; allowed is an integer from 2 to "
                 "10000"},

@@ -25,7 +25,7 @@ using test::FrameGenerator;
 using test::PacketBuilder;
 
 constexpr const char* kPins = "/sys/fs/bpf/weir-equal";
-// Eight configurations, each with as many: 240,000 frames, and those cut at every length.
+// Nine configurations, each with as many: 270,000 frames, and those cut at every length.
 constexpr std::size_t kFrames = 30'000;
 
 struct Arrangement {
@@ -37,7 +37,7 @@ struct Arrangement {
 };
 
 std::vector<Arrangement> arrangements() {
-  std::vector<Arrangement> list(8);
+  std::vector<Arrangement> list(9);
   list[0] = {.name = "plain", .config = {}};
   list[1] = {.name = "fail_closed without a socket", .config = {}, .socket = false};
   list[1].config.fail_closed = true;
@@ -53,6 +53,8 @@ std::vector<Arrangement> arrangements() {
   list[6] = {.name = "no socket, no port", .config = {}, .socket = false};
   list[6].config.udp_ports = {};
   list[7] = {.name = "stale heartbeat", .config = {}, .beating = false};
+  list[8] = {.name = "shadow", .config = {}};
+  list[8].config.shadow = true;
   return list;
 }
 

@@ -66,6 +66,45 @@ TEST_F(Life, BlocksSurviveSigterm) {
   EXPECT_NE(box.blocks().dump().find("203.0.113.77"), std::string::npos);
 }
 
+TEST_F(Life, InShadowTheBlocksOfAnEarlierRunDropNothing) {
+  Appliance box;
+  box.configure();
+  ASSERT_TRUE(box.start()) << box.trouble();
+  ASSERT_EQ(box.weir({"block", "add", "203.0.113.1"}).status, 0);
+  box.equip();
+  EXPECT_FALSE(delivers(box, Side::wan, reflection(Shape::ip4)));
+  EXPECT_EQ(box.stop(SIGTERM), 0);
+  box.configure("[policy]\nmode = \"shadow\"");
+  ASSERT_TRUE(box.start()) << box.trouble();
+  EXPECT_TRUE(delivers(box, Side::wan, reflection(Shape::ip4)));
+  EXPECT_NE(box.blocks().dump().find("203.0.113.1"), std::string::npos);
+}
+
+// A source that goes on sending: taken off, it is judged anew, and not by what was known of it.
+TEST_F(Life, ABlockThatIsTakenOffDoesNotComeBackByItself) {
+  Appliance box;
+  box.configure();
+  ASSERT_TRUE(box.start()) << box.trouble();
+  box.equip();
+  const auto scored = [&] {
+    for (const auto& reason : box.status().at("reasons"))
+      if (reason.at("name") == "scored") return reason.at("packets").get<std::uint64_t>();
+    return std::uint64_t{0};
+  };
+  const auto blocked = [&] { return box.blocks().dump().find("203.0.113.1") != std::string::npos; };
+  ASSERT_TRUE(eventually([&] {
+    box.send(Side::wan, {reflection(Shape::ip4)});
+    return blocked();
+  }));
+  // Later than the policy waits before it orders a block that does not hold once more.
+  std::this_thread::sleep_for(std::chrono::milliseconds(300));
+  const std::uint64_t before = scored();
+  ASSERT_EQ(box.weir({"block", "del", "203.0.113.1"}).status, 0);
+  box.send(Side::wan, {reflection(Shape::ip4)});
+  EXPECT_TRUE(eventually([&] { return scored() == before + 1; })) << box.status().dump(1);
+  EXPECT_FALSE(blocked()) << "one packet is no evidence";
+}
+
 TEST_F(Life, SigkillLeavesTheForwardingAndTheNextStartTakesOver) {
   Appliance box;
   box.configure();
