@@ -14,6 +14,11 @@ namespace {
 using weir::cli::Run;
 
 void add_commands(weir::cli::Command app, Run& run) {
+  using namespace weir::cli;
+  app.footer(help_footer("  weir check -c weir.toml && weir run -c weir.toml\n"
+                         "  weir replay capture.pcapng\n",
+                         {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted}) +
+             "\nEach command has its own help: weir COMMAND --help\n");
   weir::cli::add_run(app, run);
   weir::cli::add_check(app, run);
   weir::cli::add_doctor(app, run);

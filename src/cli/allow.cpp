@@ -50,10 +50,11 @@ int change(const Options& options, const char* verb) {
 void add_allow(Command app, Run& run) {
   Command allow = app.add_subcommand("allow", "The sources that are never dropped");
   allow.require_subcommand(1);
-  allow.footer(
-      "The list of allow.prefixes in the configuration is put there at each start. Without a\n"
-      "running weir, these commands work on the tables that it left.\n");
   const auto statuses = {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted};
+  allow.footer(
+      help_footer("  weir allow list\n  weir allow add 192.0.2.0/24\n", statuses) +
+      "\nThe list of allow.prefixes in the configuration is put there at each start. Without a\n"
+      "running weir, these commands work on the tables that it left.\n");
 
   auto options = std::make_shared<Options>();
   Command command = allow.add_subcommand("list", "Print every prefix");

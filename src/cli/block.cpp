@@ -97,8 +97,9 @@ void add_selectors(Command command, Options& options) {
 void add_block(Command app, Run& run) {
   Command block = app.add_subcommand("block", "The sources that the kernel drops");
   block.require_subcommand(1);
-  block.footer("Without a running weir, these commands work on the tables that it left.\n");
   const auto statuses = {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted};
+  block.footer(help_footer("  weir block list\n  weir block add 192.0.2.1 --for 4h\n", statuses) +
+               "\nWithout a running weir, these commands work on the tables that it left.\n");
 
   auto options = std::make_shared<Options>();
   Command command = block.add_subcommand("list", "Print every block");
@@ -120,7 +121,9 @@ void add_block(Command app, Run& run) {
   add_selectors(command, *options);
   command.add_option("--for", options->duration,
                      "No effect: there so that the words of an add work here");
-  command.footer(help_footer("  weir block del 192.0.2.1\n", statuses));
+  command.footer(help_footer("  weir block del 192.0.2.1\n", statuses) +
+                 "\nA source that goes on attacking is blocked again, on new evidence; "
+                 "`weir allow add` keeps it off.\n");
   command.callback([options, &run] { run = [options] { return del(*options); }; });
 }
 

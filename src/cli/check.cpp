@@ -4,9 +4,8 @@
 #include <memory>
 
 #include "cli/commands.h"
-#include "control/config.h"
+#include "control/preflight.h"
 #include "forest/import.h"
-#include "io/host.h"
 #include "pipeline/bind.h"
 
 namespace weir::cli {
@@ -18,16 +17,12 @@ struct Options {
   bool file_only = false;
 };
 
-/// What a start would find wrong with the model and the interfaces, without touching either.
+/// What a start would find wrong with the model and the machine, without touching either.
 Status check_things(const control::Config& config) {
   WEIR_ASSIGN(const forest::Model model, forest::load_model(config.model_path));
   const auto bound = pipeline::bind(&model, config.tables, pipeline::Extract::model_features);
   if (!bound) return tl::unexpected(bound.error());
-  for (const auto& interface : config.kernel.interfaces) {
-    const auto facts = io::inspect(interface);
-    if (!facts) return tl::unexpected(facts.error());
-  }
-  return {};
+  return control::check_machine(config);
 }
 
 int check(const Options& options) {
@@ -54,7 +49,7 @@ void add_check(Command app, Run& run) {
       "check", "Check a configuration, its model and its interfaces, and change nothing");
   command.add_option("-c,--config", options->config, "Configuration file").capture_default_str();
   command.add_flag("--file-only", options->file_only,
-                   "Leave out whether its model can be used and its interfaces are there and up");
+                   "Leave out whether its model can be used, and what a start asks of the machine");
   command.add_flag("--defaults", options->defaults, "Print a file with every key and its default");
   command.footer(help_footer("  weir check -c weir.toml\n  weir check --defaults > weir.toml\n",
                              {kOk, kBadInput}));

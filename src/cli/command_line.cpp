@@ -4,6 +4,10 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <system_error>
 #include <utility>
 
 #include "cli/command.h"
@@ -92,6 +96,10 @@ void print_help(const CLI::App& command) {
 int refuse(CLI::App& app, const CLI::ParseError& error) {
   CLI::App* command = chosen(app);
   std::string message = error.what();
+  if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr &&
+      !command->get_subcommands({}).empty()) {
+    message = fmt::format("'{}' needs a command", path_of(*command));
+  }
   const auto rest = command->remaining();
   if (!rest.empty() || dynamic_cast<const CLI::ExtrasError*>(&error) != nullptr) {
     const std::string word = rest.empty() ? "" : rest.front();
@@ -114,28 +122,40 @@ int refuse(CLI::App& app, const CLI::ParseError& error) {
   return kBadInput;
 }
 
+/// What is on its way to stdout counts as done when it is there: a full disk is a failure.
+int written(const Run& work) {
+  int status = kOk;
+  try {
+    status = work();
+    if (std::fflush(stdout) == 0 && std::ferror(stdout) == 0) return status;
+  } catch (const std::system_error& fault) {  // fmt's, for output larger than stdout's buffer
+    if (std::ferror(stdout) == 0) throw;
+    errno = fault.code().value();
+  }
+  if (status != kOk) return status;  // which has been told already
+  return report({fmt::format("cannot write to stdout: {}", std::strerror(errno))}, kFailure);
+}
+
 }  // namespace
 
 int run_command_line(const std::string& name, const std::string& description, int argc,
                      const char* const* argv, const std::function<void(Command, Run&)>& add) {
   CLI::App app{description, name};
-  app.footer("Each command has its own help: " + name + " COMMAND --help\n");
   app.require_subcommand(0, 1);
   Run run;
   add(Command(&app), run);
+  const Run help = [&app] {
+    print_help(*chosen(app));
+    return kOk;
+  };
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
-    print_help(*chosen(app));
-    return kOk;
+    return written(help);
   } catch (const CLI::ParseError& error) {
     return refuse(app, error);
   }
-  if (!run) {
-    print_help(*chosen(app));
-    return kOk;
-  }
-  return run();
+  return written(run ? run : help);
 }
 
 }  // namespace weir::cli

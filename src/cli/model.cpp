@@ -220,6 +220,8 @@ void add_model(Command app, Run& run) {
   auto options = std::make_shared<Options>();
   Command command = app.add_subcommand("model", "Look into a model file, or try it on rows");
   command.require_subcommand(1);
+  command.footer(help_footer(
+      "  weir model show model.json\n  weir model test model.json rows.csv\n", {kOk, kBadInput}));
   Command shown = command.add_subcommand(
       "show", "Format, shape, class balance and features of a model, and how it will run");
   shown.add_option("MODEL", options->model, "Model file of any supported format").required();

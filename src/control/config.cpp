@@ -8,6 +8,8 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <filesystem>
 
 #include "control/config_parse.h"
@@ -51,9 +53,13 @@ Status check_together(const Parsed& parsed, const std::string& name, Purpose pur
                             parsed.where(name, "policy.block_ms"), s.policy_block_ms,
                             s.policy_block_max_ms));
   }
-  if (s.allow_prefixes.size() > s.tables_allow_max) {
-    return fail(fmt::format("{}: allow.prefixes has {} entries; allowed is tables.allow_max, {}",
-                            parsed.where(name, "allow.prefixes"), s.allow_prefixes.size(),
+  for (const bool four : {true, false}) {
+    const auto used = static_cast<std::size_t>(
+        std::count_if(s.allow_prefixes.begin(), s.allow_prefixes.end(),
+                      [four](const Prefix& prefix) { return prefix.address().is_v4() == four; }));
+    if (used <= s.tables_allow_max) continue;
+    return fail(fmt::format("{}: allow.prefixes has {} of {}; allowed is tables.allow_max, {}",
+                            parsed.where(name, "allow.prefixes"), used, four ? "IPv4" : "IPv6",
                             s.tables_allow_max));
   }
   constexpr std::size_t kSocketPathMax = sizeof(sockaddr_un::sun_path) - 1;
@@ -160,7 +166,12 @@ void fill_modules(Config& config) {
 
 Result<std::string> read_file(const std::string& path) {
   const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
-  if (fd < 0) return fail_errno(fmt::format("cannot read the configuration {}", path), errno);
+  if (fd < 0) {
+    return fail(
+        fmt::format("cannot read the configuration {}: {}; name another by -c, or write one "
+                    "by `weir check --defaults`",
+                    path, std::strerror(errno)));
+  }
   std::string text(kConfigFile_bytes + 1, '\0');
   std::size_t used = 0;
   ssize_t got = 0;
@@ -184,14 +195,17 @@ unsigned cpu_count() {
   return configured > 0 ? static_cast<unsigned>(configured) : 1;
 }
 
-/// The model that came with this program: in a build tree, config/; installed, PREFIX/share/weir.
+/// The model that came with this program: installed, in PREFIX/share/weir or where the README puts
+/// it; in a build tree, the source's.
 std::string shipped_model() {
   std::error_code error;
-  const auto program = std::filesystem::read_symlink("/proc/self/exe", error);
-  const auto folder = program.parent_path();
-  const auto installed = (folder / "../share/weir/model.json").lexically_normal();
-  if (std::filesystem::exists(installed, error)) return installed.string();
-  return (folder / "../../config/model.json").lexically_normal().string();
+  const auto folder = std::filesystem::read_symlink("/proc/self/exe", error).parent_path();
+  for (const char* place :
+       {"../share/weir/model.json", "../../config/model.json", "../../../config/model.json"}) {
+    const auto model = (folder / place).lexically_normal();
+    if (std::filesystem::exists(model, error)) return model.string();
+  }
+  return "/etc/weir/model.json";
 }
 
 }  // namespace

@@ -11,11 +11,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <mutex>
 #include <thread>
 #include <utility>
 
 #include "control/enforcer.h"
+#include "control/preflight.h"
 #include "control/privileges.h"
 #include "control/run_files.h"
 #include "control/socket_server.h"
@@ -76,9 +78,7 @@ struct Service::Impl {
 
   // Steps of the start. The first three can only find that what was given is wrong.
   Status load_model();
-  Status inspect_interfaces();
   Status attach();
-  Result<std::uint32_t> channel_count();
   Status open_channels();
   Status start_engine();
   Status start_threads();
@@ -103,14 +103,6 @@ Status Service::Impl::load_model() {
   return {};
 }
 
-Status Service::Impl::inspect_interfaces() {
-  for (const auto& interface : config.kernel.interfaces) {
-    const auto facts = io::inspect(interface);
-    if (!facts) return tl::unexpected(facts.error());
-  }
-  return {};
-}
-
 Status Service::Impl::attach() {
   WEIR_ASSIGN(auto claim, datapath::Claim::take(config.kernel));
   attached_before = claim.attached();
@@ -123,37 +115,9 @@ Status Service::Impl::attach() {
   return {};
 }
 
-/// How many channels; queues are counted after the program is there, for drivers change them then.
-Result<std::uint32_t> Service::Impl::channel_count() {
-  std::array<io::InterfaceFacts, kSides> facts;
-  for (const Side side : kBothSides) {
-    WEIR_ASSIGN(facts[index(side)], io::inspect(config.kernel.interfaces[index(side)]));
-  }
-  std::uint32_t usable = WEIR_CHANNELS_MAX;
-  std::uint32_t received = 0;
-  for (const auto& f : facts) {
-    usable = std::min({usable, f.rx_queues, f.tx_queues});
-    received = std::max(received, f.rx_queues);
-  }
-  const std::uint32_t wanted = config.settings.channels_count;
-  if (wanted > usable) {
-    return fail(
-        fmt::format("channels.count is {}, but {} and {} have only {} rx and tx queues in "
-                    "common; set channels.count = \"auto\", or more queues by ethtool -L",
-                    wanted, facts[0].name, facts[1].name, usable));
-  }
-  const std::uint32_t count = wanted == 0 ? usable : wanted;
-  if (count < received) {
-    warnings.push_back(fmt::format(
-        "{} rx queues but {} channels: what arrives on the others takes fail_mode; give both "
-        "interfaces the same number of queues by ethtool -L",
-        received, count));
-  }
-  return count;
-}
-
 Status Service::Impl::open_channels() {
-  WEIR_ASSIGN(const std::uint32_t count, channel_count());
+  // Again: drivers may change their queues when a program is attached.
+  WEIR_ASSIGN(const std::uint32_t count, channel_count(config, warnings));
   for (std::uint32_t i = 0; i < count; ++i) {
     WEIR_ASSIGN(auto channel, io::open_af_xdp(config.af_xdp, i));
     channels.push_back(std::move(channel));
@@ -203,7 +167,9 @@ Status Service::Impl::start_threads() {
     CPU_ZERO(&set);
     CPU_SET(cpu, &set);
     if (const int error = pthread_setaffinity_np(handle, sizeof set, &set); error != 0) {
-      return fail_errno(fmt::format("pinning I/O thread {} to CPU {}", i, cpu), error);
+      return fail(fmt::format(
+          "I/O thread {} cannot be pinned to CPU {}: {}; is it offline? set channels.io_cpus", i,
+          cpu, std::strerror(error)));
     }
   }
   return {};
@@ -246,7 +212,7 @@ tl::expected<void, Refused> Service::Impl::start() {
   if (!taken) return tl::unexpected<Refused>(Refused{Kind::bad_request, taken.error().message});
   lock.emplace(std::move(*taken));
   return step(load_model(), Kind::bad_request)
-      .and_then([&] { return step(inspect_interfaces(), Kind::bad_request); })
+      .and_then([&] { return step(check_machine(config), Kind::bad_request); })
       .and_then([&] { return step(attach(), Kind::bad_request); })
       .and_then([&] { return step(open_channels(), Kind::bad_request); })
       .and_then([&] { return step(start_engine(), Kind::failed); })

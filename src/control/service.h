@@ -2,7 +2,8 @@
 /// The appliance: sets every module up in order, runs until it is told to stop, and takes
 /// everything back in the reverse order.
 ///
-/// Start     lock, model, interfaces' facts, claim of the pins, host settings, datapath, channels,
+/// Start     lock, model, checks of the machine, claim of the pins, host settings, datapath,
+/// channels,
 ///           enforcer, engine, I/O threads, control socket, allowlist, sockets into the datapath. A
 ///           step that fails undoes those before it: what an earlier weir left forwards as it did,
 ///           and where there was none nothing stays attached, pinned or changed.

@@ -116,7 +116,8 @@ Result<Fd> listen_at(const std::string& path) {
   fchmod(fd.get(), kMode);  // so that it is never wider, not even between bind and chmod
   if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
       chmod(path.c_str(), kMode) != 0 || listen(fd.get(), kBacklog) != 0) {
-    return fail_errno(fmt::format("control socket {}", path), errno);
+    return fail(fmt::format("control socket {}: {}; make its folder, or set control.socket", path,
+                            std::strerror(errno)));
   }
   return fd;
 }
@@ -161,11 +162,23 @@ struct SocketServer::Loop {
   void accept_clients() {
     for (std::size_t i = 0; i < kClients; ++i) {  // a bound, for others wait too
       Fd fd(accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC | SOCK_NONBLOCK));
-      if (fd.get() < 0) return;
+      if (fd.get() < 0) {
+        if (errno == EMFILE || errno == ENFILE || errno == ENOBUFS || errno == ENOMEM) make_room();
+        return;
+      }
       if (clients.size() >= kClients) clients.pop_front();
       const bool change = may_change(fd.get());
       clients.push_back({std::move(fd), change, {}, {}, 0, monotonic_now() + kPatience});
     }
+  }
+
+  /// Nobody can be let in for want of descriptors or memory: who was heard of longest ago goes;
+  /// else a pause, for the listener stays readable.
+  void make_room() {
+    if (!clients.empty()) return clients.pop_front();
+    constexpr int kPause_ms = 100;
+    pollfd stopped{stop.get(), POLLIN, 0};
+    poll(&stopped, 1, kPause_ms);
   }
 
   void serve(const std::vector<pollfd>& polled) {

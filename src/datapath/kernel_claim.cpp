@@ -5,6 +5,15 @@
 
 namespace weir::datapath {
 
+Status Claim::check(const KernelOptions& options, bool attached) {
+  WEIR_ASSIGN(const auto ports, find_ports(options.interfaces));
+  const Pins pins(options.pin_directory);
+  WEIR_TRY(pins.check());
+  if (!attached) return {};
+  const auto found = is_attached(ports, pins);
+  return found ? Status{} : tl::unexpected(found.error());
+}
+
 Result<Claim> Claim::take(const KernelOptions& options) {
   WEIR_ASSIGN(auto ports, find_ports(options.interfaces));
   Claim claim(options, std::move(ports));

@@ -17,6 +17,9 @@ namespace weir::datapath {
 
 class Claim {
  public:
+  /// What `take` would refuse, with nothing made or locked; with `attached` also what is on the
+  /// interfaces, which takes the privileges of a start.
+  static Status check(const KernelOptions& options, bool attached);
   /// Makes and locks the pin directory, and looks at the interfaces. Refuses interfaces that carry
   /// somebody else's program, and a directory whose links are elsewhere.
   static Result<Claim> take(const KernelOptions& options);

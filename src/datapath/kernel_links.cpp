@@ -180,7 +180,14 @@ Result<Links> attach_links(int program_fd, const std::array<Port, kSides>& ports
       if (ports[index(side)].ifindex != 0) WEIR_TRY(take_off(ports[index(side)], pins, side, undo));
     now.reset();
   }
-  if (now) return attach_in(program_fd, ports, *now, pins, undo);
+  if (now) {
+    auto made = attach_in(program_fd, ports, *now, pins, undo);
+    if (made && *now == AttachMode::generic && !generic_only)
+      made->why_generic =
+          "an earlier weir runs in it here, and is replaced in place; to try native mode, "
+          "`weir detach --keep-blocks` first";
+    return made;
+  }
   std::string why;
   if (!generic_only) {
     Undo attempt;

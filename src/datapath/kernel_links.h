@@ -32,7 +32,7 @@ struct Links {
   std::array<Fd, kSides> links;
   AttachMode mode = AttachMode::native;
   bool replaced = false;    ///< a program of an earlier weir was there
-  std::string why_generic;  ///< why native mode was not possible; empty where it was
+  std::string why_generic;  ///< why not native mode; empty where it is, or was not asked for
 };
 
 /// Puts the program on the interfaces and pins the links. Refuses interfaces that carry somebody

@@ -9,6 +9,7 @@
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/statfs.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -36,16 +37,24 @@ std::filesystem::path existing(std::filesystem::path path) {
   return path;
 }
 
-/// The process that has the file of this inode number locked, as /proc/locks tells; 0: nobody that
-/// can be seen from here. A line is "1: FLOCK ADVISORY WRITE 4711 00:28:1271847 0 EOF".
-long lock_holder(ino_t inode) {
+/// Whether all that is missing is a bpffs at its usual place.
+bool needs_mount(const std::string& directory, const std::filesystem::path& base) {
+  return directory.starts_with(std::string(kUsualMount) + "/") && base == kUsualMount;
+}
+
+/// The process that has this file locked, as /proc/locks tells; 0: nobody that can be seen from
+/// here. A line is "1: FLOCK ADVISORY WRITE 4711 00:28:1271847 0 EOF".
+long lock_holder(const struct stat& file) {
+  const std::string wanted =
+      fmt::format("{:02x}:{:02x}:{}", major(file.st_dev), minor(file.st_dev), file.st_ino);
   std::ifstream locks("/proc/locks");
   for (std::string line; std::getline(locks, line);) {
     std::istringstream words(line);
-    std::string number, kind, manner, access, file;
+    std::string number, kind, manner, access, place;
     long pid = 0;
-    if (!(words >> number >> kind >> manner >> access >> pid >> file) || kind != "FLOCK") continue;
-    if (file.substr(file.rfind(':') + 1) == std::to_string(inode)) return pid;
+    if (words >> number >> kind >> manner >> access >> pid >> place && kind == "FLOCK" &&
+        place == wanted)
+      return pid;
   }
   return 0;
 }
@@ -79,26 +88,31 @@ void Undo::take(Undo& later) {
   later.steps_.clear();
 }
 
-Status Pins::prepare(Undo& undo) const {
+Status Pins::check() const {
   const std::filesystem::path wanted(directory_);
   if (!wanted.is_absolute())
     return fail(
         fmt::format("the pin directory '{}' is not an absolute path; give one below a bpffs, "
                     "such as /sys/fs/bpf/weir",
                     directory_));
-  std::filesystem::path base = existing(wanted);
-  if (!is_bpffs(base) && directory_.starts_with(std::string(kUsualMount) + "/") &&
-      base == kUsualMount) {
+  const std::filesystem::path base = existing(wanted);
+  if (is_bpffs(base) || needs_mount(directory_, base)) return {};
+  return fail(
+      fmt::format("the pin directory {} is not on a bpffs ({} is another file system); "
+                  "mount one there with `mount -t bpf bpf {}`, or choose a directory below "
+                  "/sys/fs/bpf",
+                  directory_, base.string(), base.string()));
+}
+
+Status Pins::prepare(Undo& undo) const {
+  WEIR_TRY(check());
+  const std::filesystem::path wanted(directory_);
+  const std::filesystem::path base = existing(wanted);
+  if (!is_bpffs(base)) {
     if (::mount("bpf", kUsualMount, "bpf", MS_NOSUID | MS_NODEV | MS_NOEXEC, "mode=0700") != 0)
       return fail_errno(fmt::format("mount a bpffs at {} for the pins", kUsualMount), errno);
     undo.add([] { ::umount(kUsualMount); });
   }
-  if (!is_bpffs(base))
-    return fail(
-        fmt::format("the pin directory {} is not on a bpffs ({} is another file system); "
-                    "mount one there with `mount -t bpf bpf {}`, or choose a directory below "
-                    "/sys/fs/bpf",
-                    directory_, base.string(), base.string()));
   std::vector<std::filesystem::path> missing;
   for (std::filesystem::path p = wanted; p != base; p = p.parent_path()) missing.push_back(p);
   for (auto p = missing.rbegin(); p != missing.rend(); ++p) {
@@ -119,7 +133,7 @@ Result<Fd> Pins::lock() const {
   if (::flock(fd.get(), LOCK_EX | LOCK_NB) != 0) {
     if (errno != EWOULDBLOCK)
       return fail_errno(fmt::format("lock the pin directory {}", directory_), errno);
-    const long pid = lock_holder(opened.st_ino);
+    const long pid = lock_holder(opened);
     return fail(fmt::format(
         "a weir that runs{} has the pin directory {}; stop that one, or name another directory",
         pid > 0 ? fmt::format(" (process {})", pid) : std::string{}, directory_));

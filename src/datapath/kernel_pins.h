@@ -35,6 +35,8 @@ class Pins {
  public:
   explicit Pins(std::string directory) : directory_(std::move(directory)) {}
 
+  /// Whether `prepare` would find a place for the directory.
+  [[nodiscard]] Status check() const;
   /// The directory exists and is on a bpffs: made where missing, and a bpffs mounted at
   /// /sys/fs/bpf where that is what is missing.
   Status prepare(Undo& undo) const;

@@ -171,6 +171,27 @@ Status check_pair(const InterfaceFacts& wan, const LinkFacts& wan_link, const In
   return {};
 }
 
+/// The interfaces that there are, as they stand.
+struct Ends {
+  std::vector<InterfaceFacts> facts;
+  std::vector<LinkFacts> links;
+  std::vector<Device> devices;
+};
+
+Result<Ends> look(const std::array<std::string, kSides>& interfaces) {
+  Ends ends;
+  for (const std::string& name : interfaces) {
+    if (name.empty()) continue;
+    WEIR_ASSIGN(ends.facts.emplace_back(), inspect(name));
+    WEIR_ASSIGN(Device device, Device::open(name));
+    WEIR_ASSIGN(ends.links.emplace_back(), device.link());
+    ends.devices.push_back(std::move(device));
+  }
+  if (ends.facts.size() == kSides)
+    WEIR_TRY(check_pair(ends.facts[0], ends.links[0], ends.facts[1], ends.links[1]));
+  return ends;
+}
+
 /// veth hands a redirected frame on only where its far end polls; it vanishes uncounted otherwise.
 Status check_far_end(const std::string& name, const LinkFacts& link,
                      std::vector<std::string>& warnings) {
@@ -300,20 +321,15 @@ Result<InterfaceFacts> inspect(const std::string& interface) {
   return facts;
 }
 
+Status HostSettings::check(const std::array<std::string, kSides>& interfaces) {
+  const auto ends = look(interfaces);
+  return ends ? Status{} : tl::unexpected(ends.error());
+}
+
 Status HostSettings::apply(const std::array<std::string, kSides>& interfaces,
                            const std::string& state_file, std::vector<std::string>& warnings) {
-  std::vector<InterfaceFacts> facts;
-  std::vector<LinkFacts> links;
-  std::vector<Device> devices;
-  for (const std::string& name : interfaces) {
-    if (name.empty()) continue;
-    WEIR_ASSIGN(facts.emplace_back(), inspect(name));
-    WEIR_ASSIGN(Device device, Device::open(name));
-    WEIR_ASSIGN(links.emplace_back(), device.link());
-    devices.push_back(std::move(device));
-  }
-  if (facts.size() == kSides) WEIR_TRY(check_pair(facts[0], links[0], facts[1], links[1]));
-
+  WEIR_ASSIGN(const Ends ends, look(interfaces));
+  const auto& [facts, links, devices] = ends;
   WEIR_ASSIGN(const std::vector<Change> kept, inherit(state_file, facts, warnings));
   std::vector<Change> changes;
   for (std::size_t i = 0; i < facts.size(); ++i) {

@@ -46,6 +46,9 @@ struct InterfaceFacts {
 Result<InterfaceFacts> inspect(const std::string& interface);
 
 struct HostSettings {
+  /// What `apply` would refuse: interfaces that are missing or down, that are one, that share a
+  /// bridge, that differ in MTU.
+  static Status check(const std::array<std::string, kSides>& interfaces);
   /// `state_file`: where changed settings are kept; its folder must exist. What an earlier run left
   /// in it for these interfaces is taken over, what it left for others is given back. An empty name
   /// is a side that there is none of (host mode).

@@ -51,11 +51,26 @@ class CommandLine : public ::testing::Test {
   std::string folder_;
 };
 
-const std::vector<std::vector<std::string>> kCommands = {
-    {"run"},          {"check"},         {"status"},        {"block", "list"},
-    {"block", "add"}, {"block", "del"},  {"allow", "list"}, {"allow", "add"},
-    {"allow", "del"}, {"detach"},        {"reload"},        {"synth"},
-    {"replay"},       {"model", "show"}, {"model", "test"}, {"version"}};
+const std::vector<std::vector<std::string>> kCommands = {{},
+                                                         {"block"},
+                                                         {"allow"},
+                                                         {"model"},
+                                                         {"run"},
+                                                         {"check"},
+                                                         {"status"},
+                                                         {"block", "list"},
+                                                         {"block", "add"},
+                                                         {"block", "del"},
+                                                         {"allow", "list"},
+                                                         {"allow", "add"},
+                                                         {"allow", "del"},
+                                                         {"detach"},
+                                                         {"reload"},
+                                                         {"synth"},
+                                                         {"replay"},
+                                                         {"model", "show"},
+                                                         {"model", "test"},
+                                                         {"version"}};
 
 TEST_F(CommandLine, EveryCommandHasHelpWithAnExampleAndItsStatuses) {
   for (auto command : kCommands) {
@@ -99,6 +114,14 @@ TEST_F(CommandLine, UsageThatIsWrongIsOneLineAndStatus2) {
   }
 }
 
+TEST_F(CommandLine, OutputThatCannotBeWrittenIsAFailure) {
+  for (const std::string words : {"version", "--help", "check --defaults", "synth --list"}) {
+    const Ran ran = run({"sh", "-c", std::string(WEIR_PROGRAM) + " " + words + " > /dev/full"});
+    EXPECT_EQ(ran.status, 1) << words;
+    EXPECT_EQ(ran.err, "weir: cannot write to stdout: No space left on device\n") << words;
+  }
+}
+
 TEST_F(CommandLine, CheckPrintsTheShippedFileAndTakesIt) {
   const Ran defaults = weir({"check", "--defaults"});
   EXPECT_EQ(defaults.status, 0);
@@ -114,7 +137,9 @@ TEST_F(CommandLine, CheckNamesThePlaceAndTheRemedy) {
           "weir: " + path +
               ":5:1: [fail] has no key 'mode'; its keys are fail_mode, heartbeat_limit_ms");
   refuses(weir({"check", "-c", folder_ + "/none"}), 2,
-          "weir: cannot read the configuration " + folder_ + "/none: No such file or directory");
+          "weir: cannot read the configuration " + folder_ +
+              "/none: No such file or directory; name another by -c, or write one by `weir check "
+              "--defaults`");
 }
 
 TEST_F(CommandLine, CheckFindsAModelThatIsNotThere) {

@@ -65,6 +65,10 @@ INSTANTIATE_TEST_SUITE_P(
             "ring no power of two", "[channels]\nring = 1000\n",
             "dir/w.toml:5:8: channels.ring is 1000; allowed is a power of two from 64 to 65536; "
             "the nearest are 512 and 1024"},
+        Refusal{"more prefixes of a family than have room",
+                "[tables]\nallow_max = 2\n[allow]\nprefixes = [\"192.0.2.1\", \"2001:db8::1\", "
+                "\"2001:db8::2\", \"2001:db8::3\"]\n",
+                "dir/w.toml:7:12: allow.prefixes has 3 of IPv6; allowed is tables.allow_max, 2"},
         Refusal{"more ring than frames", "[channels]\nring = 8192\n",
                 "dir/w.toml:5:8: channels.frames is 8192 and channels.ring 8192; allowed is at "
                 "least 4 frames an entry: two fill rings full, and as many in batches and on their "
@@ -274,8 +278,10 @@ TEST(Config, DefaultsAgreeWithTheModulesOwn) {
 }
 
 TEST(Config, FilesThatAreNoneAreRefused) {
-  EXPECT_EQ(load_config("/nowhere/w.toml", Purpose::run).error().message,
-            "cannot read the configuration /nowhere/w.toml: No such file or directory");
+  EXPECT_EQ(
+      load_config("/nowhere/w.toml", Purpose::run).error().message,
+      "cannot read the configuration /nowhere/w.toml: No such file or directory; name another "
+      "by -c, or write one by `weir check --defaults`");
   EXPECT_EQ(load_config("/", Purpose::run).error().message,
             "cannot read the configuration /: Is a directory");
   EXPECT_EQ(load_config("/dev/zero", Purpose::run).error().message,

@@ -63,7 +63,13 @@ TEST_F(KernelTest, FallsBackToGenericOnBothInterfaces) {
     ASSERT_EQ(kernel->notes().size(), 1U);
     EXPECT_THAT(kernel->notes()[0], HasSubstr("bridge0"));
   }
-  ASSERT_TRUE(attach()) << "over what is there, in its mode";
+  {
+    const auto kernel = attach();  // over what is there, in its mode
+    ASSERT_TRUE(kernel);
+    EXPECT_EQ(kernel->mode(Side::wan), AttachMode::generic);
+    ASSERT_EQ(kernel->notes().size(), 1U);
+    EXPECT_THAT(kernel->notes()[0], HasSubstr("weir detach --keep-blocks"));
+  }
   ASSERT_TRUE(Kernel::remove(kPins, false));
   options_.interfaces = {"wan", "lan"};
   options_.generic_only = true;

@@ -2,6 +2,9 @@
 // A start that is refused, whatever it finds and however late it fails: everything stays as it was.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
 
 #include <csignal>
 #include <filesystem>
@@ -30,7 +33,13 @@ class Start : public testing::Test {
     WEIR_NEEDS_PRIVILEGE();
     box_.emplace();
     box_->configure();
+    taken_ = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_un at{.sun_family = AF_UNIX, .sun_path = "/run/weir/taken.sock"};
+    unlink(at.sun_path);
+    ASSERT_EQ(bind(taken_, reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+    ASSERT_EQ(listen(taken_, 8), 0);
   }
+  void TearDown() override { close(taken_); }
 
   /// All that a start might change: interfaces with their programs, pins, the lists, and what weir
   /// wrote down.
@@ -59,8 +68,8 @@ class Start : public testing::Test {
     return ran.status;
   }
 
-  /// A start that fails at each step of it: before the host settings, after the program is on the
-  /// interfaces, and at the very end.
+  /// Starts that are refused by the machine's state, by the configuration, and last of all: by who
+  /// listens at its control socket, when the program is on the interfaces and all else is set up.
   void every_failure(const std::function<void()>& verify) {
     box_->wire.box.must("ip link set lan mtu 1400");
     prepared();
@@ -69,7 +78,7 @@ class Start : public testing::Test {
     box_->wire.box.must("ip link set lan mtu 1500");
     const std::string allow = "[allow]\nprefixes = [\"198.51.100.0/24\"]\n";
     for (const std::string& more : {"[channels]\ncount = 3\n" + allow,
-                                    "[control]\nsocket = \"/nowhere/weir.sock\"\n" + allow}) {
+                                    "[control]\nsocket = \"/run/weir/taken.sock\"\n" + allow}) {
       box_->configure(more);
       prepared();
       EXPECT_EQ(starts_and_fails(), 2) << more;
@@ -79,6 +88,7 @@ class Start : public testing::Test {
   }
 
   std::function<void()> prepared = [] {};
+  int taken_ = -1;  // somebody listens where weir is to
   std::optional<Appliance> box_;
 };
 
@@ -132,6 +142,47 @@ TEST_F(Start, OverSettingsThatAKilledWeirLeftWithoutItsProgram) {
   EXPECT_FALSE(left());
   EXPECT_EQ(everything(), fresh);
   EXPECT_EQ(box_->weir({"detach"}).status, 3);
+}
+
+// What a start would refuse, `weir check` refuses in the same words, and changes nothing.
+TEST_F(Start, IsRefusedByCheckAsWell) {
+  const std::string before = everything();
+  const auto both_refuse = [&](const std::string& what) {
+    SCOPED_TRACE(what);
+    const Ran check = box_->weir({"check"});
+    const Ran start = box_->weir({"run"});
+    EXPECT_EQ(check.status, 2);
+    EXPECT_EQ(start.status, 2);
+    EXPECT_EQ(std::count(start.err.begin(), start.err.end(), '\n'), 1) << start.err;
+    EXPECT_TRUE(check.err.ends_with(start.err)) << check.err << start.err;  // behind its warnings
+  };
+  EXPECT_EQ(box_->weir({"check"}).status, 0);
+  for (const std::string more :
+       {"[channels]\ncount = 3", "[channels]\nframes = 4096\nring = 2048",
+        "[control]\npin_directory = \"/run/weir/pins\"", "[control]\nsocket = \"/nowhere/s\"",
+        "[control]\nsocket = \"/run/weir/weir.toml\""}) {
+    box_->configure(more);
+    both_refuse(more);
+  }
+  box_->configure();
+  box_->wire.box.must("ip link set lan mtu 1400");
+  both_refuse("MTU");
+  box_->wire.box.must("ip link set lan mtu 1500");
+  box_->wire.box.must("ip link add bridge0 type bridge");
+  for (const char* interface : {"wan", "lan"})
+    box_->wire.box.must(fmt::format("ip link set {} master bridge0", interface));
+  both_refuse("one bridge");
+  box_->wire.box.must("ip link del bridge0");
+  {
+    const Inside inside(box_->wire.box);
+    const auto other = perf::Sink::attach("lan", true);
+    ASSERT_TRUE(other) << other.error().message;
+    both_refuse("another program");
+  }
+  EXPECT_EQ(everything(), before);
+  // A weir that runs is no reason to refuse its own file.
+  ASSERT_TRUE(box_->start()) << box_->trouble();
+  EXPECT_EQ(box_->weir({"check"}).status, 0);
 }
 
 // The same pins by another folder, socket and name: the one that runs is not touched.

@@ -1,0 +1,93 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include "control/preflight.h"
+
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <filesystem>
+
+#include "control/privileges.h"
+#include "datapath/kernel_claim.h"
+#include "io/host.h"
+
+namespace weir::control {
+namespace {
+
+namespace fs = std::filesystem;
+
+/// A folder that is made at the start, where it is missing.
+Status check_run_dir(const std::string& run_dir) {
+  std::error_code error;
+  fs::path there(run_dir);
+  while (!fs::exists(there, error) && there.has_relative_path()) there = there.parent_path();
+  if (!fs::is_directory(there, error)) {
+    return fail(fmt::format("cannot make the folder {}: {} is no folder; set control.run_dir",
+                            run_dir, there.string()));
+  }
+  return {};
+}
+
+Status check_socket(const std::string& socket, const std::string& run_dir) {
+  std::error_code error;
+  const fs::path folder = fs::path(socket).parent_path();
+  const bool made_later =
+      folder.lexically_normal() == fs::path(run_dir + "/").lexically_normal().parent_path();
+  if (!made_later && !fs::is_directory(folder, error)) {
+    return fail(
+        fmt::format("control socket {}: there is no folder {}; make it, or set "
+                    "control.socket",
+                    socket, folder.string()));
+  }
+  const auto status = fs::symlink_status(socket, error);
+  if (fs::exists(status) && !fs::is_socket(status)) {
+    return fail(
+        fmt::format("control socket {}: a file that is no socket stands there; move it "
+                    "away, or set control.socket",
+                    socket));
+  }
+  return {};
+}
+
+}  // namespace
+
+Result<std::uint32_t> channel_count(const Config& config, std::vector<std::string>& warnings) {
+  std::array<io::InterfaceFacts, kSides> facts;
+  for (const Side side : {Side::wan, Side::lan}) {
+    WEIR_ASSIGN(facts[index(side)], io::inspect(config.kernel.interfaces[index(side)]));
+  }
+  std::uint32_t usable = WEIR_CHANNELS_MAX;
+  std::uint32_t received = 0;
+  for (const auto& f : facts) {
+    usable = std::min({usable, f.rx_queues, f.tx_queues});
+    received = std::max(received, f.rx_queues);
+  }
+  const std::uint32_t wanted = config.settings.channels_count;
+  if (wanted > usable) {
+    return fail(
+        fmt::format("channels.count is {}, but {} and {} have only {} rx and tx queues in "
+                    "common; set channels.count = \"auto\", or more queues by ethtool -L",
+                    wanted, facts[0].name, facts[1].name, usable));
+  }
+  const std::uint32_t count = wanted == 0 ? usable : wanted;
+  if (count < received) {
+    warnings.push_back(fmt::format(
+        "{} rx queues but {} channels: what arrives on the others takes fail_mode; give both "
+        "interfaces the same number of queues by ethtool -L",
+        received, count));
+  }
+  return count;
+}
+
+Status check_machine(const Config& config) {
+  WEIR_TRY(io::HostSettings::check(config.kernel.interfaces));
+  std::vector<std::string> unsaid;
+  if (const auto count = channel_count(config, unsaid); !count) {
+    return tl::unexpected(count.error());
+  }
+  WEIR_TRY(datapath::Claim::check(config.kernel, missing_privileges().empty()));
+  WEIR_TRY(check_run_dir(config.settings.control_run_dir));
+  return check_socket(config.settings.control_socket, config.settings.control_run_dir);
+}
+
+}  // namespace weir::control

@@ -1,0 +1,23 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// What a start asks of this machine before it changes anything: `weir run` and `weir check` ask
+/// the same, so that what the one calls good the other does not refuse.
+///
+/// Left out  what only trying can tell: queues that another program holds, memory that cannot be
+///           locked, a control socket at which another weir answers.
+/// Needs     nothing; which program is on an interface is only asked with the privileges of a
+/// start. Errors    one sentence with the remedy; the first fault ends it. Threads   the main
+/// thread.
+#pragma once
+
+#include "control/config.h"
+
+namespace weir::control {
+
+/// Interfaces, queues, pin directory, run directory and control socket.
+Status check_machine(const Config& config);
+
+/// How many channels there will be. Drivers may change the queues when a program is attached, so a
+/// start asks again then. `warnings` gets what is allowed and probably not meant.
+Result<std::uint32_t> channel_count(const Config& config, std::vector<std::string>& warnings);
+
+}  // namespace weir::control
