@@ -8,7 +8,7 @@
 
 #include <linux/types.h>
 
-#define WEIR_ABI_VERSION 1
+#define WEIR_ABI_VERSION 2
 
 /* Which interface a packet came in by; the index of the peers map is the side it leaves by. */
 enum weir_side { WEIR_SIDE_wan = 0, WEIR_SIDE_lan = 1 };
@@ -18,22 +18,34 @@ enum weir_side { WEIR_SIDE_wan = 0, WEIR_SIDE_lan = 1 };
 
 /* What a block drops. */
 enum weir_scope {
-  WEIR_SCOPE_ssdp = 1, /* what is steered (by port or by start line), and UDP fragments after the first */
+  WEIR_SCOPE_ssdp = 1, /* what is steered, by port or by start line; with `blocked_fragments` UDP fragments after the first */
   WEIR_SCOPE_all = 2,  /* everything from the source */
 };
 
 /* Who made a block. */
 enum weir_origin { WEIR_ORIGIN_policy = 1, WEIR_ORIGIN_manual = 2 };
 
+/* What a block is of. One pair of maps holds all of them: the target is part of the key. */
+enum weir_target {
+  WEIR_TARGET_source = 0,  /* packets from this address */
+  WEIR_TARGET_network = 1, /* packets from this /24 (IPv4) or /64 (IPv6); host bits of the key are zero */
+  WEIR_TARGET_victim = 2,  /* SSDP start lines to this address, but to its open ports */
+};
+
 struct weir_key4 {
   __be32 address;
+  __u32 target; /* enum weir_target */
 };
 
 struct weir_key6 {
   __u8 address[16];
+  __u32 target; /* enum weir_target */
 };
 
-/* A value of the blocklist. The program reads scope and expiry and adds to hits; all else is userspace's. */
+/* Ports of a victim that stay open: those that it searched from last. */
+#define WEIR_OPEN_PORTS 8
+
+/* A value of the blocklist. The program reads scope, expiry and open ports and adds to hits; all else is userspace's. */
 struct weir_block {
   __u64 expires_ns; /* CLOCK_MONOTONIC; 0: never. Expired entries do nothing; userspace sweeps them. */
   __u64 created_ns; /* CLOCK_MONOTONIC */
@@ -43,6 +55,7 @@ struct weir_block {
   __u32 origin;  /* enum weir_origin */
   __u32 reason;  /* policy's reason number (src/detect/policy.h) */
   __u32 strikes; /* how often this source was blocked before: expiry grows with it */
+  __u16 open_ports[WEIR_OPEN_PORTS]; /* host order; of a victim's block alone, 0: none */
 };
 
 /* Keys of the allowlist (BPF_MAP_TYPE_LPM_TRIE); the value is a __u32 that nobody reads. */
@@ -61,7 +74,9 @@ struct weir_control {
   __u32 abi_version;
   __u32 blocks_all;  /* how many blocks have scope all; 0: no address of unsteered traffic is looked up */
   __u32 allow_count; /* prefixes in the allowlist; 0: it is never looked up */
-  __u32 blocks;      /* entries in the blocklist of both families; 0: it is never looked up */
+  __u32 blocks;      /* blocks of sources; 0: none is looked up */
+  __u32 networks;    /* the same of networks */
+  __u32 victims;     /* the same of victims */
 };
 
 /* A value of the counters map, per CPU; key: side * WEIR_OUTCOME_SLOTS + outcome. */
@@ -83,6 +98,7 @@ struct weir_config {
   __u32 host_mode;          /* 1: "to the peer" means up this host's stack (XDP_PASS) */
   __u32 fail_closed;        /* 1: what has no live socket is dropped */
   __u32 drop_fragments;     /* 1: UDP fragments after the first are dropped */
+  __u32 blocked_fragments;  /* 1: those of a blocked source or network are */
   __u32 ssdp_payload;       /* 1: an SSDP start line steers, whatever the ports */
   __u32 single_port;        /* host order; steer this port only, without a map. 0: ask the ports map */
   __u32 heartbeat_limit_ms; /* a heartbeat older than this is a stalled channel */

@@ -94,22 +94,28 @@ static __always_inline int weir_is_steered(struct weir_tables *tables, const str
   return config->ssdp_payload && weir_is_ssdp_start(packet, h);
 }
 
-/* The block of a packet's source, allowed or not, expired or not. */
+/* The block of `target` that the address at `offset` has, allowed or not, expired or not. */
 static __always_inline struct weir_block *weir_find_block(struct weir_tables *tables, const struct weir_packet *packet,
-                                                          const struct weir_headers *h)
+                                                          const struct weir_headers *h, __u32 offset, __u32 target)
 {
-  const __u8 *p = (const __u8 *)packet->data + (h->source_offset & WEIR_OFFSET_MASK);
+  const __u8 *p = (const __u8 *)packet->data + (offset & WEIR_OFFSET_MASK);
 
   if (h->family == 4 && p + 4 <= (const __u8 *)packet->end) {
     struct weir_key4 key;
 
-    __builtin_memcpy(&key, p, sizeof(key));
+    __builtin_memcpy(&key.address, p, sizeof(key.address));
+    if (target == WEIR_TARGET_network)
+      ((__u8 *)&key.address)[3] = 0;
+    key.target = target;
     return weir_find_block4(tables, &key);
   }
   if (h->family == 6 && p + 16 <= (const __u8 *)packet->end) {
     struct weir_key6 key;
 
-    __builtin_memcpy(&key, p, sizeof(key));
+    __builtin_memcpy(key.address, p, sizeof(key.address));
+    if (target == WEIR_TARGET_network)
+      __builtin_memset(key.address + 8, 0, 8);
+    key.target = target;
     return weir_find_block6(tables, &key);
   }
   return 0;
@@ -137,7 +143,35 @@ static __always_inline int weir_is_allowed(struct weir_tables *tables, const str
   return 0;
 }
 
-/* The outcome of a block that holds for this packet; -1 where none does. `selected`: 1 steered, 2 a later UDP fragment. */
+/* Whether a block holds by now: it has not expired, and the packet's source is not allowed. Counts the hit. */
+static __always_inline int weir_holds(struct weir_tables *tables, const struct weir_packet *packet,
+                                      const struct weir_headers *h, const volatile struct weir_control *control,
+                                      struct weir_block *block)
+{
+  if (block->expires_ns && block->expires_ns <= weir_now_ns(tables))
+    return 0;
+  if (control->allow_count && weir_is_allowed(tables, packet, h))
+    return 0;
+  weir_count_hit(block, packet->bytes);
+  return 1;
+}
+
+static __always_inline int weir_is_open_port(const struct weir_block *block, __u32 port)
+{
+  unsigned i;
+
+#ifdef __clang__
+#pragma clang loop unroll(full)
+#endif
+  for (i = 0; i < WEIR_OPEN_PORTS; ++i)
+    if (block->open_ports[i] == port)
+      return 1;
+  return 0;
+}
+
+/* The outcome of a block that holds for this packet; -1 where none does. `selected`: 1 steered, 2 a later UDP fragment
+ * that goes with it. A kind of block that there is none of costs no look-up.
+ */
 static __always_inline int weir_judge_block(struct weir_tables *tables, const struct weir_packet *packet,
                                             const struct weir_headers *h, int selected)
 {
@@ -145,24 +179,28 @@ static __always_inline int weir_judge_block(struct weir_tables *tables, const st
   struct weir_block *block;
   int all;
 
-  if (weir_configuration(tables)->shadow)
+  if (!control || weir_configuration(tables)->shadow)
     return -1;
-  if (!control || !control->blocks || (!selected && !control->blocks_all))
-    return -1;
-  block = weir_find_block(tables, packet, h);
-  if (!block)
-    return -1;
-  all = block->scope == WEIR_SCOPE_all;
-  if (!all && !selected)
-    return -1;
-  if (block->expires_ns && block->expires_ns <= weir_now_ns(tables))
-    return -1;
-  if (control->allow_count && weir_is_allowed(tables, packet, h))
-    return -1;
-  weir_count_hit(block, packet->bytes);
-  if (all)
-    return WEIR_OUTCOME_drop_block_all;
-  return selected == 1 ? WEIR_OUTCOME_drop_block_ssdp : WEIR_OUTCOME_drop_block_fragment;
+  if (control->blocks && (selected || control->blocks_all)) {
+    block = weir_find_block(tables, packet, h, h->source_offset, WEIR_TARGET_source);
+    if (block) {
+      all = block->scope == WEIR_SCOPE_all;
+      if ((all || selected) && weir_holds(tables, packet, h, control, block))
+        return all ? WEIR_OUTCOME_drop_block_all
+                   : selected == 1 ? WEIR_OUTCOME_drop_block_ssdp : WEIR_OUTCOME_drop_block_fragment;
+    }
+  }
+  if (control->networks && selected) {
+    block = weir_find_block(tables, packet, h, h->source_offset, WEIR_TARGET_network);
+    if (block && weir_holds(tables, packet, h, control, block))
+      return selected == 1 ? WEIR_OUTCOME_drop_block_network : WEIR_OUTCOME_drop_block_fragment;
+  }
+  if (control->victims && selected == 1 && weir_is_ssdp_start(packet, h)) {
+    block = weir_find_block(tables, packet, h, h->destination_offset, WEIR_TARGET_victim);
+    if (block && !weir_is_open_port(block, h->destination_port) && weir_holds(tables, packet, h, control, block))
+      return WEIR_OUTCOME_drop_block_victim;
+  }
+  return -1;
 }
 
 /* To the channel's socket, if it is there and its heartbeat shows progress; else what the fail mode says. */
@@ -191,7 +229,8 @@ static __always_inline int weir_decide(struct weir_tables *tables, const struct 
   steered = weir_is_steered(tables, packet, h);
   fragment = h->kind == WEIR_KIND_fragment && h->protocol == WEIR_PROTOCOL_UDP;
   if (h->family) {
-    blocked = weir_judge_block(tables, packet, h, steered ? 1 : fragment ? 2 : 0);
+    blocked = weir_judge_block(tables, packet, h,
+                               steered ? 1 : fragment && weir_configuration(tables)->blocked_fragments ? 2 : 0);
     if (blocked >= 0)
       return blocked;
   }

@@ -24,7 +24,9 @@
   X(12, drop_block_all, drop, "from a source that is blocked with scope all")                                    \
   X(13, drop_block_fragment, drop, "UDP fragment after the first, from a blocked source")                        \
   X(14, drop_fragment, drop, "UDP fragment after the first, with steer.fragments = \"drop\"")                    \
-  X(15, drop_not_ours, drop, "came in by an interface that is neither side")
+  X(15, drop_not_ours, drop, "came in by an interface that is neither side")                                     \
+  X(16, drop_block_network, drop, "steered, from a /24 or /64 that is blocked")                                  \
+  X(17, drop_block_victim, drop, "an SSDP start line to a victim, and not to a port that it searched from")
 
 enum weir_outcome {
 #define WEIR_OUTCOME_ENUM(number, name, effect, help) WEIR_OUTCOME_##name = number,

@@ -24,6 +24,8 @@ void add_commands(weir::cli::Command app, Run& run) {
   weir::cli::add_doctor(app, run);
   weir::cli::add_status(app, run);
   weir::cli::add_reload(app, run);
+  weir::cli::add_report(app, run);
+  weir::cli::add_why(app, run);
   weir::cli::add_block(app, run);
   weir::cli::add_allow(app, run);
   weir::cli::add_detach(app, run);

@@ -52,7 +52,7 @@ void engine_alone(benchmark::State& state) {
   SpscRing<Batch*> returned(12);
   EngineConfig config;
   config.workers = static_cast<std::uint32_t>(state.range(0));
-  const Judge judge{extractor, policy, *bound->evaluator, sink, WEIR_SCOPE_ssdp};
+  const Judge judge{extractor, policy, *bound->evaluator, sink};
   std::atomic<std::uint32_t> done{0};
   auto engine = make_engine(config, judge, [&](Batch* batch) {
     returned.push(batch);

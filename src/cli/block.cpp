@@ -38,15 +38,16 @@ int list(const Options& options) {
     return kOk;
   }
   std::vector<std::vector<std::string>> rows{
-      {"ADDRESS", "DROPS", "BY", "REASON", "AGE", "ENDS IN", "STRIKES", "PACKETS", "BYTES"}};
+      {"ADDRESS", "OF", "DROPS", "BY", "REASON", "AGE", "ENDS IN", "STRIKES", "PACKETS", "BYTES"}};
   for (const Json& block : (*answer)["blocks"]) {
     const Json& ends = block["expires_in_ms"];
-    rows.push_back({block["address"], block["scope"], block["origin"], block["reason"],
-                    duration(block["age_ms"]), ends.is_null() ? "never" : duration(ends),
-                    number(block["strikes"]), number(block["hit_packets"]),
-                    number(block["hit_bytes"])});
+    rows.push_back({block["address"], block["target"], block["scope"], block["origin"],
+                    block["reason"], duration(block["age_ms"]),
+                    ends.is_null() ? "never" : duration(ends), number(block["strikes"]),
+                    number(block["hit_packets"]), number(block["hit_bytes"])});
   }
-  fmt::print("{}", columns(rows, {false, false, false, false, true, true, true, true, true}));
+  fmt::print("{}",
+             columns(rows, {false, false, false, false, false, true, true, true, true, true}));
   return kOk;
 }
 

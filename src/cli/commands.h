@@ -13,9 +13,11 @@ void add_check(Command app, Run& run);
 void add_detach(Command app, Run& run);
 void add_doctor(Command app, Run& run);
 void add_reload(Command app, Run& run);
+void add_report(Command app, Run& run);
 void add_run(Command app, Run& run);
 void add_status(Command app, Run& run);
 void add_synth(Command app, Run& run);
 void add_version(Command app, Run& run);
+void add_why(Command app, Run& run);
 
 }  // namespace weir::cli

@@ -109,11 +109,7 @@ int features(const Options& options) {
     fmt::print("{}", columns(rows, {false, false, false, false, false, false}));
     return kOk;
   }
-  fmt::print("| feature | group | set by | cost | unit | meaning |\n");
-  fmt::print("| --- | --- | --- | --- | --- | --- |\n");
-  for (std::size_t i = 1; i < rows.size(); ++i)
-    fmt::print("| `{}` | {} | {} | {} | {} | {} |\n", rows[i][0], rows[i][1], rows[i][2],
-               rows[i][3], rows[i][4], rows[i][5]);
+  fmt::print("{}", detect::feature_table());
   return kOk;
 }
 

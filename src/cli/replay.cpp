@@ -11,9 +11,10 @@
 #include "cli/replay_files.h"
 #include "cli/replay_plot.h"
 #include "cli/replay_report.h"
+#include "cli/replay_setup.h"
 #include "cli/replay_sweep.h"
-#include "control/config.h"
-#include "forest/import.h"
+#include "cli/report_text.h"
+#include "control/report.h"
 #include "pipeline/replay.h"
 
 namespace weir::cli {
@@ -23,9 +24,7 @@ struct Options {
   std::vector<std::string> captures;
   std::string wan;
   std::string lan;
-  std::vector<std::string> lan_prefixes;
-  std::string config;
-  std::string model;
+  ReplayOptions replay;
   std::string features;
   std::optional<std::uint32_t> workers;
   std::optional<std::uint32_t> channels;
@@ -37,6 +36,7 @@ struct Options {
   std::string write_forwarded;
   std::string write_dropped;
   std::string plot;
+  bool report = false;
   bool json = false;
 };
 
@@ -62,45 +62,6 @@ Result<std::vector<pipeline::ReplayInput>> inputs(const Options& options) {
   return found;
 }
 
-/// The configuration, with what the command line changes of it.
-Result<pipeline::ReplayConfig> replay_config(const Options& options,
-                                             const control::Config& config) {
-  pipeline::ReplayConfig replay;
-  replay.datapath = config.datapath;
-  replay.tables = config.tables;
-  replay.policy = config.policy;
-  replay.engine = config.engine;
-  replay.engine.worker_cpus.clear();  // those of another machine, perhaps
-  if (options.workers) replay.engine.workers = *options.workers;
-  if (options.channels) replay.channels = *options.channels;
-  replay.loops = options.loops;
-  replay.pace = {options.rate, options.speed};
-  // Only a table that strangers can fill on purpose needs a secret seed: a replay is to be
-  // repeated.
-  replay.tables.hash_seed = detect::TableConfig{}.hash_seed;
-  replay.policy.hash_seed = detect::PolicyConfig{}.hash_seed;
-  if (!options.lan_prefixes.empty()) replay.lan_prefixes.clear();
-  for (const std::string& text : options.lan_prefixes) {
-    auto prefix = Prefix::parse(text);
-    if (!prefix) return fail(fmt::format("--lan-prefix {}: {}", text, prefix.error().message));
-    replay.lan_prefixes.push_back(*prefix);
-  }
-  if (!options.features.empty()) replay.extract = pipeline::Extract::all_features;
-  return replay;
-}
-
-/// The model of the command line, else of the configuration. Features can be had without any.
-Result<std::optional<forest::Model>> model(const Options& options, const control::Config& config) {
-  const std::string& path = options.model.empty() ? config.model_path : options.model;
-  auto loaded = forest::load_model(path);
-  if (loaded) return std::optional<forest::Model>(std::move(*loaded));
-  if (!options.features.empty() && options.model.empty() && options.config.empty())
-    return std::optional<forest::Model>();
-  if (options.model.empty())
-    return fail(fmt::format("{}; name a model with --model", loaded.error().message));
-  return tl::unexpected<Error>(std::move(loaded).error());
-}
-
 /// What a replay needs, whatever is done with it.
 struct Ready {
   std::vector<pipeline::ReplayInput> files;
@@ -111,14 +72,17 @@ struct Ready {
 Result<Ready> prepare(const Options& options) {
   Ready ready;
   WEIR_ASSIGN(ready.files, inputs(options));
-  WEIR_ASSIGN(const control::Config config,
-              options.config.empty()
-                  ? Result<control::Config>(control::default_config())
-                  : control::load_config(options.config, control::Purpose::replay));
-  WEIR_ASSIGN(ready.settings, replay_config(options, config));
-  WEIR_ASSIGN(ready.model, model(options, config));
+  ReplayOptions wanted = options.replay;
+  wanted.model_optional = wanted.all_features = !options.features.empty();
+  WEIR_ASSIGN(ReplaySetup setup, set_up_replay(wanted));
+  ready.settings = std::move(setup.replay);
+  ready.model = std::move(setup.model);
+  if (options.workers) ready.settings.engine.workers = *options.workers;
+  if (options.channels) ready.settings.channels = *options.channels;
+  ready.settings.loops = options.loops;
+  ready.settings.pace = {options.rate, options.speed};
   if (!ready.model)
-    fmt::print(stderr, "weir: no model at {}: every score is 0\n", config.model_path);
+    fmt::print(stderr, "weir: no model at {}: every score is 0\n", setup.model_path);
   return ready;
 }
 
@@ -153,7 +117,19 @@ Status once(const Options& options, const Ready& ready) {
   const ReplaySetting setting{ready.settings.engine.workers, ready.settings.channels,
                               ready.model ? ready.model->name : std::string(), memory_bytes()};
   if (!options.plot.empty()) WEIR_TRY(write_plot(options.plot, report));
-  fmt::print("{}", options.json ? replay_json(report, setting) : replay_text(report, setting));
+  control::Json dropped;
+  if (options.report)
+    dropped = control::report_document({.ledger = report.ledger->snapshot(),
+                                        .blocks = report.blocks_standing,
+                                        .shadow = ready.settings.policy.shadow,
+                                        .since = report.first,
+                                        .now = report.last});
+  if (options.json) {
+    fmt::print("{}", replay_json(report, setting, options.report ? &dropped : nullptr));
+    return {};
+  }
+  fmt::print("{}", replay_text(report, setting));
+  if (options.report) fmt::print("\n{}", report_text(dropped));
   return {};
 }
 
@@ -207,17 +183,7 @@ void add_replay(Command app, Run& run) {
       .type_name("FILE");
   command.add_option("--lan", options->lan, "A capture of what came in by the LAN interface")
       .type_name("FILE");
-  command
-      .add_option("--lan-prefix", options->lan_prefixes,
-                  "Sources that are on the LAN, where a capture does not say so by interfaces "
-                  "named wan and lan (default: the private and link-local ranges)")
-      .type_name("PREFIX")
-      .allow_extra_args(false)  // else a capture behind it would be taken for a prefix
-      .delimiter(',');
-  command.add_option("-c,--config", options->config, "Configuration (default: every key's default)")
-      .type_name("FILE");
-  command.add_option("-m,--model", options->model, "Model, instead of the configuration's")
-      .type_name("FILE");
+  add_replay_options(command, options->replay);
   command.add_option("-w,--workers", options->workers, "Threads that judge; 0: the reading one")
       .type_name("N");
   command.add_option("--channels", options->channels, "Channels that batches are dealt to")
@@ -261,6 +227,8 @@ void add_replay(Command app, Run& run) {
       .add_option("--plot", options->plot,
                   "Draw packets, drops and blocks over time into this HTML file")
       .type_name("FILE");
+  command.add_flag("--report", options->report,
+                   "Add what was dropped, by rule and source, as weir report does live");
   command.add_flag("--json", options->json, "Print one JSON object");
   command.footer(help_footer(kExamples, {kOk, kBadInput}));
   command.callback([options, &run] {

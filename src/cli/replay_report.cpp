@@ -17,6 +17,7 @@ using pipeline::LabelTally;
 using pipeline::ReplayBlock;
 using pipeline::ReplayReport;
 
+constexpr const char* kTargets[] = {"source", "network", "victim"};
 constexpr std::size_t kBlocksListed = 10;  ///< for people; JSON has all
 
 struct Rates {
@@ -105,6 +106,7 @@ nlohmann::ordered_json blocks_json(const ReplayReport& report) {
   auto blocks = nlohmann::ordered_json::array();
   for (const ReplayBlock& b : report.blocks)
     blocks.push_back({{"source", b.block.source.text()},
+                      {"target", kTargets[b.block.target]},
                       {"time_ns", b.block.value.created_ns},
                       {"first_seen_ns", b.first_seen.ns},
                       {"expires_ns", b.block.value.expires_ns},
@@ -220,7 +222,8 @@ std::string replay_text(const ReplayReport& report, const ReplaySetting& setting
   return text;
 }
 
-std::string replay_json(const ReplayReport& report, const ReplaySetting& setting) {
+std::string replay_json(const ReplayReport& report, const ReplaySetting& setting,
+                        const nlohmann::ordered_json* dropped) {
   const Rates r = rates(report);
   nlohmann::ordered_json json;
   json["packets"] = report.packets;
@@ -257,6 +260,7 @@ std::string replay_json(const ReplayReport& report, const ReplaySetting& setting
   json["labels"] = labels_json(report);
   json["timeline"] = timeline_json(report);
   json["block_list"] = blocks_json(report);
+  if (dropped != nullptr) json["report"] = *dropped;
   return json.dump(2, ' ', false, nlohmann::json::error_handler_t::replace) + "\n";
 }
 

@@ -5,6 +5,8 @@
 #include <cstdint>
 #include <string>
 
+#include <nlohmann/json_fwd.hpp>
+
 #include "pipeline/replay.h"
 
 namespace weir::cli {
@@ -25,6 +27,8 @@ std::uint64_t memory_bytes();
 
 std::string replay_text(const pipeline::ReplayReport& report, const ReplaySetting& setting);
 /// One object: packets, forwarded, dropped, blocks, verdict_digest (16 hexadecimal digits), ...
-std::string replay_json(const pipeline::ReplayReport& report, const ReplaySetting& setting);
+/// `dropped`, a document of control/report.h, is added as "report" where there is one.
+std::string replay_json(const pipeline::ReplayReport& report, const ReplaySetting& setting,
+                        const nlohmann::ordered_json* dropped = nullptr);
 
 }  // namespace weir::cli

@@ -106,11 +106,23 @@ std::string beside(const std::string& name, const std::string& path) {
   return (std::filesystem::path(name).parent_path() / given).lexically_normal().string();
 }
 
+detect::ScopeRules scope_rules(const Settings& s) {
+  const auto drops = [&](const std::string& rule) {
+    return rule == "drop" || (rule == "auto" && s.scope_wan == "internet");
+  };
+  return {.wan_search = drops(s.scope_wan_search),
+          .wan_multicast = drops(s.scope_wan_multicast),
+          .wan_unasked = drops(s.scope_wan_unasked),
+          .lan_unasked = drops(s.scope_lan_unasked),
+          .wan_private = drops(s.scope_wan_private)};
+}
+
 void fill_modules(Config& config) {
   const Settings& s = config.settings;
   auto& d = config.datapath;
   d.fail_closed = s.fail_fail_mode == "closed";
   d.drop_fragments = s.steer_fragments == "drop";
+  d.blocked_fragments = s.steer_fragments == "blocked";
   d.ssdp_payload = s.steer_ssdp_payload;
   d.shadow = s.policy_mode == "shadow";
   d.udp_ports.assign(s.steer_udp_ports.begin(), s.steer_udp_ports.end());
@@ -147,7 +159,15 @@ void fill_modules(Config& config) {
   p.block_max_ms = s.policy_block_max_ms;
   p.suspects_max = s.tables_suspects_max;
   p.blocks_per_s = s.policy_blocks_per_s;
-  p.scope_all = s.policy_scope == "all";
+  p.evidence_span_ms = s.policy_evidence_span_ms;
+  p.burst_packets = s.policy_burst_packets;
+  p.trusted_times = s.policy_trusted_times;
+  p.other_packets = s.policy_other_packets;
+  p.network_sources = s.policy_network_sources;
+  p.victim_sources = s.policy_victim_sources;
+  p.victim_block_ms = s.policy_victim_block_ms;
+  p.immune_lan = s.policy_immune_lan;
+  p.scope = scope_rules(s);
   p.shadow = s.policy_mode == "shadow";
   p.allow = s.allow_prefixes;
 

@@ -28,98 +28,136 @@
   X(workers, "Threads that score batches of packets.")                                        \
   X(model, "The forest that scores packets.")                                                 \
   X(policy, "When a packet is dropped, and when its source is blocked.")                      \
+  X(scope,                                                                                    \
+    "What is dropped for its direction alone, whatever its score. Solicited answers never.")  \
   X(allow, "Sources that are never dropped and never blocked.")                               \
   X(tables, "Bounds of everything that is remembered. Memory is taken at start.")             \
   X(control, "Where weir keeps its files.")                                                   \
   X(log, "Messages on stderr.")
 
-#define WEIR_CONFIG_KEYS(X)                                                                      \
-  X(interfaces, wan, interface, "\"eth0\"", "", "The side that attacks come from.")              \
-  X(interfaces, lan, interface, "\"eth1\"", "", "The side that is protected.")                   \
-  X(interfaces, xdp, choice, "\"auto\"", "auto|generic",                                         \
-    "auto: the driver's native XDP, or the kernel's slower generic XDP where there is none.")    \
-  X(steer, udp_ports, numbers, "[1900]", "1..65535",                                             \
-    "UDP ports, source or destination, whose packets are judged.")                               \
-  X(steer, ssdp_payload, flag, "true", "",                                                       \
-    "Judge packets that start like SSDP on any other port too: half of real replies do.")        \
-  X(steer, fragments, choice, "\"pass\"", "pass|drop",                                           \
-    "UDP fragments after the first have no ports: pass them all, or drop them all.")             \
-  X(fail, fail_mode, choice, "\"open\"", "open|closed",                                          \
-    "open: steered packets go on to the peer unjudged; closed: they are dropped.")               \
-  X(fail, heartbeat_limit_ms, number, "200", "20..60000",                                        \
-    "A channel without progress for so long is stalled. Smaller reacts sooner; below 50 a busy " \
-    "machine may look stalled.")                                                                 \
-  X(channels, count, quantity, "\"auto\"", "1..64",                                              \
-    "auto: as many as the interface with fewer rx queues has. Packets of a queue without a "     \
-    "channel take fail_mode.")                                                                   \
-  X(channels, io_cpus, numbers, "[]", "0..4095",                                                 \
-    "CPUs for the I/O threads, in channel order and round robin; empty: not pinned.")            \
-  X(channels, frames, power, "8192", "1024..1048576",                                            \
-    "Frames of 4 KiB in a channel's memory, for both interfaces; at least 4 x ring.")            \
-  X(channels, ring, power, "2048", "64..65536",                                                  \
-    "Entries of each of a socket's rings. Larger rides out longer pauses, smaller stays in "     \
-    "cache.")                                                                                    \
-  X(channels, batch, number, "256", "1..256",                                                    \
-    "Packets that travel together at most; a batch never waits to be full.")                     \
-  X(channels, batches, number, "16", "2..1024",                                                  \
-    "Batches of a channel that may be under way at once, where there are workers; more only "    \
-    "deepens the queue.")                                                                        \
-  X(channels, overload, choice, "\"forward\"", "forward|drop",                                   \
-    "What happens, unjudged, to the excess where a ring is nearly full: forward (in order, as "  \
-    "fast as userspace can) or drop.")                                                           \
-  X(channels, copy, choice, "\"auto\"", "auto|always",                                           \
-    "auto: zero-copy where the driver has it; always: copy mode.")                               \
-  X(channels, busy_poll, flag, "false", "",                                                      \
-    "Poll the driver from the I/O thread, which then never sleeps: lower latency, and a CPU a "  \
-    "channel that is always busy. weir status says whether it was granted.")                     \
-  X(channels, busy_poll_budget, number, "64", "1..1024", "Packets a busy poll takes at most.")   \
-  X(channels, busy_poll_us, number, "20", "1..10000", "How long a busy poll goes on.")           \
-  X(channels, tx_budget, number, "32", "1..1024",                                                \
-    "Packets that one send may pass on in copy mode, where the kernel can change it (6.17).")    \
-  X(workers, count, number, "0", "0..256",                                                       \
-    "0: score on the I/O threads, best for light load and few cores; several channels then "     \
-    "take turns at the tables.")                                                                 \
-  X(workers, cpus, numbers, "[]", "0..4095",                                                     \
-    "CPUs for the workers, round robin; empty: not pinned.")                                     \
-  X(model, path, file, "\"model.json\"", "", "A relative path starts at this file's folder.")    \
-  X(policy, mode, choice, "\"active\"", "active|shadow",                                         \
-    "shadow: judge, count and report; drop nothing, block nothing, and leave the blocks that "   \
-    "there are out of effect.")                                                                  \
-  X(policy, threshold, real, "0.5", "0.0..1.0",                                                  \
-    "Score from which a packet is dropped. Higher drops less.")                                  \
-  X(policy, evidence_packets, number, "3", "2..10000",                                           \
-    "Attack packets of one source within evidence_ms before it is blocked: never one alone, "    \
-    "for its address may be forged.")                                                            \
-  X(policy, evidence_ms, number, "10000", "100..3600000", "The window for evidence_packets.")    \
-  X(policy, block_ms, number, "600000", "1000..86400000",                                        \
-    "How long a first block lasts; each repeat doubles it.")                                     \
-  X(policy, block_max_ms, number, "86400000", "1000..2592000000", "The longest block.")          \
-  X(policy, scope, choice, "\"ssdp\"", "ssdp|all",                                               \
-    "What a block drops: SSDP and the steered ports only, or everything from the source.")       \
-  X(policy, blocks_per_s, number, "100000", "1..10000000",                                       \
-    "New blocks a second at most; what is over it is dropped packet by packet.")                 \
-  X(allow, prefixes, prefixes, "[]", "",                                                         \
-    "Addresses or prefixes, for instance [\"192.0.2.1\", \"2001:db8::/32\"].")                   \
-  X(tables, blocks_max, number, "131072", "1024..4194304",                                       \
-    "Blocks in the kernel for each of IPv4 and IPv6; fast while at most half full.")             \
-  X(tables, allow_max, number, "4096", "1..1048576", "Prefixes of the allowlist a family.")      \
-  X(tables, sources_max, number, "1000000", "1024..16777216",                                    \
-    "Sources that are remembered, at 104 bytes each.")                                           \
-  X(tables, destinations_max, number, "16384", "256..16777216",                                  \
-    "Destinations that are remembered, at 168 bytes each.")                                      \
-  X(tables, networks_max, number, "4096", "256..16777216",                                       \
-    "Networks of destinations, a /24 or /64 each, that are remembered.")                         \
-  X(tables, suspects_max, number, "131072", "1024..16777216",                                    \
-    "Sources with evidence against them.")                                                       \
-  X(tables, expectations_max, number, "32768", "256..16777216",                                  \
-    "Searches and flows of the LAN whose answers are awaited.")                                  \
-  X(tables, expectation_ms, number, "30000", "1000..600000",                                     \
-    "How long the answer to a search is awaited; real devices answer up to 22 s late.")          \
-  X(control, run_dir, path, "\"/run/weir\"", "",                                                 \
-    "Folder for the lock and for the host settings that weir gives back at its end.")            \
-  X(control, socket, path, "\"/run/weir/control.sock\"", "",                                     \
-    "Unix socket that weir status, block and allow talk to.")                                    \
-  X(control, pin_directory, path, "\"/sys/fs/bpf/weir\"", "",                                    \
-    "Folder in a BPF file system for the kernel's tables: one for each pair of interfaces.")     \
-  X(log, level, choice, "\"info\"", "debug|info|warning|error",                                  \
+#define WEIR_CONFIG_KEYS(X)                                                                        \
+  X(interfaces, wan, interface, "\"eth0\"", "", "The side that attacks come from.")                \
+  X(interfaces, lan, interface, "\"eth1\"", "", "The side that is protected.")                     \
+  X(interfaces, xdp, choice, "\"auto\"", "auto|generic",                                           \
+    "auto: the driver's native XDP, or the kernel's slower generic XDP where there is none.")      \
+  X(steer, udp_ports, numbers, "[1900]", "1..65535",                                               \
+    "UDP ports, source or destination, whose packets are judged.")                                 \
+  X(steer, ssdp_payload, flag, "true", "",                                                         \
+    "Judge packets that start like SSDP on any other port too: half of real replies do.")          \
+  X(steer, fragments, choice, "\"pass\"", "pass|blocked|drop",                                     \
+    "UDP fragments after the first have no ports: pass them all, drop those of blocked sources "   \
+    "(whatever protocol they are of), or drop them all.")                                          \
+  X(fail, fail_mode, choice, "\"open\"", "open|closed",                                            \
+    "open: steered packets go on to the peer unjudged; closed: they are dropped.")                 \
+  X(fail, heartbeat_limit_ms, number, "200", "20..60000",                                          \
+    "A channel without progress for so long is stalled. Smaller reacts sooner; below 50 a busy "   \
+    "machine may look stalled.")                                                                   \
+  X(channels, count, quantity, "\"auto\"", "1..64",                                                \
+    "auto: as many as the interface with fewer rx queues has. Packets of a queue without a "       \
+    "channel take fail_mode.")                                                                     \
+  X(channels, io_cpus, numbers, "[]", "0..4095",                                                   \
+    "CPUs for the I/O threads, in channel order and round robin; empty: not pinned.")              \
+  X(channels, frames, power, "8192", "1024..1048576",                                              \
+    "Frames of 4 KiB in a channel's memory, for both interfaces; at least 4 x ring.")              \
+  X(channels, ring, power, "2048", "64..65536",                                                    \
+    "Entries of each of a socket's rings. Larger rides out longer pauses, smaller stays in "       \
+    "cache.")                                                                                      \
+  X(channels, batch, number, "256", "1..256",                                                      \
+    "Packets that travel together at most; a batch never waits to be full.")                       \
+  X(channels, batches, number, "16", "2..1024",                                                    \
+    "Batches of a channel that may be under way at once, where there are workers; more only "      \
+    "deepens the queue.")                                                                          \
+  X(channels, overload, choice, "\"forward\"", "forward|drop",                                     \
+    "What happens, unjudged, to the excess where a ring is nearly full: forward (in order, as "    \
+    "fast as userspace can) or drop.")                                                             \
+  X(channels, copy, choice, "\"auto\"", "auto|always",                                             \
+    "auto: zero-copy where the driver has it; always: copy mode.")                                 \
+  X(channels, busy_poll, flag, "false", "",                                                        \
+    "Poll the driver from the I/O thread, which then never sleeps: lower latency, and a CPU a "    \
+    "channel that is always busy. weir status says whether it was granted.")                       \
+  X(channels, busy_poll_budget, number, "64", "1..1024", "Packets a busy poll takes at most.")     \
+  X(channels, busy_poll_us, number, "20", "1..10000", "How long a busy poll goes on.")             \
+  X(channels, tx_budget, number, "32", "1..1024",                                                  \
+    "Packets that one send may pass on in copy mode, where the kernel can change it (6.17).")      \
+  X(workers, count, number, "0", "0..256",                                                         \
+    "0: score on the I/O threads, best for light load and few cores; several channels then "       \
+    "take turns at the tables.")                                                                   \
+  X(workers, cpus, numbers, "[]", "0..4095",                                                       \
+    "CPUs for the workers, round robin; empty: not pinned.")                                       \
+  X(model, path, file, "\"model.json\"", "", "A relative path starts at this file's folder.")      \
+  X(policy, mode, choice, "\"active\"", "active|shadow",                                           \
+    "shadow: judge, count and report; drop nothing, block nothing, and leave the blocks that "     \
+    "there are out of effect.")                                                                    \
+  X(policy, threshold, real, "0.5", "0.0..1.0",                                                    \
+    "Score from which a packet is dropped. Higher drops less.")                                    \
+  X(policy, evidence_packets, number, "3", "2..10000",                                             \
+    "Attack packets of one source within evidence_ms before it is blocked: never one alone, "      \
+    "for its address may be forged.")                                                              \
+  X(policy, evidence_ms, number, "10000", "100..3600000", "The window for evidence_packets.")      \
+  X(policy, evidence_span_ms, number, "1000", "0..3600000",                                        \
+    "These must be spread over so long: devices announce themselves by many packets at once.")     \
+  X(policy, burst_packets, number, "64", "2..100000",                                              \
+    "So many block a source however quick they come; real devices send up to 52 in a second.")     \
+  X(policy, trusted_times, number, "10", "1..1000",                                                \
+    "A source that lately answered what it was asked needs so many times the evidence.")           \
+  X(policy, other_packets, number, "100", "0..1000000",                                            \
+    "What is no SSDP and belongs to no flow of the LAN is dropped only while its source or "       \
+    "destination has so many packets in about a second: other protocols use these ports too.")     \
+  X(policy, block_ms, number, "600000", "1000..86400000",                                          \
+    "How long a first block lasts; each repeat doubles it.")                                       \
+  X(policy, block_max_ms, number, "86400000", "1000..2592000000", "The longest block.")            \
+  X(policy, blocks_per_s, number, "100000", "1..10000000",                                         \
+    "New blocks a second at most; what is over it is dropped packet by packet.")                   \
+  X(policy, network_sources, number, "16", "0..100000",                                            \
+    "With so many blocks in an hour out of one /24 or /64, all of it is blocked; 0: never. Not "   \
+    "one with an allowed address, or whose hosts answered what they were asked.")                  \
+  X(policy, victim_sources, number, "4096", "0..30000",                                            \
+    "Where so many sources attack one LAN address at once, unasked SSDP to that address is "       \
+    "blocked and not source by source; 0: never.")                                                 \
+  X(policy, victim_block_ms, number, "60000", "1000..86400000",                                    \
+    "How long the first block of a victim lasts; each repeat doubles it.")                         \
+  X(policy, immune_lan, flag, "true", "",                                                          \
+    "Sources of the LAN are judged packet by packet and never blocked.")                           \
+  X(scope, wan, choice, "\"routed\"", "routed|internet",                                           \
+    "What the WAN is, for the rules that are auto. routed: networks of the same house or campus, " \
+    "so all is judged; internet: all that these rules name is dropped.")                           \
+  X(scope, wan_search, choice, "\"auto\"", "auto|judge|drop",                                      \
+    "A search from the WAN to one address: a scan, or one that makes the LAN a reflector.")        \
+  X(scope, wan_multicast, choice, "\"auto\"", "auto|judge|drop", "SSDP to a group from the WAN.")  \
+  X(scope, wan_unasked, choice, "\"auto\"", "auto|judge|drop",                                     \
+    "An answer or announcement from the WAN to one address that did not ask.")                     \
+  X(scope, wan_private, choice, "\"auto\"", "auto|judge|drop",                                     \
+    "SSDP from the WAN by a private or link-local address.")                                       \
+  X(scope, lan_unasked, choice, "\"auto\"", "auto|judge|drop",                                     \
+    "An answer of the LAN that the WAN did not ask for.")                                          \
+  X(allow, own, flag, "true", "",                                                                  \
+    "The addresses of this machine and its gateways are never blocked.")                           \
+  X(allow, prefixes, prefixes, "[]", "",                                                           \
+    "Addresses or prefixes, for instance [\"192.0.2.1\", \"2001:db8::/32\"].")                     \
+  X(tables, blocks_max, number, "131072", "1024..4194304",                                         \
+    "Blocks in the kernel for each of IPv4 and IPv6; fast while at most half full.")               \
+  X(tables, allow_max, number, "4096", "1..1048576", "Prefixes of the allowlist a family.")        \
+  X(tables, sources_max, number, "1000000", "1024..16777216",                                      \
+    "Sources that are remembered, at 104 bytes each.")                                             \
+  X(tables, destinations_max, number, "16384", "256..16777216",                                    \
+    "Destinations that are remembered, at 168 bytes each.")                                        \
+  X(tables, networks_max, number, "4096", "256..16777216",                                         \
+    "Networks of destinations, a /24 or /64 each, that are remembered.")                           \
+  X(tables, suspects_max, number, "131072", "1024..16777216",                                      \
+    "Sources with evidence against them.")                                                         \
+  X(tables, expectations_max, number, "32768", "256..16777216",                                    \
+    "Searches and flows of the LAN whose answers are awaited.")                                    \
+  X(tables, expectation_ms, number, "30000", "1000..600000",                                       \
+    "How long the answer to a search is awaited; real devices answer up to 22 s late.")            \
+  X(tables, blocks_kept, number, "4096", "16..1048576",                                            \
+    "Blocks whose reasons are kept for weir why, at some 300 bytes each.")                         \
+  X(tables, report_sources, number, "4096", "256..1048576",                                        \
+    "Sources that weir report counts by themselves.")                                              \
+  X(control, run_dir, path, "\"/run/weir\"", "",                                                   \
+    "Folder for the lock and for the host settings that weir gives back at its end.")              \
+  X(control, socket, path, "\"/run/weir/control.sock\"", "",                                       \
+    "Unix socket that weir status, block, allow, report and why talk to.")                         \
+  X(control, pin_directory, path, "\"/sys/fs/bpf/weir\"", "",                                      \
+    "Folder in a BPF file system for the kernel's tables: one for each pair of interfaces.")       \
+  X(log, level, choice, "\"info\"", "debug|info|warning|error",                                    \
     "Lines below this level are not written.")

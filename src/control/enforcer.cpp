@@ -44,15 +44,15 @@ class Enforcer::Tables final : public datapath::Datapath {
       return added;
     }
     for (const auto& block : blocks)
-      my_.standing_[block.source] = {block.value.expires_ns,
-                                     block.value.origin == WEIR_ORIGIN_manual};
+      my_.standing_[block.key()] = {block.value.expires_ns,
+                                    block.value.origin == WEIR_ORIGIN_manual};
     return added;
   }
-  Result<std::size_t> remove_blocks(std::span<const Address> sources) override {
-    for (const Address& source : sources) my_.forgive(source);
-    auto removed = my_.datapath_.remove_blocks(sources);
+  Result<std::size_t> remove_blocks(std::span<const datapath::BlockKey> blocks) override {
+    for (const datapath::BlockKey& block : blocks) my_.forgive(block);
+    auto removed = my_.datapath_.remove_blocks(blocks);
     if (!removed) my_.unsure_ = true;
-    for (const Address& source : sources) my_.standing_.erase(source);
+    for (const datapath::BlockKey& block : blocks) my_.standing_.erase(block);
     my_.full_ = {};
     return removed;
   }
@@ -181,16 +181,18 @@ bool Enforcer::write_orders() {
 
 /// Counts those that are not.
 bool Enforcer::is_wanted(const Order& order) {
-  const Address& source = order.block.source;
-  const auto stands = standing_.find(source);
+  const datapath::BlockKey key = order.block.key();
+  const auto stands = standing_.find(key);
   const bool known = stands != standing_.end();
-  const bool again =
-      known && (stands->second.manual || stands->second.expires_ns == order.block.value.expires_ns);
-  if (again || forgiven_.contains(source)) {
+  // A victim's block comes anew with each port that it searches from.
+  const bool same = known && key.target != WEIR_TARGET_victim &&
+                    stands->second.expires_ns == order.block.value.expires_ns;
+  const bool again = same || (known && stands->second.manual);
+  if (again || forgiven_.contains(key)) {
     add(skipped_, 1);
     return false;
   }
-  if (!known && full_[family(source)]) {
+  if (!known && full_[family(key.address)]) {
     add(refused_, 1);
     return false;
   }
@@ -230,16 +232,16 @@ void Enforcer::note_written(std::size_t number) {
   const datapath::Block& block = blocks_[number];
   add(written_, 1);
   const Standing now{block.value.expires_ns, block.value.origin == WEIR_ORIGIN_manual};
-  if (!standing_.insert_or_assign(block.source, now).second) return;
+  if (!standing_.insert_or_assign(block.key(), now).second) return;
   add(sources_, 1);
-  if (block.value.strikes == 0 && !known_.contains(block.source))
+  if (block.value.strikes == 0 && !known_.contains(block.key()))
     time_to_block_.add(monotonic_now() - first_seen_[number]);
 }
 
-void Enforcer::forgive(const Address& source) {
-  forgiven_[source] = desk_.leave_forgive(source);
+void Enforcer::forgive(const datapath::BlockKey& block) {
+  forgiven_[block] = desk_.leave_forgive(block.address);
   if (known_.size() >= kQueue) known_.clear();
-  known_.insert(source);
+  known_.insert(block);
 }
 
 bool Enforcer::run_requests() {
@@ -255,18 +257,18 @@ bool Enforcer::run_requests() {
 void Enforcer::sweep(PacketTime now) {
   swept_ = now;
   if (std::exchange(unsure_, false)) read_back();
-  std::vector<Address> expired;
-  for (const auto& [source, block] : standing_)
-    if (block.expires_ns != 0 && block.expires_ns <= now.ns) expired.push_back(source);
+  std::vector<datapath::BlockKey> expired;
+  for (const auto& [key, block] : standing_)
+    if (block.expires_ns != 0 && block.expires_ns <= now.ns) expired.push_back(key);
   if (!expired.empty()) {
     const auto removed = datapath_.remove_blocks(expired);
     if (!removed) {
       unsure_ = true;
       return complain(removed.error().message);
     }
-    for (const Address& source : expired) {
-      standing_.erase(source);
-      full_[family(source)] = false;
+    for (const datapath::BlockKey& key : expired) {
+      standing_.erase(key);
+      full_[family(key.address)] = false;
     }
     add(expired_, *removed);
   }
@@ -281,7 +283,7 @@ void Enforcer::read_back() {
   }
   standing_.clear();
   for (const auto& block : *blocks)
-    standing_[block.source] = {block.value.expires_ns, block.value.origin == WEIR_ORIGIN_manual};
+    standing_[block.key()] = {block.value.expires_ns, block.value.origin == WEIR_ORIGIN_manual};
 }
 
 void Enforcer::sleep() {

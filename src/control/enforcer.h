@@ -86,7 +86,9 @@ class Enforcer final : public pipeline::BlockSink {
   };
   struct Hash {
     std::uint64_t seed = 0;
-    std::size_t operator()(const Address& address) const noexcept { return address.hash(seed); }
+    std::size_t operator()(const datapath::BlockKey& block) const noexcept {
+      return block.hash(seed);
+    }
   };
   struct Standing {
     std::uint64_t expires_ns = 0;  // 0: never
@@ -101,7 +103,7 @@ class Enforcer final : public pipeline::BlockSink {
   void write();
   void write_singly();
   void note_written(std::size_t number);
-  void forgive(const Address& source);
+  void forgive(const datapath::BlockKey& block);
   bool run_requests();
   void sweep(PacketTime now);
   void read_back();
@@ -129,11 +131,11 @@ class Enforcer final : public pipeline::BlockSink {
   std::vector<datapath::Block> blocks_;
   std::vector<PacketTime> first_seen_;
   // What stands in the kernel, so no more than fits there. Seeds are this process's own.
-  std::unordered_map<Address, Standing, Hash> standing_;
+  std::unordered_map<datapath::BlockKey, Standing, Hash> standing_;
   // Sources that people took off while the policy had not heard of it: by the number at the desk.
-  std::unordered_map<Address, std::uint64_t, Hash> forgiven_;
+  std::unordered_map<datapath::BlockKey, std::uint64_t, Hash> forgiven_;
   // Sources that people took off, `kQueue` of them at most: not new when they are blocked again.
-  std::unordered_set<Address, Hash> known_;
+  std::unordered_set<datapath::BlockKey, Hash> known_;
   std::array<bool, 2> full_{};  // by family
   bool unsure_ = true;          // of `standing_`: at the start, and after an error
   std::atomic<std::uint64_t> standing_count_{0};

@@ -60,7 +60,7 @@ class PolicyDesk {
  private:
   void carry_out(detect::Policy& policy) {
     const std::lock_guard lock(mutex_);
-    if (allow_) policy.set_allow(std::move(*allow_));
+    if (allow_) policy.set_allow(*allow_);
     allow_.reset();
     for (const Address& source : forgive_) policy.forgive(source);
     forgive_.clear();

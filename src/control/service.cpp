@@ -17,11 +17,14 @@
 #include <utility>
 
 #include "control/enforcer.h"
+#include "control/own_addresses.h"
 #include "control/preflight.h"
 #include "control/privileges.h"
+#include "control/report.h"
 #include "control/run_files.h"
 #include "control/socket_server.h"
 #include "control/status.h"
+#include "control/why.h"
 #include "datapath/kernel.h"
 #include "datapath/kernel_claim.h"
 #include "forest/import.h"
@@ -64,6 +67,7 @@ struct Service::Impl {
   std::string evaluator;
   pipeline::Bound bound;
   std::unique_ptr<detect::Policy> policy;
+  std::unique_ptr<detect::Ledger> ledger;
   std::unique_ptr<datapath::Kernel> kernel;
   std::vector<std::unique_ptr<io::Channel>> channels;
   std::unique_ptr<Enforcer> enforcer;
@@ -92,6 +96,8 @@ struct Service::Impl {
   [[nodiscard]] Result<Json> status() const;
   Answer reload();
   Answer answer(const Json& request);
+  Answer report(const Json& request);
+  Answer why(const Json& request);
 };
 
 Status Service::Impl::load_model() {
@@ -126,7 +132,13 @@ Status Service::Impl::open_channels() {
 }
 
 Status Service::Impl::start_engine() {
+  if (config.settings.allow_own) config.policy.immune = own_addresses();
   policy = std::make_unique<detect::Policy>(config.policy);
+  ledger = std::make_unique<detect::Ledger>(
+      detect::LedgerConfig{.columns = bound.columns.extracted,
+                           .sources_max = config.settings.tables_report_sources,
+                           .blocks_max = config.settings.tables_blocks_kept,
+                           .hash_seed = config.policy.hash_seed});
   WEIR_ASSIGN(enforcer, Enforcer::start(*kernel));
   for (std::uint32_t i = 0; i < channels.size(); ++i) {
     const Nanoseconds limit = std::chrono::milliseconds(config.datapath.heartbeat_limit_ms);
@@ -146,7 +158,7 @@ Status Service::Impl::start_engine() {
                               .policy = *policy,
                               .evaluator = *bound.evaluator,
                               .sink = *enforcer,
-                              .scope = config.policy.scope_all ? WEIR_SCOPE_all : WEIR_SCOPE_ssdp};
+                              .ledger = ledger.get()};
   WEIR_ASSIGN(engine, pipeline::make_engine(config.engine, judge, [this](pipeline::Batch* batch) {
                 // One call at a time, behind decide: this is the policy's owner.
                 enforcer->desk().publish(*policy);
@@ -330,6 +342,8 @@ Answer Service::Impl::answer(const Json& request) {
     return Json{{"stopping", true}};
   }
   if (verb == "reload") return reload();
+  if (verb == "report") return report(request);
+  if (verb == "why") return why(request);
   std::optional<Answer> answer;
   enforcer->call([&](datapath::Datapath& tables) {
     answer = answer_tables(tables, request, monotonic_now());
@@ -341,6 +355,30 @@ Answer Service::Impl::answer(const Json& request) {
     spdlog::info("{}: {}", verb, (*answer)->dump(-1, ' ', false, Json::error_handler_t::replace));
   }
   return std::move(*answer);
+}
+
+Answer Service::Impl::report(const Json& request) {
+  Result<std::vector<datapath::Block>> blocks;
+  enforcer->call([&](datapath::Datapath& tables) { blocks = tables.list_blocks(); });
+  if (!blocks) return tl::unexpected(Refused{Kind::failed, blocks.error().message});
+  return report_document({.ledger = ledger->snapshot(),
+                          .blocks = *blocks,
+                          .shadow = config.policy.shadow,
+                          .since = started,
+                          .now = monotonic_now(),
+                          .sources = request.value("sources", std::size_t{20})});
+}
+
+Answer Service::Impl::why(const Json& request) {
+  const auto address = Address::parse(request.value("address", std::string{}));
+  if (!address) return tl::unexpected(Refused{Kind::bad_request, address.error().message});
+  const std::lock_guard own(model_lock);
+  return why_address({.model = &model,
+                      .columns = bound.model_columns,
+                      .threshold = config.policy.threshold,
+                      .shadow = config.policy.shadow,
+                      .trees = request.value("trees", std::size_t{3})},
+                     *address, *ledger, monotonic_now());
 }
 
 Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

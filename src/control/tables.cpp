@@ -37,23 +37,41 @@ tl::expected<std::uint32_t, Refused> scope_of(const std::string& name) {
   return refuse(fmt::format("scope is '{}'; allowed is ssdp or all", name));
 }
 
-tl::expected<Address, Refused> source_of(const Json& request) {
+constexpr const char* kTargets[] = {"source", "network", "victim"};
+
+/// "192.0.2.1" or "192.0.2.0/24": a network's block has no shorter or longer prefix.
+std::string target_text(const datapath::BlockKey& block) {
+  if (block.target != WEIR_TARGET_network) return block.address.text();
+  return block.address.text() + (block.address.is_v4() ? "/24" : "/64");
+}
+
+/// The block that a request is of: its address, or its /24 or /64; "target" may say "victim".
+tl::expected<datapath::BlockKey, Refused> block_of(const Json& request) {
   const auto text = text_of(request, "address");
   if (!text) return tl::unexpected(text.error());
   const auto prefix = Prefix::parse(*text);
   if (!prefix) return refuse(prefix.error().message);
-  if (prefix->length() != (prefix->address().is_v4() ? 32U : 128U)) {
-    return refuse(fmt::format("'{}' is a range; a block is of one address", *text));
+  const bool is_v4 = prefix->address().is_v4();
+  const bool is_network = prefix->length() == (is_v4 ? 24U : 64U);
+  if (!is_network && prefix->length() != (is_v4 ? 32U : 128U)) {
+    return refuse(fmt::format("'{}' is a range; a block is of one address, or of a /{}", *text,
+                              is_v4 ? 24 : 64));
   }
   if (prefix->address().is_multicast()) {
     return refuse(fmt::format("'{}' is a multicast address, which no packet comes from", *text));
   }
-  return prefix->address();
+  weir_target target = is_network ? WEIR_TARGET_network : WEIR_TARGET_source;
+  if (request.value("target", "") == "victim") {
+    if (is_network) return refuse(fmt::format("'{}' is a range; a victim is one address", *text));
+    target = WEIR_TARGET_victim;
+  }
+  return datapath::BlockKey{prefix->address(), target};
 }
 
 Json block_json(const datapath::Block& block, PacketTime now) {
   const auto& v = block.value;
-  Json json{{"address", block.source.text()},
+  Json json{{"address", target_text(block.key())},
+            {"target", kTargets[block.target]},
             {"scope", scope_name(v.scope)},
             {"origin", v.origin == WEIR_ORIGIN_manual ? "manual" : "policy"},
             {"reason", v.origin == WEIR_ORIGIN_manual
@@ -74,20 +92,25 @@ Answer block_list(datapath::Datapath& datapath, PacketTime now) {
   std::erase_if(*blocks, [&](const datapath::Block& block) {
     return block.value.expires_ns != 0 && block.value.expires_ns <= now.ns;
   });
-  std::sort(blocks->begin(), blocks->end(),
-            [](const auto& a, const auto& b) { return a.source < b.source; });
+  std::sort(blocks->begin(), blocks->end(), [](const auto& a, const auto& b) {
+    return std::pair(a.target, a.source) < std::pair(b.target, b.source);
+  });
   Json list = Json::array();
   for (const auto& block : *blocks) list.push_back(block_json(block, now));
   return Json{{"blocks", std::move(list)}};
 }
 
 Answer block_add(datapath::Datapath& datapath, const Json& request, PacketTime now) {
-  const auto source = source_of(request);
-  if (!source) return tl::unexpected(source.error());
+  const auto key = block_of(request);
+  if (!key) return tl::unexpected(key.error());
   const auto scope_text = text_of(request, "scope");
   if (!scope_text) return tl::unexpected(scope_text.error());
   const auto scope = scope_of(*scope_text);
   if (!scope) return tl::unexpected(scope.error());
+  if (*scope == WEIR_SCOPE_all && key->target != WEIR_TARGET_source) {
+    return refuse(fmt::format("{} is more than one source, and is blocked for SSDP alone",
+                              target_text(*key)));
+  }
   const auto duration = request.find("for_ms");
   if (duration == request.end() || !duration->is_number_unsigned() ||
       duration->get<std::uint64_t>() > kForMax_ms) {
@@ -96,15 +119,15 @@ Answer block_add(datapath::Datapath& datapath, const Json& request, PacketTime n
   const auto allow = datapath.list_allow();
   if (!allow) return failed(allow.error());
   for (const auto& prefix : *allow) {
-    if (prefix.contains(*source)) {
+    if (key->target != WEIR_TARGET_victim && prefix.contains(key->address)) {
       return refuse(
           fmt::format("{} is on the allowlist by {}, where a block has no effect; take "
                       "that away first",
-                      source->text(), prefix.text()));
+                      target_text(*key), prefix.text()));
     }
   }
   const auto for_ms = duration->get<std::uint64_t>();
-  datapath::Block block{.source = *source};
+  datapath::Block block{.source = key->address, .target = key->target};
   block.value.created_ns = now.ns;
   block.value.expires_ns = for_ms == 0 ? 0 : now.ns + for_ms * 1'000'000;
   block.value.scope = *scope;
@@ -118,8 +141,8 @@ Answer block_add(datapath::Datapath& datapath, const Json& request, PacketTime n
 }
 
 Answer block_del(datapath::Datapath& datapath, const Json& request) {
-  const auto source = source_of(request);
-  if (!source) return tl::unexpected(source.error());
+  const auto key = block_of(request);
+  if (!key) return tl::unexpected(key.error());
   if (request.contains("scope")) {
     const auto text = text_of(request, "scope");
     const auto scope = text ? scope_of(*text) : tl::unexpected(text.error());
@@ -127,15 +150,18 @@ Answer block_del(datapath::Datapath& datapath, const Json& request) {
     const auto blocks = datapath.list_blocks();
     if (!blocks) return failed(blocks.error());
     for (const auto& block : *blocks) {
-      if (block.source == *source && block.value.scope != *scope) {
-        return refuse(fmt::format("{} is blocked with scope {}, not {}", source->text(),
+      if (block.key() == *key && block.value.scope != *scope) {
+        return refuse(fmt::format("{} is blocked with scope {}, not {}", target_text(*key),
                                   scope_name(block.value.scope), *text));
       }
     }
   }
-  const auto removed = datapath.remove_blocks({&*source, 1});
+  // An address is freed of all: as a source, and as a victim.
+  std::vector<datapath::BlockKey> keys{*key};
+  if (key->target == WEIR_TARGET_source) keys.push_back({key->address, WEIR_TARGET_victim});
+  const auto removed = datapath.remove_blocks(keys);
   if (!removed) return failed(removed.error());
-  return Json{{"removed", *removed}, {"address", source->text()}};
+  return Json{{"removed", *removed}, {"address", target_text(*key)}};
 }
 
 Answer allow_list(datapath::Datapath& datapath) {

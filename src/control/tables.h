@@ -5,6 +5,7 @@
 /// Requests  {"verb": "block.list"}
 ///           {"verb": "block.add", "address": A, "scope": "ssdp"|"all", "for_ms": N (0: for ever)}
 ///           {"verb": "block.del", "address": A, "scope": S (may be left out: whatever it has)}
+///           A is an address, or a /24 or /64; "target": "victim" makes it the address attacked.
 ///           {"verb": "allow.list"}, {"verb": "allow.add"|"allow.del", "prefix": P}
 /// Errors    one sentence; `Refused::bad_request` where the request itself is wrong.
 /// Threads   the caller's: the one that may change the datapath.

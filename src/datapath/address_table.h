@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/// A hash table from address to value: what the kernel's hash maps are to the XDP program, for the
-/// native datapath.
+/// A hash table from an address, or what holds one, to a value: what the kernel's hash maps are to
+/// the XDP program, for the native datapath.
 ///
 /// Shape     open addressing with linear probing in one array, at most half full; `find` touches
 ///           one or two cache lines and never allocates, `insert` may double the array. Removal
 ///           moves the entries behind it up, so that nothing is left behind to be stepped over.
+/// Key       has `hash(seed)` and `==`.
 /// Bounds    `max` entries: an insert beyond it fails.
 /// Order     none; the hash is seeded, so that nobody can choose addresses that collide.
 /// Threads   one owner at a time. A found pointer lives until the next insert or erase.
@@ -18,21 +19,21 @@
 
 namespace weir::datapath {
 
-template <typename Value>
+template <typename Value, typename Key = Address>
 class AddressTable {
  public:
   AddressTable(std::size_t max, std::uint64_t seed) : max_(max), seed_(seed) {}
 
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
 
-  Value* find(const Address& key) noexcept {
+  Value* find(const Key& key) noexcept {
     if (size_ == 0) return nullptr;
     Slot& slot = slots_[place(key)];
     return slot.used ? &slot.value : nullptr;
   }
 
   /// Adds or replaces; false where the key is new and the table full.
-  bool insert(const Address& key, const Value& value) {
+  bool insert(const Key& key, const Value& value) {
     if (Value* found = find(key)) {
       *found = value;
       return true;
@@ -44,7 +45,7 @@ class AddressTable {
     return true;
   }
 
-  bool erase(const Address& key) noexcept {
+  bool erase(const Key& key) noexcept {
     if (find(key) == nullptr) return false;
     const std::size_t mask = slots_.size() - 1;
     std::size_t hole = place(key);
@@ -60,7 +61,7 @@ class AddressTable {
     return true;
   }
 
-  template <typename Visit>  // void(const Address&, const Value&)
+  template <typename Visit>  // void(const Key&, const Value&)
   void each(Visit visit) const {
     for (const Slot& slot : slots_)
       if (slot.used) visit(slot.key, slot.value);
@@ -68,13 +69,13 @@ class AddressTable {
 
  private:
   struct Slot {
-    Address key;
+    Key key;
     Value value{};
     bool used = false;
   };
 
   /// Where `key` is, or the free slot where it would be.
-  [[nodiscard]] std::size_t place(const Address& key) const noexcept {
+  [[nodiscard]] std::size_t place(const Key& key) const noexcept {
     const std::size_t mask = slots_.size() - 1;
     std::size_t i = key.hash(seed_) & mask;
     while (slots_[i].used && slots_[i].key != key) i = (i + 1) & mask;

@@ -44,7 +44,8 @@ const char* help(Outcome outcome) noexcept;
 /// Settings of the datapath: filled from the configuration by control/.
 struct Config {
   bool fail_closed = false;
-  bool drop_fragments = false;
+  bool drop_fragments = false;     ///< UDP fragments after the first, all of them
+  bool blocked_fragments = false;  ///< those of a blocked source or network
   bool ssdp_payload = true;
   bool host_mode = false;
   bool shadow = false;                            ///< blocks are kept and have no effect
@@ -65,10 +66,24 @@ struct Counters {
   std::array<Counter, WEIR_REDIRECT_ERROR_SLOTS> redirect_errors{};
 };
 
+/// What a block is of. A network's address has no host bits.
+struct BlockKey {
+  Address address;
+  weir_target target = WEIR_TARGET_source;
+
+  [[nodiscard]] std::uint64_t hash(std::uint64_t seed) const noexcept {
+    return address.hash(seed + target);
+  }
+  friend bool operator==(const BlockKey&, const BlockKey&) = default;
+};
+
 /// An entry of the blocklist, family-blind.
 struct Block {
-  Address source;
+  Address source;  ///< or the network, or the victim
   weir_block value{};
+  weir_target target = WEIR_TARGET_source;
+
+  [[nodiscard]] BlockKey key() const noexcept { return {source, target}; }
 };
 
 class Datapath {
@@ -79,9 +94,8 @@ class Datapath {
   /// allows. Returns how many were added; fewer than asked means full, or a system error (also in
   /// the status text of metrics). Keeps `weir_control` right. One thread at a time (the enforcer).
   virtual Result<std::size_t> add_blocks(std::span<const Block> blocks) = 0;
-  /// Removes the blocks of these sources; absent ones are not an error. Returns how many were
-  /// there.
-  virtual Result<std::size_t> remove_blocks(std::span<const Address> sources) = 0;
+  /// Removes these blocks; absent ones are not an error. Returns how many were there.
+  virtual Result<std::size_t> remove_blocks(std::span<const BlockKey> blocks) = 0;
   /// Every block there is, expired ones too, in no order.
   virtual Result<std::vector<Block>> list_blocks() const = 0;
 

@@ -231,8 +231,8 @@ void Kernel::heartbeat(std::uint32_t channel, PacketTime now) noexcept {
 Result<std::size_t> Kernel::add_blocks(std::span<const Block> blocks) {
   return impl_->tables.add_blocks(blocks);
 }
-Result<std::size_t> Kernel::remove_blocks(std::span<const Address> sources) {
-  return impl_->tables.remove_blocks(sources);
+Result<std::size_t> Kernel::remove_blocks(std::span<const BlockKey> blocks) {
+  return impl_->tables.remove_blocks(blocks);
 }
 Result<std::vector<Block>> Kernel::list_blocks() const { return impl_->tables.list_blocks(); }
 Status Kernel::add_allow(const Prefix& prefix) { return impl_->tables.add_allow(prefix); }

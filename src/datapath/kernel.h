@@ -76,7 +76,7 @@ class Kernel final : public Datapath {
   void heartbeat(std::uint32_t channel, PacketTime now) noexcept;
 
   Result<std::size_t> add_blocks(std::span<const Block> blocks) override;
-  Result<std::size_t> remove_blocks(std::span<const Address> sources) override;
+  Result<std::size_t> remove_blocks(std::span<const BlockKey> blocks) override;
   Result<std::vector<Block>> list_blocks() const override;
   Status add_allow(const Prefix& prefix) override;
   Result<bool> remove_allow(const Prefix& prefix) override;

@@ -87,6 +87,7 @@ Result<Program> Program::open(const Config& config, const std::array<Port, kSide
   constants.host_mode = config.host_mode;
   constants.fail_closed = config.fail_closed;
   constants.drop_fragments = config.drop_fragments;
+  constants.blocked_fragments = config.blocked_fragments;
   constants.ssdp_payload = config.ssdp_payload;
   constants.shadow = config.shadow;
   constants.single_port = config.udp_ports.size() == 1 ? config.udp_ports[0] : 0;

@@ -25,16 +25,21 @@ bool knows_no_batches(int error) noexcept {
   return error == EINVAL || error == EOPNOTSUPP || error == 524;
 }
 
-weir_key4 key4(const Address& address) noexcept { return {address.as_v4().wire()}; }
-weir_key6 key6(const Address& address) noexcept {
+weir_key4 key4(const BlockKey& block) noexcept {
+  return {block.address.as_v4().wire(), block.target};
+}
+weir_key6 key6(const BlockKey& block) noexcept {
   weir_key6 key{};
-  std::memcpy(key.address, address.bytes().data(), sizeof key.address);
+  std::memcpy(key.address, block.address.bytes().data(), sizeof key.address);
+  key.target = block.target;
   return key;
 }
-Address from_key(const weir_key4& key) noexcept {
-  return Address::v4(be32::from_wire(key.address));
+BlockKey from_key(const weir_key4& key) noexcept {
+  return {Address::v4(be32::from_wire(key.address)), static_cast<weir_target>(key.target)};
 }
-Address from_key(const weir_key6& key) noexcept { return Address::v6(key.address); }
+BlockKey from_key(const weir_key6& key) noexcept {
+  return {Address::v6(key.address), static_cast<weir_target>(key.target)};
+}
 
 weir_prefix4 prefix4(const Prefix& prefix) noexcept {
   return {prefix.length(), prefix.address().as_v4().wire()};
@@ -82,7 +87,10 @@ Status read_all(int fd, std::vector<Block>& list) {
       continue;
     }
     if (result != 0 && errno != ENOENT) return fail_errno("read the kernel's blocklist", errno);
-    for (std::uint32_t i = 0; i < count; ++i) list.push_back({from_key(keys[i]), values[i]});
+    for (std::uint32_t i = 0; i < count; ++i) {
+      const BlockKey key = from_key(keys[i]);
+      list.push_back({key.address, values[i], key.target});
+    }
     if (result != 0) return {};
     first = false;
   }
@@ -96,6 +104,11 @@ Status each_key(int fd, Visit visit) {
     visit(key);
   if (errno != ENOENT) return fail_errno("read the kernel's allowlist", errno);
   return {};
+}
+
+/// Whether the block makes the program look up what is not steered.
+bool is_all(const BlockKey& block, std::uint32_t scope) noexcept {
+  return block.target == WEIR_TARGET_source && scope == WEIR_SCOPE_all;
 }
 
 Result<std::uint32_t> max_entries(int fd) {
@@ -136,9 +149,10 @@ Result<KernelTables> KernelTables::open(ListMaps maps) {
   tables.scopes_ = decltype(scopes_)(0, SeededHash{std::random_device{}()});
   WEIR_ASSIGN(const std::vector<Block> blocks, tables.list_blocks());
   for (const Block& block : blocks) {
-    tables.scopes_[block.source] = block.value.scope;
+    tables.scopes_[block.key()] = block.value.scope;
     ++tables.sizes_[block.source.is_v4() ? 0 : 1];
-    tables.blocks_all_ += block.value.scope == WEIR_SCOPE_all ? 1 : 0;
+    ++tables.targets_[block.target];
+    tables.blocks_all_ += is_all(block.key(), block.value.scope) ? 1 : 0;
   }
   WEIR_ASSIGN(const std::vector<Prefix> prefixes, tables.list_allow());
   auto* control = tables.control_.as<weir_control>();
@@ -149,7 +163,9 @@ Result<KernelTables> KernelTables::open(ListMaps maps) {
 
 void KernelTables::publish(std::uint32_t blocks_all) noexcept {
   auto* control = control_.as<weir_control>();
-  std::atomic_ref(control->blocks).store(sizes_[0] + sizes_[1]);
+  std::atomic_ref(control->blocks).store(targets_[WEIR_TARGET_source]);
+  std::atomic_ref(control->networks).store(targets_[WEIR_TARGET_network]);
+  std::atomic_ref(control->victims).store(targets_[WEIR_TARGET_victim]);
   std::atomic_ref(control->blocks_all).store(blocks_all);
 }
 
@@ -159,9 +175,9 @@ Result<std::size_t> KernelTables::add_family(std::span<const Block* const> block
   std::vector<weir_block> values;
   for (const Block* block : blocks) {
     if (six)
-      keys6.push_back(key6(block->source));
+      keys6.push_back(key6(block->key()));
     else
-      keys4.push_back(key4(block->source));
+      keys4.push_back(key4(block->key()));
     values.push_back(block->value);
   }
   const std::size_t written = six ? write_all(maps_.block6.get(), keys6, values)
@@ -177,13 +193,14 @@ Result<std::size_t> KernelTables::add_blocks(std::span<const Block> blocks) {
   std::uint32_t raised_all = blocks_all_;
   for (const Block& block : blocks) {
     const std::size_t family = block.source.is_v4() ? 0 : 1;
-    const bool known = scopes_.contains(block.source);
+    const bool known = scopes_.contains(block.key());
     if (!known && sizes_[family] >= sizes_max_[family]) continue;
     if (!known) {
-      scopes_[block.source] = 0;  // counted; its scope follows when the kernel has it
+      scopes_[block.key()] = 0;  // counted; its scope follows when the kernel has it
       ++sizes_[family];
+      ++targets_[block.target];
     }
-    raised_all += block.value.scope == WEIR_SCOPE_all ? 1 : 0;
+    raised_all += is_all(block.key(), block.value.scope) ? 1 : 0;
     accepted[family].push_back(&block);
     is_new[family].push_back(!known);
   }
@@ -199,13 +216,14 @@ Result<std::size_t> KernelTables::add_blocks(std::span<const Block> blocks) {
     for (std::size_t i = 0; i < accepted[family].size(); ++i) {
       const Block& block = *accepted[family][i];
       if (i < count) {
-        std::uint32_t& scope = scopes_[block.source];
-        blocks_all_ -= scope == WEIR_SCOPE_all ? 1 : 0;
-        blocks_all_ += block.value.scope == WEIR_SCOPE_all ? 1 : 0;
+        std::uint32_t& scope = scopes_[block.key()];
+        blocks_all_ -= is_all(block.key(), scope) ? 1 : 0;
+        blocks_all_ += is_all(block.key(), block.value.scope) ? 1 : 0;
         scope = block.value.scope;
       } else if (is_new[family][i]) {
-        scopes_.erase(block.source);
+        scopes_.erase(block.key());
         --sizes_[family];
+        --targets_[block.target];
       }
     }
   }
@@ -214,21 +232,23 @@ Result<std::size_t> KernelTables::add_blocks(std::span<const Block> blocks) {
   return added;
 }
 
-Result<std::size_t> KernelTables::remove_blocks(std::span<const Address> sources) {
+Result<std::size_t> KernelTables::remove_blocks(std::span<const BlockKey> blocks) {
   std::size_t removed = 0;
-  for (const Address& source : sources) {
-    const auto known = scopes_.find(source);
+  for (const BlockKey& block : blocks) {
+    const auto known = scopes_.find(block);
     if (known == scopes_.end()) continue;
-    const weir_key4 four = source.is_v4() ? key4(source) : weir_key4{};
-    const weir_key6 six = key6(source);
-    const int result = source.is_v4() ? bpf_map_delete_elem(maps_.block4.get(), &four)
-                                      : bpf_map_delete_elem(maps_.block6.get(), &six);
+    const bool is_v4 = block.address.is_v4();
+    const weir_key4 four = is_v4 ? key4(block) : weir_key4{};
+    const weir_key6 six = key6(block);
+    const int result = is_v4 ? bpf_map_delete_elem(maps_.block4.get(), &four)
+                             : bpf_map_delete_elem(maps_.block6.get(), &six);
     if (result != 0 && errno != ENOENT) {
       publish(blocks_all_);
-      return fail_errno(fmt::format("remove the block of {}", source.text()), errno);
+      return fail_errno(fmt::format("remove the block of {}", block.address.text()), errno);
     }
-    blocks_all_ -= known->second == WEIR_SCOPE_all ? 1 : 0;
-    --sizes_[source.is_v4() ? 0 : 1];
+    blocks_all_ -= is_all(block, known->second) ? 1 : 0;
+    --sizes_[is_v4 ? 0 : 1];
+    --targets_[block.target];
     scopes_.erase(known);
     removed += result == 0 ? 1 : 0;
   }

@@ -71,7 +71,7 @@ struct ListMaps {
 /// Seeded, so that nobody can choose addresses that collide.
 struct SeededHash {
   std::uint64_t seed = 0;
-  std::size_t operator()(const Address& address) const noexcept { return address.hash(seed); }
+  std::size_t operator()(const BlockKey& block) const noexcept { return block.hash(seed); }
 };
 
 class KernelTables {
@@ -80,7 +80,7 @@ class KernelTables {
   static Result<KernelTables> open(ListMaps maps);
 
   Result<std::size_t> add_blocks(std::span<const Block> blocks);
-  Result<std::size_t> remove_blocks(std::span<const Address> sources);
+  Result<std::size_t> remove_blocks(std::span<const BlockKey> blocks);
   [[nodiscard]] Result<std::vector<Block>> list_blocks() const;
   Status add_allow(const Prefix& prefix);
   Result<bool> remove_allow(const Prefix& prefix);
@@ -96,8 +96,9 @@ class KernelTables {
 
   ListMaps maps_;
   MappedArray control_;
-  std::unordered_map<Address, std::uint32_t, SeededHash> scopes_;  // every block's scope
-  std::array<std::uint32_t, 2> sizes_{};                           // blocks by family
+  std::unordered_map<BlockKey, std::uint32_t, SeededHash> scopes_;  // every block's scope
+  std::array<std::uint32_t, 2> sizes_{};                            // blocks by family
+  std::array<std::uint32_t, 3> targets_{};                          // and by weir_target
   std::array<std::uint32_t, 2> sizes_max_{};
   std::uint32_t blocks_all_ = 0;
 };

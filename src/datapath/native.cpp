@@ -11,7 +11,7 @@
 // What bpf/datapath.h asks, as memory. Queues are not known to a capture: everything comes in by
 // channel 0.
 struct weir_tables {
-  using Blocks = weir::datapath::AddressTable<weir_block>;
+  using Blocks = weir::datapath::AddressTable<weir_block, weir::datapath::BlockKey>;
   using Prefixes = weir::datapath::AddressTable<std::uint8_t>;  // keys: cleared of host bits
 
   explicit weir_tables(const weir::datapath::Config& settings)
@@ -21,6 +21,7 @@ struct weir_tables {
     config.host_mode = settings.host_mode;
     config.fail_closed = settings.fail_closed;
     config.drop_fragments = settings.drop_fragments;
+    config.blocked_fragments = settings.blocked_fragments;
     config.ssdp_payload = settings.ssdp_payload;
     config.shadow = settings.shadow;
     config.single_port = settings.udp_ports.size() == 1 ? settings.udp_ports[0] : 0;
@@ -64,11 +65,13 @@ static const volatile weir_control* weir_control_value(weir_tables* tables) {
 }
 
 static weir_block* weir_find_block4(weir_tables* tables, const weir_key4* key) {
-  return tables->blocks[0].find(weir::Address::v4(weir::be32::from_wire(key->address)));
+  return tables->blocks[0].find({weir::Address::v4(weir::be32::from_wire(key->address)),
+                                 static_cast<weir_target>(key->target)});
 }
 
 static weir_block* weir_find_block6(weir_tables* tables, const weir_key6* key) {
-  return tables->blocks[1].find(weir::Address::v6(key->address));
+  return tables->blocks[1].find(
+      {weir::Address::v6(key->address), static_cast<weir_target>(key->target)});
 }
 
 static int weir_is_allowed4(weir_tables* tables, const weir_prefix4* key) {
@@ -101,6 +104,23 @@ namespace weir::datapath {
 
 namespace {
 std::size_t family(const Address& address) noexcept { return address.is_v4() ? 0 : 1; }
+
+/// Counts one block more or less in the control value.
+void count(weir_control& control, weir_target target, std::uint32_t scope, int change) noexcept {
+  const auto by = static_cast<__u32>(change);
+  switch (target) {
+    case WEIR_TARGET_source:
+      control.blocks += by;
+      control.blocks_all += scope == WEIR_SCOPE_all ? by : 0;
+      return;
+    case WEIR_TARGET_network:
+      control.networks += by;
+      return;
+    case WEIR_TARGET_victim:
+      control.victims += by;
+      return;
+  }
+}
 }  // namespace
 
 struct Native::Tables : weir_tables {
@@ -140,38 +160,36 @@ Result<std::size_t> Native::add_blocks(std::span<const Block> blocks) {
   std::size_t added = 0;
   for (const Block& block : blocks) {
     weir_tables::Blocks& table = tables_->blocks[family(block.source)];
-    const weir_block* old = table.find(block.source);
-    const bool was_all = old != nullptr && old->scope == WEIR_SCOPE_all;
-    if (!table.insert(block.source, block.value)) continue;
+    const weir_block* old = table.find(block.key());
+    const bool was_there = old != nullptr;
+    const std::uint32_t old_scope = was_there ? old->scope : 0;
+    if (!table.insert(block.key(), block.value)) continue;
     ++added;
-    tables_->control.blocks_all += (block.value.scope == WEIR_SCOPE_all ? 1U : 0U);
-    tables_->control.blocks_all -= (was_all ? 1U : 0U);
+    if (was_there) count(tables_->control, block.target, old_scope, -1);
+    count(tables_->control, block.target, block.value.scope, 1);
   }
-  tables_->control.blocks =
-      static_cast<__u32>(tables_->blocks[0].size() + tables_->blocks[1].size());
   return added;
 }
 
-Result<std::size_t> Native::remove_blocks(std::span<const Address> sources) {
+Result<std::size_t> Native::remove_blocks(std::span<const BlockKey> blocks) {
   std::size_t removed = 0;
-  for (const Address& source : sources) {
-    weir_tables::Blocks& table = tables_->blocks[family(source)];
-    const weir_block* old = table.find(source);
+  for (const BlockKey& block : blocks) {
+    weir_tables::Blocks& table = tables_->blocks[family(block.address)];
+    const weir_block* old = table.find(block);
     if (old == nullptr) continue;
-    if (old->scope == WEIR_SCOPE_all) --tables_->control.blocks_all;
-    table.erase(source);
+    count(tables_->control, block.target, old->scope, -1);
+    table.erase(block);
     ++removed;
   }
-  tables_->control.blocks -= static_cast<__u32>(removed);
   return removed;
 }
 
 Result<std::vector<Block>> Native::list_blocks() const {
   std::vector<Block> list;
-  list.reserve(tables_->control.blocks);
+  list.reserve(tables_->blocks[0].size() + tables_->blocks[1].size());
   for (const auto& table : tables_->blocks)
-    table.each([&](const Address& source, const weir_block& value) {
-      list.push_back({source, value});
+    table.each([&](const BlockKey& key, const weir_block& value) {
+      list.push_back({key.address, value, key.target});
     });
   return list;
 }

@@ -101,6 +101,14 @@ class BoundedTable {
     --size_;
   }
 
+  /// Every entry, in no order: for reports, not for packets.
+  template <typename Visit>  // void(const Entry&)
+  void each(Visit visit) const {
+    for (std::size_t b = 0; b < buckets_count_; ++b)
+      for (unsigned way = 0; way < kWays; ++way)
+        if (buckets_[b].tags[way] != 0) visit(entries_[b * kWays + way]);
+  }
+
   [[nodiscard]] std::uint64_t size() const noexcept { return size_; }
   [[nodiscard]] std::uint64_t evicted() const noexcept { return evicted_; }
   [[nodiscard]] std::size_t capacity() const noexcept {

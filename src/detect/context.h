@@ -29,6 +29,8 @@ struct Context {
   /// Answers to searches that its source gave lately, a fading count: nobody can earn them but by
   /// being asked.
   float source_wanted = 0;
+  float source_packets = 0;  ///< the features of these names
+  float destination_packets = 0;
   std::uint16_t source_port = 0;       ///< host order
   std::uint16_t destination_port = 0;  ///< host order
 };

@@ -52,7 +52,8 @@ Expectations::Admission Expectations::admit(const Address& searcher, std::uint16
   if (entry->replies >= kRepliesMax) return no;
   const std::uint32_t print = fingerprint(source);
   if (std::uint32_t* slot = slot_of(*entry, print)) {
-    if ((*slot & kCountMask) >= kRepliesPerSource) return no;
+    const unsigned most = standing.known ? kRepliesPerKnown : kRepliesPerSource;
+    if ((*slot & kCountMask) >= most) return no;
     ++*slot;
     ++entry->replies;
     return yes;

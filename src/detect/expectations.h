@@ -17,6 +17,8 @@
 ///           - of these, `kLateSourcesMax` whose first answer is late.
 ///           - `kRepliesPerSource` replies a source: a media server answers ssdp:all with up to 28
 ///             messages, sent two or three times.
+///             One that is known for longer may send `kRepliesPerKnown`: a relay between networks
+///             answers for all devices behind it.
 ///           - `kRepliesMax` replies in all.
 ///           - none from a source that has lately sent what nobody asked for: reflectors of a flood
 ///             that began before the search are never let in (one that is known for longer may have
@@ -41,6 +43,7 @@ class Expectations {
   static constexpr unsigned kLateSourcesMax = 16;
   static constexpr Nanoseconds kSlack = std::chrono::seconds(2);
   static constexpr unsigned kRepliesPerSource = 96;
+  static constexpr unsigned kRepliesPerKnown = 255;
   static constexpr unsigned kRepliesMax = 1'024;
   /// Faded count of unasked packets of a source from which it is under suspicion.
   static constexpr float kSuspicion = 3;

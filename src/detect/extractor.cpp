@@ -124,6 +124,8 @@ class TableExtractor final : public Extractor {
     const std::uint64_t destination_hash = context.destination.hash(seed_);
     DestinationEntry& destination =
         count_destination(context, destination_hash, bytes, unasked, fresh);
+    context.source_packets = source.packets;
+    context.destination_packets = destination.packets;
     fill_packet(values, context, headers, ssdp);
     fill_context(values, context, delay);
     fill_source(values, context, source, fresh ? kAgeMost_s : gap_s(gap_ticks));

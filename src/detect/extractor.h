@@ -82,6 +82,8 @@ struct FeatureInfo {
   float neutral;  ///< of `SetBy::sender`: what most real devices send (feature_list.h)
 };
 std::span<const FeatureInfo> all_features() noexcept;
+/// All of them as the table in README.md.
+std::string feature_table();
 /// nullptr where there is none of this name.
 const FeatureInfo* find_feature(std::string_view name) noexcept;
 

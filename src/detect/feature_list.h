@@ -5,11 +5,10 @@
 /// Groups    packet: what the packet itself says. source, destination: what the tables remember of
 ///           its addresses, this packet included; network: of the /24 or /64 of its destination.
 ///           context: how it fits to what the other side did before.
-/// Set by    sender: a value that its sender chooses freely, packet by packet. kind: what the
-/// packet
+/// Set by    sender: a value that its sender chooses freely, packet by packet. kind: what the packet
 ///           is; a sender chooses that too, but not without making another attack of it. box: what
 ///           weir counted or knows, which one packet cannot change. Features that the sender sets
-///           can raise a score and never lower it (pipeline/bind.h): none of them clears a source.
+///           can raise a score and never lower it: none of them clears a source.
 /// Units     "short" counts fade with a half-life of 1.07 s and "long" ones with 34 s (window.h);
 ///           "lately" is 8.6 to 17.2 s (sketch.h); a "second" of source_seconds is 1.07 s.
 /// Cost      parsed: a number that parsing left. entry: one multiplication and addition in a table
@@ -17,8 +16,8 @@
 ///           network table's entry, one cache line or two more, taken only where a model asks for
 ///           one of its features. text: a few bytes of a header's text, read where asked for.
 /// Counting  answers that were asked for and client flows count in none of the source, destination
-///           and network features but the two of what is wanted: the policy forwards them,
-///           whatever else their host does.
+///           and network features but source_wanted and destination_wanted: the policy forwards
+///           them, whatever else their host does.
 /// Trust     a model that is to withstand an attacker leans on what the box counts. The shipped
 ///           model's card says which features it uses and why.
 #pragma once

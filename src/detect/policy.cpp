@@ -4,7 +4,10 @@
 #include <algorithm>
 #include <utility>
 
-#include "detect/bounded_table.h"
+#include "detect/network_table.h"
+#include "detect/prefix_set.h"
+#include "detect/scope.h"
+#include "detect/suspects.h"
 
 namespace weir::detect {
 namespace {
@@ -13,49 +16,17 @@ namespace {
 /// person would notice.
 constexpr Nanoseconds kAgain = std::chrono::milliseconds(250);
 
+/// Networks with blocked sources, and LAN hosts that search or are attacked: more of them than this
+/// forget the ones that were idle longest.
+constexpr std::uint32_t kNetworks = 16'384;
+constexpr std::uint32_t kVictims = 1'024;
+
 Decision decision(Verdict verdict, Reason reason) noexcept {
   Decision made;
   made.verdict = verdict;
-  made.reason = reason;
+  made.reason = made.rule = reason;
   return made;
 }
-
-struct Suspect {
-  using Key = Address;
-  Key key;
-  PacketTime window_begin;   // of the first evidence that counts
-  PacketTime ordered;        // when the block was last handed out
-  PacketTime blocked_until;  // zero: never blocked
-  std::uint32_t evidence = 0;
-  std::uint32_t strikes = 0;  // blocks so far
-
-  [[nodiscard]] bool blocked(PacketTime now) const noexcept {
-    return strikes > 0 && now < blocked_until;
-  }
-  /// Who was blocked once is remembered longer than who is merely suspected.
-  [[nodiscard]] bool lasting(PacketTime /*now*/) const noexcept { return strikes > 0; }
-};
-
-/// At most so many in any second of packet time, counted in seconds that begin with their first.
-class Budget {
- public:
-  explicit Budget(std::uint32_t per_s) noexcept : per_s_(per_s) {}
-  bool take(PacketTime now) noexcept {
-    const Nanoseconds since = now - begin_;
-    if (since >= std::chrono::seconds(1) || since < -std::chrono::seconds(1)) {
-      begin_ = now;
-      used_ = 0;
-    }
-    if (used_ >= per_s_) return false;
-    ++used_;
-    return true;
-  }
-
- private:
-  const std::uint32_t per_s_;
-  std::uint32_t used_ = 0;
-  PacketTime begin_;
-};
 
 }  // namespace
 
@@ -63,76 +34,226 @@ struct Policy::Impl {
   explicit Impl(const PolicyConfig& c)
       : config(c),
         allow(c.allow),
+        immune(c.immune),
         evidence_packets(std::max(c.evidence_packets, 2U)),
-        window(std::chrono::milliseconds(c.evidence_ms)),
+        window_ticks(to_ticks(c.evidence_ms)),
+        span_ticks(to_ticks(std::min(c.evidence_span_ms, c.evidence_ms))),
         suspects(c.suspects_max),
+        networks(c.network_sources > 0 ? kNetworks : 1),
+        victims(c.victim_sources > 0 ? kVictims : 1),
         budget(c.blocks_per_s) {}
 
+  static std::uint32_t to_ticks(std::uint32_t ms) noexcept {
+    return static_cast<std::uint32_t>(tick(PacketTime{std::uint64_t{ms} * 1'000'000}));
+  }
+  static std::uint32_t now_ticks(const Context& context) noexcept {
+    return static_cast<std::uint32_t>(tick(context.time));
+  }
   [[nodiscard]] std::uint64_t hash(const Address& address) const noexcept {
     return address.hash(config.hash_seed);
   }
 
   /// Whether an attack packet speaks against the address that it claims to be from.
-  static bool is_evidence(const Context& context) noexcept {
+  [[nodiscard]] bool is_evidence(const Context& context) const noexcept {
     if (context.wrong_side || context.asked_same_side) return false;
-    return context.side == Side::wan || context.method != packet::Method::reply;
+    if (context.side == Side::lan && (config.immune_lan || context.method == packet::Method::reply))
+      return false;
+    return !immune.contains(context.source);
   }
 
-  [[nodiscard]] Nanoseconds block_length(std::uint32_t strikes) const noexcept {
-    const std::uint64_t most = config.block_max_ms;
-    const std::uint64_t doubled = std::uint64_t{config.block_ms} << std::min(strikes, 31U);
-    return std::chrono::milliseconds(std::min(most, doubled));
+  [[nodiscard]] Nanoseconds block_length(std::uint32_t first_ms,
+                                         std::uint32_t strikes) const noexcept {
+    const std::uint64_t doubled = std::uint64_t{first_ms} << std::min(strikes, 31U);
+    return std::chrono::milliseconds(std::min<std::uint64_t>(config.block_max_ms, doubled));
   }
 
   Decision drop(Reason reason) const noexcept {
-    if (config.shadow) return decision(Verdict::forward, Reason::shadow);
-    return decision(Verdict::drop, reason);
-  }
-
-  Decision drop_blocked(Suspect& suspect, const Context& context) noexcept {
-    Decision made = drop(Reason::blocked);
-    if (context.time - suspect.ordered >= kAgain) {
-      suspect.ordered = context.time;
-      order(made, suspect, context);
+    Decision made = decision(Verdict::drop, reason);
+    if (config.shadow) {
+      made.verdict = Verdict::forward;
+      made.reason = Reason::shadow;
     }
     return made;
   }
 
-  static void order(Decision& made, const Suspect& suspect, const Context& context) noexcept {
-    made.block = true;
-    made.strikes = suspect.strikes - 1;
-    made.expires = suspect.blocked_until;
+  void order(Decision& made, Target target, Sentence& sentence,
+             const Context& context) const noexcept {
+    sentence.ordered = context.time;
+    made.block = !config.shadow;
+    made.would_block = config.shadow;
+    made.target = target;
+    made.strikes = sentence.strikes - 1;
+    made.expires = sentence.until;
     made.first_seen = context.first_seen;
   }
 
-  Decision judge_attack(const Context& context, std::uint64_t source_hash) noexcept {
-    Decision made = drop(Reason::scored);
-    if (config.shadow || !is_evidence(context)) return made;
-    bool fresh = false;
-    Suspect& suspect = suspects.touch(context.source, source_hash, context.time, fresh);
-    if (suspect.evidence == 0 || context.time - suspect.window_begin > window) {
-      suspect.evidence = 0;
-      suspect.window_begin = context.time;
-    }
-    if (++suspect.evidence < evidence_packets) return made;
-    if (!budget.take(context.time)) {
-      ++counters.blocks_over_budget;
-      return made;
-    }
-    suspect.blocked_until = context.time + block_length(suspect.strikes);
-    suspect.ordered = context.time;
-    suspect.evidence = 0;
-    ++suspect.strikes;
-    ++counters.blocks;
-    order(made, suspect, context);
+  void sentence(Decision& made, Target target, Sentence& sentence, std::uint32_t first_ms,
+                const Context& context) noexcept {
+    sentence.until = context.time + block_length(first_ms, sentence.strikes);
+    ++sentence.strikes;
+    counters.blocks += counted();
+    order(made, target, sentence, context);
+  }
+
+  Decision drop_blocked(Reason reason, Target target, Sentence& sentence,
+                        const Context& context) const noexcept {
+    Decision made = drop(reason);
+    if (context.time - sentence.ordered >= kAgain) order(made, target, sentence, context);
     return made;
   }
 
+  /// The standing block of the source or its network, if any.
+  bool is_blocked(const Context& context, std::uint64_t source_hash, Decision& made) noexcept {
+    if (Suspect* suspect = suspects.find(context.source, source_hash);
+        suspect != nullptr && suspect->sentence.stands(context.time)) {
+      made = drop_blocked(Reason::blocked, Target::source, suspect->sentence, context);
+      return true;
+    }
+    if (context.time >= networks_until) return false;
+    const Address address = network_of(context.source);
+    SuspectNetwork* network = networks.find(address, hash(address));
+    if (network == nullptr || !network->sentence.stands(context.time)) return false;
+    made = drop_blocked(Reason::network, Target::network, network->sentence, context);
+    return true;
+  }
+
+  /// A LAN host searches: its port is remembered, and told to the kernel where a block of it
+  /// stands.
+  void note_search(Decision& made, const Context& context) noexcept {
+    bool fresh = false;
+    Victim& victim = victims.touch(context.source, hash(context.source), context.time, fresh);
+    const bool new_port = victim.searched_from(context.source_port);
+    if (!new_port || !victim.sentence.stands(context.time) || made.block || made.would_block)
+      return;
+    order(made, Target::victim, victim.sentence, context);
+    made.open_ports = victim.ports;
+  }
+
+  bool is_victim(const Context& context) noexcept {
+    if (context.time >= victims_until || context.side != Side::wan || context.multicast ||
+        context.method == packet::Method::none || context.asked_same_side)
+      return false;
+    const Victim* victim = victims.find(context.destination, hash(context.destination));
+    return victim != nullptr && victim->sentence.stands(context.time);
+  }
+
+  /// Counts an attacker of its destination; true where that is a victim from now on, or is already.
+  bool protect(Decision& made, const Context& context, std::uint64_t source_hash) noexcept {
+    if (config.victim_sources == 0 || context.side != Side::wan || context.multicast) return false;
+    bool fresh = false;
+    Victim& victim =
+        victims.touch(context.destination, hash(context.destination), context.time, fresh);
+    const float attackers = victim.attackers.add(context.time, source_hash);
+    if (victim.sentence.stands(context.time)) return true;
+    if (attackers < static_cast<float>(config.victim_sources)) return false;
+    if (!take_budget(context.time)) return false;
+    sentence(made, Target::victim, victim.sentence, config.victim_block_ms, context);
+    made.open_ports = victim.ports;
+    victims_until = std::max(victims_until, victim.sentence.until);
+    counters.victims += counted();
+    return true;
+  }
+
+  /// Shadow makes no blocks.
+  [[nodiscard]] std::uint64_t counted() const noexcept { return config.shadow ? 0 : 1; }
+
+  bool take_budget(PacketTime now) noexcept {
+    if (budget.take(now)) return true;
+    ++counters.blocks_over_budget;
+    return false;
+  }
+
+  /// Whether the evidence against a suspect makes a block by now.
+  [[nodiscard]] bool is_enough(const Suspect& suspect, const Context& context) const noexcept {
+    const std::uint64_t times = context.source_wanted >= 1 ? config.trusted_times : 1;
+    if (suspect.evidence >= times * std::max(config.burst_packets, evidence_packets)) return true;
+    return suspect.evidence >= times * evidence_packets &&
+           now_ticks(context) - suspect.begin_ticks >= span_ticks;
+  }
+
+  Decision judge_attack(Reason reason, const Context& context, std::uint64_t source_hash) noexcept {
+    Decision made = drop(reason);
+    if (protect(made, context, source_hash) || !is_evidence(context)) return made;
+    bool fresh = false;
+    Suspect& suspect = suspects.touch(context.source, source_hash, context.time, fresh);
+    const std::uint32_t now = now_ticks(context);
+    const auto since = static_cast<std::int32_t>(now - suspect.begin_ticks);
+    if (suspect.evidence == 0 || since > static_cast<std::int32_t>(window_ticks) ||
+        since < -static_cast<std::int32_t>(window_ticks)) {
+      suspect.evidence = 0;
+      suspect.begin_ticks = now;
+    }
+    ++suspect.evidence;
+    if (!is_enough(suspect, context) || !take_budget(context.time)) return made;
+    suspect.evidence = 0;
+    if (roll_up(made, context)) return made;
+    sentence(made, Target::source, suspect.sentence, config.block_ms, context);
+    return made;
+  }
+
+  /// One more source of its network is to be blocked: blocks the network instead, where that is
+  /// due.
+  bool roll_up(Decision& made, const Context& context) noexcept {
+    if (config.network_sources == 0) return false;
+    const Address address = network_of(context.source);
+    bool fresh = false;
+    SuspectNetwork& network = networks.touch(address, hash(address), context.time, fresh);
+    if (network.sources == 0 || context.time - network.begin > SuspectNetwork::kHour) {
+      network.sources = 0;
+      network.begin = context.time;
+    }
+    if (++network.sources < config.network_sources || network.has_friends(context.time))
+      return false;
+    const Prefix prefix(address, address.is_v4() ? 24 : 64);
+    if (allow.overlaps(prefix) || immune.overlaps(prefix)) return false;
+    network.sources = 0;
+    sentence(made, Target::network, network.sentence, config.block_ms, context);
+    networks_until = std::max(networks_until, network.sentence.until);
+    counters.networks += counted();
+    return true;
+  }
+
+  void befriend(const Context& context) noexcept {
+    if (networks.size() == 0) return;
+    const Address address = network_of(context.source);
+    if (SuspectNetwork* network = networks.find(address, hash(address)); network != nullptr)
+      network->wanted = context.time;
+  }
+
+  /// No SSDP, and no flood: somebody's flow that happens to use the port.
+  [[nodiscard]] bool is_other_protocol(const Context& context) const noexcept {
+    return context.method == packet::Method::none &&
+           std::max(context.source_packets, context.destination_packets) <
+               static_cast<float>(config.other_packets);
+  }
+
+  /// Rules 3 to 7.
+  Decision judge(const Context& context, std::uint64_t source_hash, float score) noexcept {
+    if (context.solicited) {
+      befriend(context);
+      return decision(Verdict::forward, Reason::solicited);
+    }
+    if (context.client_flow) return decision(Verdict::forward, Reason::client_flow);
+    if (is_impossible(context)) return judge_attack(Reason::impossible, context, source_hash);
+    if (is_out_of_scope(context, config.scope))
+      return judge_attack(Reason::scope, context, source_hash);
+    if (is_victim(context)) return drop(Reason::victim);
+    if (score >= config.threshold && !is_other_protocol(context))
+      return judge_attack(Reason::scored, context, source_hash);
+    return {};
+  }
+
   const PolicyConfig config;
-  std::vector<Prefix> allow;  // config's, until it is replaced
+  PrefixSet allow;  // config's, until it is replaced
+  const PrefixSet immune;
   const std::uint32_t evidence_packets;
-  const Nanoseconds window;
+  const std::uint32_t window_ticks;
+  const std::uint32_t span_ticks;
   BoundedTable<Suspect> suspects;
+  BoundedTable<SuspectNetwork> networks;
+  BoundedTable<Victim> victims;
+  PacketTime networks_until;  // no network's block stands longer
+  PacketTime victims_until;
   Budget budget;
   PolicyCounters counters;
 };
@@ -140,27 +261,35 @@ struct Policy::Impl {
 Policy::Policy(const PolicyConfig& config) : impl_(std::make_unique<Impl>(config)) {}
 Policy::~Policy() = default;
 
+std::size_t Policy::memory_bytes(const PolicyConfig& config) noexcept {
+  return BoundedTable<Suspect>::bytes(config.suspects_max) +
+         BoundedTable<SuspectNetwork>::bytes(kNetworks) + BoundedTable<Victim>::bytes(kVictims);
+}
+
 Decision Policy::decide(const Context& context, float score) noexcept {
   Impl& my = *impl_;
-  if (!my.allow.empty() && any_contains(my.allow, context.source)) {
-    return decision(Verdict::forward, Reason::allowed);
+  Decision made;
+  if (my.allow.contains(context.source)) {
+    made = decision(Verdict::forward, Reason::allowed);
+  } else {
+    const std::uint64_t source_hash = my.hash(context.source);
+    if (my.is_blocked(context, source_hash, made)) return made;
+    made = my.judge(context, source_hash, score);
   }
-  const std::uint64_t source_hash = my.hash(context.source);
-  if (Suspect* suspect = my.suspects.find(context.source, source_hash);
-      suspect != nullptr && suspect->blocked(context.time)) {
-    return my.drop_blocked(*suspect, context);
-  }
-  if (context.solicited) return decision(Verdict::forward, Reason::solicited);
-  if (context.client_flow) return decision(Verdict::forward, Reason::client_flow);
-  if (score >= my.config.threshold) return my.judge_attack(context, source_hash);
-  return {};
+  if (context.side == Side::lan && context.method == packet::Method::search &&
+      my.config.victim_sources > 0)
+    my.note_search(made, context);
+  return made;
 }
 
-void Policy::forgive(const Address& source) noexcept {
-  impl_->suspects.erase(source, impl_->hash(source));
+void Policy::forgive(const Address& address) noexcept {
+  const std::uint64_t hash = impl_->hash(address);
+  impl_->suspects.erase(address, hash);
+  impl_->networks.erase(address, hash);
+  impl_->victims.erase(address, hash);
 }
 
-void Policy::set_allow(std::vector<Prefix> allow) noexcept { impl_->allow = std::move(allow); }
+void Policy::set_allow(const std::vector<Prefix>& allow) { impl_->allow = PrefixSet(allow); }
 
 PolicyCounters Policy::counters() const noexcept {
   PolicyCounters counters = impl_->counters;
@@ -169,33 +298,17 @@ PolicyCounters Policy::counters() const noexcept {
   return counters;
 }
 
-const char* name(Reason reason) noexcept {
-  switch (reason) {
-#define WEIR_REASON_NAME(number, name, help) \
-  case Reason::name:                         \
-    return #name;
-    WEIR_REASONS(WEIR_REASON_NAME)
-#undef WEIR_REASON_NAME
+Address blocked_address(const Context& context, const Decision& decision) noexcept {
+  switch (decision.target) {
+    case Target::source:
+      return context.source;
+    case Target::network:
+      return network_of(context.source);
+    case Target::victim:
+      break;
   }
-  return "unknown";
-}
-
-const char* help(Reason reason) noexcept {
-  switch (reason) {
-#define WEIR_REASON_HELP(number, name, help) \
-  case Reason::name:                         \
-    return help;
-    WEIR_REASONS(WEIR_REASON_HELP)
-#undef WEIR_REASON_HELP
-  }
-  return "a reason that this build does not know";
-}
-
-std::span<const ReasonInfo> all_reasons() noexcept {
-#define WEIR_REASON_INFO(number, name, help) {Reason::name, #name, help},
-  static constexpr ReasonInfo kReasons[] = {WEIR_REASONS(WEIR_REASON_INFO)};
-#undef WEIR_REASON_INFO
-  return kReasons;
+  // A victim's block is made by a packet to it, and made anew by a search of its own.
+  return context.side == Side::lan ? context.source : context.destination;
 }
 
 }  // namespace weir::detect

@@ -1,22 +1,44 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// The rules that turn scores into verdicts, and repeated evidence into blocks.
 ///
-/// Shape     a bounded table of suspects, by source; allocated once.
+/// Shape     bounded tables of suspects by source, by network (/24 or /64) and by victim; allocated
+///           once.
 /// Order     packets in arrival order; decisions depend on packets, scores and packet time alone.
 /// Rules     in this order:
 ///           1. an allowlisted source is forwarded, always;
-///           2. a blocked source is dropped until its block expires, whatever it sends: the kernel
-///              does the same, so a verdict does not depend on when a block gets there;
+///           2. a blocked source or network is dropped until its block expires, whatever it sends:
+///              the kernel does the same, so a verdict does not depend on when a block gets there;
 ///           3. solicited replies and flows that the LAN opened are forwarded and no evidence;
-///           4. a score from `threshold` on drops the packet, and is evidence against its source.
-/// Blocks    never on one packet: its address may be forged. `evidence_packets` within
-///           `evidence_ms` of the first of them make a block; each further block of a source that
-///           is still remembered is twice as long as its last.
+///           4. what SSDP never is, whoever sends it (`impossible`), is dropped;
+///           5. what is not legitimate in its direction (`ScopeRules`) is dropped;
+///           6. unasked SSDP to a blocked victim is dropped;
+///           7. a score from `threshold` on drops the packet; what is no SSDP, though, only while
+///              its source or destination has `other_packets` unasked ones in the short window: a
+///              flow of another protocol whose first packets came from outside is no flood.
+///           All but 6 are evidence against the source.
+/// Clears    only context does: that someone asked (3), or time. A clean packet takes nothing of the
+///           evidence away, and what a sender sets freely can only raise a score
+///           (pipeline/guard.h), so no TTL and no banner clears anybody.
+/// Sources   never on one packet: its address may be forged. `evidence_packets` within `evidence_ms`
+///           make a block if they are spread over `evidence_span_ms` or more (a device announces
+///           itself by bursts of up to 52 packets, so many at once say little), or if there are
+///           `burst_packets` of them, however quick. A source that lately answered what it was asked
+///           needs `trusted_times` as many. Each further block of a source that is still remembered
+///           is twice as long as its last, up to `block_max_ms`.
 ///           No evidence against whoever may not be its sender or cannot help it: an address that
-///           lives on the other side (`Context::wrong_side`); a LAN device that answers what it was
-///           asked (the search was the attack: blocking the device would cut it off); an answer to
-///           a search from its own side (`Context::asked_same_side`: such a search may be forged,
-///           so the packet is judged as any other).
+///           lives on the other side (`Context::wrong_side`); with `immune_lan`, a source of the
+///           LAN, where a block would cut off a device of one's own; a LAN device that answers what
+///           it was asked (the search was the attack); an answer to a search from its own side
+///           (such a search may be forged, so the packet is judged as any other).
+/// Networks  where `network_sources` blocks of sources of one network fall into an hour, the last of
+///           them is of the network. Never one that holds an allowed or immune prefix, or
+///           whose hosts lately answered what they were asked.
+/// Victims   where `victim_sources` sources attack one LAN address at once, blocks go to that
+///           address: it gets no SSDP any more but on the ports that it last searched from, where
+///           solicited answers still reach it. One block, whatever number of addresses is forged,
+///           and no evidence against any of them.
+/// Forgery   every block of the policy is of SSDP alone, and needs more than one packet: the most
+///           that forged packets can do to a third party.
 /// Again     a packet of a blocked source that comes 250 ms or more after the decision orders its
 ///           block once more: a full queue, or a kernel that refused, loses a block only for so
 ///           long.
@@ -24,6 +46,7 @@
 /// Errors    none at run time; bounds are counted.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
 #include <span>
@@ -35,23 +58,28 @@
 
 namespace weir::detect {
 
-/// Why a packet got its verdict: one list for logs, `weir replay`, block reasons and the README.
-/// Numbers are never reused.
-#define WEIR_REASONS(X)                                                                \
-  X(0, clean, "scored below the threshold")                                            \
-  X(1, allowed, "its source is on the allowlist")                                      \
-  X(2, solicited, "answers a search that the other side sent")                         \
-  X(3, client_flow, "no SSDP: a flow that the LAN opened from or to this port number") \
-  X(4, scored, "scored as an attack")                                                  \
-  X(5, blocked, "its source is blocked")                                               \
-  X(6, shed, "not judged: every batch of its channel was in use (overload action)")    \
-  X(7, shadow, "would have been dropped, but mode is shadow")
+/// Why a packet got its verdict: one list for logs, `weir replay`, `weir report`, block reasons and
+/// the README. Numbers are never reused.
+#define WEIR_REASONS(X)                                                                     \
+  X(0, clean, "scored below the threshold")                                                 \
+  X(1, allowed, "its source is on the allowlist")                                           \
+  X(2, solicited, "answers a search that the other side sent")                              \
+  X(3, client_flow, "no SSDP: a flow that the LAN opened from or to this port number")      \
+  X(4, scored, "scored as an attack")                                                       \
+  X(5, blocked, "its source is blocked")                                                    \
+  X(6, shed, "not judged: every batch of its channel was in use (overload action)")         \
+  X(7, shadow, "would have been dropped, but mode is shadow")                               \
+  X(8, impossible, "no SSDP in any direction: its addresses, ports or method exclude that") \
+  X(9, scope, "not legitimate in its direction, by a rule of section [scope]")              \
+  X(10, victim, "unasked SSDP to an address that is under attack")                          \
+  X(11, network, "the /24 or /64 of its source is blocked")
 
 enum class Reason : std::uint8_t {
 #define WEIR_REASON_CLASS(number, name, help) name = number,
   WEIR_REASONS(WEIR_REASON_CLASS)
 #undef WEIR_REASON_CLASS
 };
+inline constexpr std::size_t kReasonSlots = 16;  ///< room for the list, by number
 const char* name(Reason reason) noexcept;
 const char* help(Reason reason) noexcept;
 struct ReasonInfo {
@@ -61,44 +89,82 @@ struct ReasonInfo {
 };
 /// All of them, by number.
 std::span<const ReasonInfo> all_reasons() noexcept;
+/// Whether packets are dropped for it (or would be, in shadow).
+bool is_drop(Reason reason) noexcept;
+
+/// What is dropped for its direction alone, whatever the forest says. All off is right where SSDP
+/// is routed between the sides (a campus); all on where the WAN is the Internet.
+struct ScopeRules {
+  bool wan_search = false;     ///< a search from the WAN to one address: a scan, or a reflection
+  bool wan_multicast = false;  ///< SSDP to a group from the WAN
+  bool wan_unasked = false;    ///< a reply or announcement from the WAN that nobody asked for
+  bool lan_unasked = false;    ///< a reply of the LAN that the WAN did not ask for
+  bool wan_private = false;    ///< from the WAN, by a private or link-local address
+};
 
 struct PolicyConfig {
-  float threshold = 0.5F;  ///< score from which a packet is dropped
-  std::uint32_t evidence_packets =
-      3;  ///< attack packets of one source within the window before it is blocked (at least 2)
-  std::uint32_t evidence_ms = 10'000;  ///< the window
-  std::uint32_t block_ms = 600'000;    ///< the first block's length; each repeat doubles it
+  float threshold = 0.5F;              ///< score from which a packet is dropped
+  std::uint32_t evidence_packets = 3;  ///< at least 2
+  std::uint32_t evidence_ms = 10'000;
+  std::uint32_t evidence_span_ms = 1'000;
+  std::uint32_t burst_packets = 64;
+  std::uint32_t trusted_times = 10;
+  std::uint32_t other_packets = 100;
+  std::uint32_t block_ms = 600'000;  ///< the first block's length; each repeat doubles it
   std::uint32_t block_max_ms = 86'400'000;
-  std::uint32_t suspects_max = 262'144;
+  std::uint32_t suspects_max = 131'072;
   std::uint32_t blocks_per_s = 100'000;  ///< budget of new blocks a second of packet time
-  bool scope_all = false;
+  std::uint32_t network_sources = 16;    ///< 0: networks are never blocked
+  std::uint32_t victim_sources = 4'096;  ///< 0: victims are never blocked; at most 30,000
+  std::uint32_t victim_block_ms = 60'000;
+  bool immune_lan = true;
+  ScopeRules scope;
   bool shadow = false;  ///< judge and report, drop nothing, block nothing
   std::vector<Prefix> allow;
+  std::vector<Prefix> immune;  ///< never blocked: the box's own addresses, its gateways
   std::uint64_t hash_seed = 0x77656972;
 };
 
+/// What a block is of. The numbers are those of `weir_target` in bpf/abi.h.
+enum class Target : std::uint8_t { source = 0, network = 1, victim = 2 };
+
+inline constexpr std::size_t kOpenPorts = 8;
+
 struct Decision {
   Verdict verdict = Verdict::forward;
-  Reason reason = Reason::clean;
-  bool block = false;         ///< put its source on the blocklist now
-  std::uint32_t strikes = 0;  ///< with `block`: how often it was blocked before
-  PacketTime expires;         ///< with `block`
-  PacketTime first_seen;      ///< with `block`: the source's first packet that userspace saw
+  Reason reason = Reason::clean;  ///< as it is counted: `shadow` for all that shadow mode spares
+  Reason rule = Reason::clean;    ///< the rule that spoke, in shadow too
+  bool block = false;             ///< put `target` on the blocklist now
+  bool would_block = false;       ///< the same, but mode is shadow
+  Target target = Target::source;
+  std::uint32_t strikes = 0;  ///< with a block: how often it was blocked before
+  PacketTime expires;         ///< with a block
+  PacketTime first_seen;      ///< with a block: the source's first packet that userspace saw
+  /// Of a victim: what it last searched from, host order; 0: none. Else zeros.
+  std::array<std::uint16_t, kOpenPorts> open_ports{};
 };
+
+/// The address that a decision's block is of: a network's has no host bits.
+Address blocked_address(const Context& context, const Decision& decision) noexcept;
 
 struct PolicyCounters {
   std::uint64_t suspects = 0, suspects_evicted = 0, blocks = 0, blocks_over_budget = 0;
+  std::uint64_t networks = 0, victims = 0;  ///< blocks of these
 };
 
 class Policy {
  public:
   explicit Policy(const PolicyConfig& config);
   ~Policy();
+  /// Memory of all its tables, when they are full.
+  static std::size_t memory_bytes(const PolicyConfig& config) noexcept;
+
   Decision decide(const Context& context, float score) noexcept;
-  /// A block that an administrator removed: forgets the source.
-  void forgive(const Address& source) noexcept;
+  /// A block that an administrator removed: forgets the source, victim or network (given without
+  /// host bits) of this address.
+  void forgive(const Address& address) noexcept;
   /// Replaces the allowlist: what an administrator changed while weir runs.
-  void set_allow(std::vector<Prefix> allow) noexcept;
+  void set_allow(const std::vector<Prefix>& allow);
   [[nodiscard]] PolicyCounters counters() const noexcept;
 
  private:

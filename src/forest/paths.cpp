@@ -128,15 +128,8 @@ Explanation Explainer::explain(std::span<const float> row) const {
     }
     return result;
   }
-  const double scale =
-      model_.vote == Vote::mean ? 1.0 / static_cast<double>(model_.trees.size()) : 1.0;
   if (model_.vote == Vote::sum) result.bias = result.margin = model_.bias[output_];
-  std::vector<double> moved(model_.trees.size(), 0.0);
-  for (std::size_t t = 0; t < model_.trees.size(); ++t) {
-    const std::int32_t output = model_.trees[t].output;
-    if (output == Tree::kAllOutputs || output == static_cast<std::int32_t>(output_))
-      explain_tree(t, row, scale, result, moved[t]);
-  }
+  const std::vector<double> moved = explain_trees(row, result);
   // The tree that pushed most to the side on which the margin ended.
   const double side = result.margin >= result.bias ? 1.0 : -1.0;
   result.tree = static_cast<std::size_t>(
@@ -145,6 +138,33 @@ Explanation Explainer::explain(std::span<const float> row) const {
       moved.begin());
   result.path = path_in_words(model_, result.tree, row);
   return result;
+}
+
+std::vector<double> Explainer::explain_trees(std::span<const float> row, Explanation& into) const {
+  const double scale =
+      model_.vote == Vote::mean ? 1.0 / static_cast<double>(model_.trees.size()) : 1.0;
+  std::vector<double> moved(model_.trees.size(), 0.0);
+  for (std::size_t t = 0; t < model_.trees.size(); ++t) {
+    const std::int32_t output = model_.trees[t].output;
+    if (output == Tree::kAllOutputs || output == static_cast<std::int32_t>(output_))
+      explain_tree(t, row, scale, into, moved[t]);
+  }
+  return moved;
+}
+
+std::vector<TreePath> Explainer::paths(std::span<const float> row, std::size_t most) const {
+  Explanation unused;
+  unused.contributions.assign(row.size(), 0.0);
+  const std::vector<double> moved = explain_trees(row, unused);
+  std::vector<std::size_t> order(moved.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) {
+    return std::abs(moved[a]) > std::abs(moved[b]);
+  });
+  order.resize(std::min(order.size(), most));
+  std::vector<TreePath> found;
+  for (const std::size_t t : order) found.push_back({t, moved[t], path_in_words(model_, t, row)});
+  return found;
 }
 
 std::vector<std::size_t> strongest(const Explanation& explanation, std::size_t most) {

@@ -35,6 +35,13 @@ struct Explanation {
   std::string path;
 };
 
+/// One tree's part in an explanation.
+struct TreePath {
+  std::size_t tree = 0;
+  double moved = 0;  ///< what it added to the margin, beyond what is expected of it
+  std::string path;  ///< in words
+};
+
 class Explainer {
  public:
   /// `model` must live longer.
@@ -43,12 +50,16 @@ class Explainer {
 
   /// `row`: one value a feature; NaN means missing.
   [[nodiscard]] Explanation explain(std::span<const float> row) const;
+  /// The trees by what they moved, the strongest first, at most `most`.
+  [[nodiscard]] std::vector<TreePath> paths(std::span<const float> row, std::size_t most) const;
   [[nodiscard]] bool weighted() const noexcept { return weighted_; }
   [[nodiscard]] std::size_t output() const noexcept { return output_; }
 
  private:
   void explain_tree(std::size_t t, std::span<const float> row, double scale, Explanation& into,
                     double& strongest) const;
+  /// What each tree moves the margin by; zero for trees of other outputs.
+  std::vector<double> explain_trees(std::span<const float> row, Explanation& into) const;
   const Model& model_;
   std::size_t output_;
   bool weighted_ = true;

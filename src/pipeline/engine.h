@@ -35,7 +35,7 @@ struct Judge {
   detect::Policy& policy;
   forest::Evaluator& evaluator;  ///< cloned for each worker, until `use`
   BlockSink& sink;
-  weir_scope scope = WEIR_SCOPE_ssdp;  ///< what new blocks drop
+  detect::Ledger* ledger = nullptr;  ///< notes what is dropped; none: nobody asks
 };
 
 class Engine {

@@ -162,7 +162,7 @@ class GraphEngine final : public Engine {
   }
   void run_decide(Batch* batch) noexcept {
     decided_.begin(*batch, Batch::At::classified);
-    pipeline::decide(*batch, judge_.policy, judge_.scope, judge_.sink);
+    pipeline::decide(*batch, judge_.policy, judge_.sink, judge_.ledger);
     done_(batch);  // the batch may be on its way again
     decided_.end();
   }

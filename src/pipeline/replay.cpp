@@ -49,14 +49,26 @@ struct Travelling {
   std::array<std::int32_t, kBatchPackets> labels;
 };
 
+detect::LedgerConfig ledger_config(const ReplayConfig& config, const Bound& bound) {
+  detect::LedgerConfig ledger = config.ledger;
+  ledger.columns = bound.columns.extracted;
+  return ledger;
+}
+
+/// Whether the decision orders a block that was made before.
+bool is_again(const detect::Decision& decision) noexcept {
+  return !detect::is_drop(decision.rule) || decision.rule == detect::Reason::blocked ||
+         decision.rule == detect::Reason::network;
+}
+
 class ReplayRun final : public Replay {
  public:
   ReplayRun(const ReplayConfig& config, Bound bound)
       : config_(config),
-        scope_(config.policy.scope_all ? WEIR_SCOPE_all : WEIR_SCOPE_ssdp),
         bound_(std::move(bound)),
         datapath_(config.datapath),
         policy_(config.policy),
+        ledger_(std::make_shared<detect::Ledger>(ledger_config(config, bound_))),
         pacer_(config.pace),
         returned_(kReplayBatches) {
     for (std::uint32_t c = 0; c < config.channels; ++c)
@@ -66,7 +78,7 @@ class ReplayRun final : public Replay {
 
   Status start() {
     for (const Prefix& prefix : config_.policy.allow) WEIR_TRY(datapath_.add_allow(prefix));
-    const Judge judge{*bound_.extractor, policy_, *bound_.evaluator, sink_, scope_};
+    const Judge judge{*bound_.extractor, policy_, *bound_.evaluator, sink_, ledger_.get()};
     WEIR_ASSIGN(engine_, make_engine(config_.engine, judge, [this](Batch* batch) { done(batch); }));
     return {};
   }
@@ -84,6 +96,8 @@ class ReplayRun final : public Replay {
     report_.labels = std::move(labels_).tallies();
     report_.tables = bound_.extractor->counters();
     report_.policy = policy_.counters();
+    report_.ledger = ledger_;
+    WEIR_ASSIGN(report_.blocks_standing, datapath_.list_blocks());
     return std::move(report_);
   }
 
@@ -236,9 +250,8 @@ class ReplayRun final : public Replay {
       if (decision.verdict == Verdict::drop)
         ++report_.timeline.at(batch.frames[i].time).dropped_judged;
       if (!decision.block) continue;
-      const auto block = make_block(batch.contexts[i], decision, scope_);
-      if (decision.reason != detect::Reason::blocked)  // else ordered again
-      {
+      const auto block = make_block(batch.contexts[i], decision);
+      if (!is_again(decision)) {
         report_.blocks.push_back({block, decision.first_seen});
         ++report_.timeline.at(batch.frames[i].time).blocks;
       }
@@ -300,18 +313,18 @@ class ReplayRun final : public Replay {
     swept_ = now;
     const auto blocks = datapath_.list_blocks();
     if (!blocks) return;
-    std::vector<Address> expired;
+    std::vector<datapath::BlockKey> expired;
     for (const datapath::Block& block : *blocks)
       if (block.value.expires_ns != 0 && block.value.expires_ns <= now.ns)
-        expired.push_back(block.source);
+        expired.push_back(block.key());
     static_cast<void>(datapath_.remove_blocks(expired));
   }
 
   const ReplayConfig config_;
-  const weir_scope scope_;
   Bound bound_;
   datapath::Native datapath_;
   detect::Policy policy_;
+  std::shared_ptr<detect::Ledger> ledger_;
   NoSink sink_;
   std::deque<BatchPool> pools_;
   const ReplayWatch* watch_ = nullptr;

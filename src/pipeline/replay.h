@@ -33,6 +33,7 @@
 #include "base/histogram.h"
 #include "datapath/datapath.h"
 #include "detect/extractor.h"
+#include "detect/ledger.h"
 #include "detect/policy.h"
 #include "forest/model.h"
 #include "pipeline/bind.h"
@@ -57,6 +58,7 @@ struct ReplayConfig {
   datapath::Config datapath;
   detect::TableConfig tables;
   detect::PolicyConfig policy;
+  detect::LedgerConfig ledger;  ///< its columns are told by `extract`
   EngineConfig engine;
   std::uint32_t channels = 1;  ///< pools of batches, used in turn: 1 to kReplayChannelsMax
   std::uint32_t batch_packets = kBatchPackets;
@@ -112,6 +114,8 @@ struct ReplayReport {
   std::string evaluator;
   detect::TableCounters tables;
   detect::PolicyCounters policy;
+  std::shared_ptr<detect::Ledger> ledger;        ///< what was dropped, and why
+  std::vector<datapath::Block> blocks_standing;  ///< in the datapath at the end, with their hits
 };
 
 /// Sees each judged batch once, in order; `labels[i]` is packet i's place in `labels` of the

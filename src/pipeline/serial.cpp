@@ -22,7 +22,7 @@ class SerialEngine final : public Engine {
     batch->ticket = next_ticket_++;
     extract(*batch, judge_.extractor);
     classify(*batch, *evaluator_);
-    decide(*batch, judge_.policy, judge_.scope, judge_.sink);
+    decide(*batch, judge_.policy, judge_.sink, judge_.ledger);
     done_(batch);
   }
 

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "pipeline/stages.h"
 
+#include <algorithm>
+
 namespace weir::pipeline {
 namespace {
 
@@ -44,19 +46,25 @@ const char* name(Stage stage) noexcept {
   return kNames[static_cast<std::size_t>(stage)];
 }
 
-datapath::Block make_block(const detect::Context& context, const detect::Decision& decision,
-                           weir_scope scope) noexcept {
+datapath::Block make_block(const detect::Context& context,
+                           const detect::Decision& decision) noexcept {
+  static_assert(static_cast<int>(detect::Target::network) == WEIR_TARGET_network &&
+                static_cast<int>(detect::Target::victim) == WEIR_TARGET_victim &&
+                detect::kOpenPorts == WEIR_OPEN_PORTS);
   datapath::Block block;
-  block.source = context.source;
+  block.source = detect::blocked_address(context, decision);
+  block.target = static_cast<weir_target>(decision.target);
   block.value.expires_ns = decision.expires.ns;
   block.value.created_ns = context.time.ns;
-  block.value.scope = scope;
+  block.value.scope = WEIR_SCOPE_ssdp;
   block.value.origin = WEIR_ORIGIN_policy;
-  // A block that is ordered again keeps the reason that it had.
-  const auto reason =
-      decision.reason == detect::Reason::blocked ? detect::Reason::scored : decision.reason;
+  // A block that is ordered again was made for a score, as nearly all are; the ledger knows better.
+  const bool again = !detect::is_drop(decision.rule) || decision.rule == detect::Reason::blocked ||
+                     decision.rule == detect::Reason::network;
+  const auto reason = again ? detect::Reason::scored : decision.rule;
   block.value.reason = static_cast<std::uint32_t>(reason);
   block.value.strikes = decision.strikes;
+  std::copy(decision.open_ports.begin(), decision.open_ports.end(), block.value.open_ports);
   return block;
 }
 
@@ -103,17 +111,25 @@ void classify(Batch& batch, forest::Evaluator& evaluator) noexcept {
   batch.leave(Batch::At::classified);
 }
 
-void decide(Batch& batch, detect::Policy& policy, weir_scope scope, BlockSink& sink) noexcept {
+void decide(Batch& batch, detect::Policy& policy, BlockSink& sink,
+            detect::Ledger* ledger) noexcept {
   batch.enter(Batch::At::classified);
   sink.before(policy);
   {
     const StageTimer timer(batch, Stage::decide);
-    for (std::size_t i = 0; i < batch.size; ++i) {
+    const std::size_t size = batch.size;
+    for (std::size_t i = 0; i < size; ++i) {
       const detect::Context& context = batch.contexts[i];
       const detect::Decision decision = policy.decide(context, batch.scores[i]);
       batch.decisions[i] = decision;
-      if (decision.block) sink.put(make_block(context, decision, scope), decision.first_seen);
+      if (decision.block) sink.put(make_block(context, decision), decision.first_seen);
     }
+    if (ledger != nullptr)
+      ledger->note({.contexts = {batch.contexts.data(), size},
+                    .decisions = {batch.decisions.data(), size},
+                    .scores = {batch.scores.data(), size},
+                    .columns = batch.columns.data()},
+                   [&](std::size_t i) { return batch.frames[i].number; });
   }
   batch.leave(Batch::At::decided);
 }

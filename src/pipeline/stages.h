@@ -17,6 +17,7 @@
 
 #include "datapath/datapath.h"
 #include "detect/extractor.h"
+#include "detect/ledger.h"
 #include "detect/policy.h"
 #include "forest/evaluate.h"
 #include "pipeline/batch.h"
@@ -35,13 +36,14 @@ class BlockSink {
   virtual bool put(const datapath::Block& block, PacketTime first_seen) noexcept = 0;
 };
 
-/// The blocklist entry that `decision` asks for: made by policy for what was scored as an attack.
-datapath::Block make_block(const detect::Context& context, const detect::Decision& decision,
-                           weir_scope scope) noexcept;
+/// The blocklist entry that `decision` asks for. Always of SSDP alone: what made it may be forged.
+datapath::Block make_block(const detect::Context& context,
+                           const detect::Decision& decision) noexcept;
 
 void parse(Batch& batch) noexcept;
 void extract(Batch& batch, detect::Extractor& extractor) noexcept;
 void classify(Batch& batch, forest::Evaluator& evaluator) noexcept;
-void decide(Batch& batch, detect::Policy& policy, weir_scope scope, BlockSink& sink) noexcept;
+/// `ledger` may be nullptr.
+void decide(Batch& batch, detect::Policy& policy, BlockSink& sink, detect::Ledger* ledger) noexcept;
 
 }  // namespace weir::pipeline

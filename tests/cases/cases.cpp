@@ -30,6 +30,7 @@ PacketBuilder extensions(int count) {
 }
 void closed(Config& c) { c.fail_closed = true; }
 void drop_fragments(Config& c) { c.drop_fragments = true; }
+void blocked_fragments(Config& c) { c.blocked_fragments = true; }
 void ports_only(Config& c) { c.ssdp_payload = false; }
 void two_ports(Config& c) { c.udp_ports = {1900, 5353}; }
 
@@ -172,10 +173,20 @@ std::vector<Case> cases() {
        .frame = udp(53, 40'000),
        .outcome = Outcome::peer_not_steered,
        .blocks = {{kFar, WEIR_SCOPE_ssdp}}},
-      {.description = "its later UDP fragments drop with the rest",
+      {.description = "its later UDP fragments pass: they may be of any protocol",
+       .frame = later_fragment(),
+       .outcome = Outcome::peer_fragment,
+       .blocks = {{kFar, WEIR_SCOPE_ssdp}}},
+      {.description = "where it is wanted, its later UDP fragments drop with the rest",
        .frame = later_fragment(),
        .outcome = Outcome::drop_block_fragment,
+       .configure = blocked_fragments,
        .blocks = {{kFar, WEIR_SCOPE_ssdp}}},
+      {.description = "and so do those of its network",
+       .frame = later_fragment(),
+       .outcome = Outcome::drop_block_fragment,
+       .configure = blocked_fragments,
+       .networks = {"203.0.113.0"}},
       {.description = "its later TCP fragments pass",
        .frame = PacketBuilder().ip4(kFar, kNear, {.fragment_offset = 185}).protocol(6),
        .outcome = Outcome::peer_fragment,
@@ -245,6 +256,63 @@ std::vector<Case> cases() {
        .configure = drop_fragments,
        .blocks = {{kFar, WEIR_SCOPE_all}}},
 
+      // Networks and victims
+      {.description = "SSDP from a blocked /24 drops",
+       .frame = udp(1900, 40'000).payload(kReply),
+       .outcome = Outcome::drop_block_network,
+       .networks = {"203.0.113.0"}},
+      {.description = "and nothing else of it",
+       .frame = udp(53, 40'000),
+       .outcome = Outcome::peer_not_steered,
+       .networks = {"203.0.113.0"}},
+      {.description = "the next /24 passes",
+       .frame = udp(1900, 40'000).payload(kReply),
+       .outcome = Outcome::socket_steered,
+       .networks = {"203.0.112.0"}},
+      {.description = "a source's own block is named before its network's",
+       .frame = udp(1900, 40'000).payload(kReply),
+       .outcome = Outcome::drop_block_ssdp,
+       .blocks = {{kFar, WEIR_SCOPE_ssdp}},
+       .networks = {"203.0.113.0"}},
+      {.description = "a network of IPv6 is a /64",
+       .frame = PacketBuilder().ip6("2001:db8:0:1::77", kNear6).udp(1900, 9),
+       .outcome = Outcome::drop_block_network,
+       .networks = {"2001:db8:0:1::"}},
+      {.description = "an allowed source of a blocked network is not dropped",
+       .frame = udp(1900, 40'000).payload(kReply),
+       .outcome = Outcome::socket_steered,
+       .allowed = {std::string(kFar) + "/32"},
+       .networks = {"203.0.113.0"}},
+      {.description = "SSDP to a victim drops, whoever sends it",
+       .frame = udp(1900, 40'000).payload(kReply),
+       .outcome = Outcome::drop_block_victim,
+       .victims = {kNear}},
+      {.description = "and from any port",
+       .frame = udp(38'000, 40'000).payload(kReply),
+       .outcome = Outcome::drop_block_victim,
+       .victims = {kNear}},
+      {.description = "but not to a port that the victim searched from",
+       .frame = udp(1900, 50'000).payload(kReply),
+       .outcome = Outcome::socket_steered,
+       .victims = {kNear}},
+      {.description = "what is no SSDP goes on to be judged, for it may be a flow of the victim",
+       .frame = udp(443, 1900).payload("\xc3\x01"),
+       .outcome = Outcome::socket_steered,
+       .victims = {kNear}},
+      {.description = "a victim's block holds for a destination, not for a source",
+       .frame = udp(1900, 40'000).payload(kReply),
+       .outcome = Outcome::socket_steered,
+       .victims = {kFar}},
+      {.description = "an allowed source may talk to a victim",
+       .frame = udp(1900, 40'000).payload(kReply),
+       .outcome = Outcome::socket_steered,
+       .allowed = {"203.0.113.0/24"},
+       .victims = {kNear}},
+      {.description = "an IPv6 victim",
+       .frame = PacketBuilder().ip6(kFar6, kNear6).udp(1900, 9).payload(kReply),
+       .outcome = Outcome::drop_block_victim,
+       .victims = {kNear6}},
+
       // Sockets and their channel
       {.description = "without a socket, fail open passes",
        .frame = udp(9, 1900),
@@ -294,6 +362,12 @@ void fill(datapath::Datapath& datapath, const Case& given) {
     blocks.push_back({address(source), {}});
     blocks.back().value.scope = WEIR_SCOPE_all;
     blocks.back().value.expires_ns = 1;
+  }
+  for (const std::string& network : given.networks)
+    blocks.push_back({address(network), {}, WEIR_TARGET_network});
+  for (const std::string& victim : given.victims) {
+    blocks.push_back({address(victim), {}, WEIR_TARGET_victim});
+    blocks.back().value.open_ports[3] = 50'000;
   }
   const auto added = datapath.add_blocks(blocks);
   WEIR_CHECK(blocks.empty() || (added && *added == blocks.size()));

@@ -20,6 +20,8 @@ struct Case {
   std::vector<std::pair<std::string, weir_scope>> blocks = {};  ///< source, scope
   std::vector<std::string> expired = {};                        ///< scope all, but over
   std::vector<std::string> allowed = {};                        ///< prefixes
+  std::vector<std::string> networks = {};                       ///< blocked, without host bits
+  std::vector<std::string> victims = {};                        ///< port 50,000 stays open
   bool socket = true;                                           ///< on queue 0
   bool beating = true;                                          ///< channel 0 makes progress
 };

@@ -36,11 +36,11 @@ TEST_P(Refused, SaysWhereWhatAndWhatIsAllowed) {
 INSTANTIATE_TEST_SUITE_P(
     Config, Refused,
     ::testing::Values(
-        Refusal{
-            "no such section", "[channel]\n",
-            "dir/w.toml:4:2: there is no section 'channel'; allowed are the sections "
-            "interfaces, steer, fail, channels, workers, model, policy, allow, tables, control, "
-            "log; did you mean channels?"},
+        Refusal{"no such section", "[channel]\n",
+                "dir/w.toml:4:2: there is no section 'channel'; allowed are the sections "
+                "interfaces, steer, fail, channels, workers, model, policy, scope, allow, tables, "
+                "control, "
+                "log; did you mean channels?"},
         Refusal{"no such key", "[fail]\nheartbeat_limit = 3\n",
                 "dir/w.toml:5:1: [fail] has no key 'heartbeat_limit'; its keys are fail_mode, "
                 "heartbeat_limit_ms; did you mean heartbeat_limit_ms?"},
@@ -128,10 +128,11 @@ TEST(Config, NeedsTwoDifferentInterfaces) {
               HasSubstr("2:7: interfaces.wan is \"sixteen-letters-\""));
   EXPECT_EQ(parse("interfaces = 3\n").error().message,
             "dir/w.toml:1:1: interfaces is 3; allowed is a section, as [interfaces]");
-  EXPECT_EQ(parse("lgo = 3\n").error().message,
-            "dir/w.toml:1:1: there is no key outside sections 'lgo'; allowed are the sections "
-            "interfaces, steer, fail, channels, workers, model, policy, allow, tables, control, "
-            "log; did you mean log?");
+  EXPECT_EQ(
+      parse("lgo = 3\n").error().message,
+      "dir/w.toml:1:1: there is no key outside sections 'lgo'; allowed are the sections "
+      "interfaces, steer, fail, channels, workers, model, policy, scope, allow, tables, control, "
+      "log; did you mean log?");
 }
 
 TEST(Config, AReplayNeedsNoInterfacesAndNotTheirCpus) {
@@ -171,15 +172,27 @@ evidence_packets = 5
 evidence_ms = 2000
 block_ms = 3000
 block_max_ms = 4000
-scope = "all"
+evidence_span_ms = 1500
+burst_packets = 70
+trusted_times = 3
+other_packets = 99
+network_sources = 9
+victim_sources = 10
+victim_block_ms = 1111
+immune_lan = false
 blocks_per_s = 7
+[scope]
+wan = "internet"
+wan_multicast = "judge"
 [allow]
+own = false
 prefixes = ["192.0.2.0/24", "2001:db8::1"]
 [tables]
 blocks_max = 2048
 allow_max = 2
 sources_max = 2049
 destinations_max = 2050
+networks_max = 2054
 suspects_max = 2051
 expectations_max = 2052
 expectation_ms = 2053
@@ -218,7 +231,21 @@ pin_directory = "/sys/fs/bpf/pair1/"
   EXPECT_EQ(config->policy.evidence_ms, 2000U);
   EXPECT_EQ(config->policy.block_ms, 3000U);
   EXPECT_EQ(config->policy.block_max_ms, 4000U);
-  EXPECT_TRUE(config->policy.scope_all);
+  EXPECT_EQ(config->policy.evidence_span_ms, 1500U);
+  EXPECT_EQ(config->policy.burst_packets, 70U);
+  EXPECT_EQ(config->policy.trusted_times, 3U);
+  EXPECT_EQ(config->policy.other_packets, 99U);
+  EXPECT_EQ(config->policy.network_sources, 9U);
+  EXPECT_EQ(config->policy.victim_sources, 10U);
+  EXPECT_EQ(config->policy.victim_block_ms, 1111U);
+  EXPECT_FALSE(config->policy.immune_lan);
+  EXPECT_TRUE(config->policy.scope.wan_search);
+  EXPECT_FALSE(config->policy.scope.wan_multicast);
+  EXPECT_TRUE(config->policy.scope.wan_unasked);
+  EXPECT_TRUE(config->policy.scope.wan_private);
+  EXPECT_TRUE(config->policy.scope.lan_unasked);
+  EXPECT_FALSE(config->settings.allow_own);
+  EXPECT_EQ(config->tables.networks_max, 2054U);
   EXPECT_EQ(config->policy.blocks_per_s, 7U);
   EXPECT_EQ(config->policy.suspects_max, 2051U);
   ASSERT_EQ(config->policy.allow.size(), 2U);
@@ -229,6 +256,24 @@ pin_directory = "/sys/fs/bpf/pair1/"
   EXPECT_EQ(config->tables.expectation_ms, 2053U);
   EXPECT_EQ(config->state_file, "/tmp/r/sys-fs-bpf-pair1.host");
   EXPECT_EQ(config->lock_file, "/tmp/r/sys-fs-bpf-pair1.lock");
+}
+
+TEST(Config, ScopeRulesFollowTheWan) {
+  const auto rules = [](const char* text) {
+    return parse(std::string(kPair) + text)->policy.scope;
+  };
+  EXPECT_FALSE(rules("").wan_search || rules("").lan_unasked) << "nothing by default";
+  EXPECT_TRUE(rules("[scope]\nwan = \"internet\"\n").wan_unasked);
+  EXPECT_TRUE(rules("[scope]\nwan_search = \"drop\"\n").wan_search);
+  EXPECT_FALSE(rules("[scope]\nwan_search = \"drop\"\n").wan_unasked);
+  EXPECT_FALSE(rules("[scope]\nwan = \"internet\"\nwan_private = \"judge\"\n").wan_private);
+}
+
+TEST(Config, FragmentsOfBlockedSourcesPassByDefault) {
+  const auto datapath = [](const char* text) { return parse(std::string(kPair) + text)->datapath; };
+  EXPECT_FALSE(datapath("").blocked_fragments || datapath("").drop_fragments);
+  EXPECT_TRUE(datapath("[steer]\nfragments = \"blocked\"\n").blocked_fragments);
+  EXPECT_FALSE(datapath("[steer]\nfragments = \"drop\"\n").blocked_fragments);
 }
 
 TEST(Config, WarnsOfMoreThreadsThanCpus) {

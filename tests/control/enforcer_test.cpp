@@ -35,8 +35,8 @@ class Counted final : public datapath::Datapath {
     blocks += added.size();
     return native_.add_blocks(added);
   }
-  Result<std::size_t> remove_blocks(std::span<const Address> sources) override {
-    return native_.remove_blocks(sources);
+  Result<std::size_t> remove_blocks(std::span<const datapath::BlockKey> removed) override {
+    return native_.remove_blocks(removed);
   }
   [[nodiscard]] Result<std::vector<datapath::Block>> list_blocks() const override {
     ++lists;
@@ -141,7 +141,7 @@ TEST_F(EnforcerTest, WhatAPersonTakesOffStaysOffUntilThePolicyKnows) {
   enforcer_->before(policy);
   order(7, later);
   settle(*enforcer_);
-  const Address source = block_of(7).source;
+  const datapath::BlockKey source = block_of(7).key();
   enforcer_->call([&](auto& tables) {
     order(7, latest);  // ordered in the same moment: it waits behind the removal
     EXPECT_EQ(*tables.remove_blocks({&source, 1}), 1U);
@@ -150,7 +150,7 @@ TEST_F(EnforcerTest, WhatAPersonTakesOffStaysOffUntilThePolicyKnows) {
   order(8, later);
   settle(*enforcer_);
   ASSERT_EQ(listed().size(), 1U);
-  EXPECT_NE(listed()[0].source, source);
+  EXPECT_NE(listed()[0].source, source.address);
   // The policy hears of it; what it orders then is a new judgement, which has to get through.
   enforcer_->before(policy);
   for (int i = 0; i < 10'000 && listed().size() < 2; ++i) {

@@ -82,7 +82,7 @@ TEST_F(Tables, ScopeIsASelectorOfDel) {
 }
 
 TEST_F(Tables, WhatIsNoBlockIsRefused) {
-  refuses(add("192.0.2.0/24"), "is a range; a block is of one address");
+  refuses(add("192.0.2.0/25"), "is a range; a block is of one address, or of a /24");
   refuses(add("192.0.2"), "'192.0.2' is not an address");
   refuses(add("239.255.255.250"), "is a multicast address");
   refuses(add("192.0.2.1", "udp"), "scope is 'udp'; allowed is ssdp or all");

@@ -120,8 +120,9 @@ TEST_F(KernelTest, KeepsManyBlocks) {
   for (const Block& each : listed) found.insert(each.source);
   EXPECT_EQ(found, expected);
   EXPECT_EQ(*kernel->add_blocks(blocks), 30'000U) << "replaced, not added";
-  std::vector<Address> sources(expected.begin(), expected.end());
-  sources.push_back(address("192.0.2.250"));
+  std::vector<BlockKey> sources;
+  for (const Address& source : expected) sources.push_back({source});
+  sources.push_back({address("192.0.2.250")});
   EXPECT_EQ(*kernel->remove_blocks(sources), 30'000U);
   EXPECT_THAT(*kernel->list_blocks(), IsEmpty());
 }
@@ -135,7 +136,7 @@ TEST_F(KernelTest, AFullBlocklistTakesWhatFits) {
   EXPECT_EQ(*kernel->add_blocks(blocks), 100U);
   EXPECT_EQ(*kernel->add_blocks(blocks), 100U);
   EXPECT_EQ(kernel->list_blocks()->size(), 100U);
-  EXPECT_EQ(*kernel->remove_blocks(std::array{numbered(3, false)}), 1U);
+  EXPECT_EQ(*kernel->remove_blocks(std::array{BlockKey{numbered(3, false)}}), 1U);
   EXPECT_EQ(*kernel->add_blocks(std::array{block(numbered(149, false))}), 1U);
 }
 

@@ -89,9 +89,28 @@ TEST_F(NativeTest, ABlockOfWhatAPacketSaysHoldsForThatPacketAlone) {
 
 TEST_F(NativeTest, RemovedBlocksNoLongerHold) {
   ASSERT_EQ(*native_.add_blocks(std::array{block("203.0.113.9"), block("2001:db8::9")}), 2U);
-  EXPECT_EQ(*native_.remove_blocks(std::array{address("203.0.113.9"), address("203.0.113.7")}), 1U);
+  EXPECT_EQ(*native_.remove_blocks(
+                std::array{BlockKey{address("203.0.113.9")}, BlockKey{address("203.0.113.7")}}),
+            1U);
   EXPECT_EQ(judge(search()), Outcome::socket_steered);
   EXPECT_EQ(native_.list_blocks()->size(), 1U);
+}
+
+TEST_F(NativeTest, TargetsAreApart) {
+  Block network = block("203.0.113.0");
+  network.target = WEIR_TARGET_network;
+  Block victim = block("192.0.2.1");
+  victim.target = WEIR_TARGET_victim;
+  ASSERT_EQ(*native_.add_blocks(std::array{block("203.0.113.9"), network, victim}), 3U);
+  EXPECT_EQ(judge(search()), Outcome::drop_block_ssdp);
+  ASSERT_EQ(*native_.remove_blocks(std::array{BlockKey{address("203.0.113.9")}}), 1U);
+  EXPECT_EQ(judge(search()), Outcome::drop_block_network);
+  EXPECT_EQ(*native_.remove_blocks(std::array{BlockKey{address("203.0.113.0")}}), 0U)
+      << "no source is blocked by this address";
+  ASSERT_EQ(*native_.remove_blocks(std::array{network.key()}), 1U);
+  EXPECT_EQ(judge(search()), Outcome::drop_block_victim);
+  ASSERT_EQ(*native_.remove_blocks(std::array{victim.key()}), 1U);
+  EXPECT_EQ(judge(search()), Outcome::socket_steered);
 }
 
 TEST_F(NativeTest, ReplacingABlockChangesItsScope) {

@@ -3,8 +3,10 @@
 
 #include <gtest/gtest.h>
 
+#include <fstream>
 #include <map>
 #include <set>
+#include <sstream>
 #include <string>
 
 #include "../support/packet_builder.h"
@@ -112,6 +114,14 @@ TEST(Features, HaveNamesGroupsUnitsAndHelp) {
     EXPECT_GT(std::string(info.help).size(), 0U) << info.name;
   }
   EXPECT_EQ(names.size(), kFeatures);
+}
+
+TEST(Features, StandInTheReadme) {
+  std::ifstream file(WEIR_SOURCE "/src/detect/README.md");
+  std::stringstream text;
+  text << file.rdbuf();
+  EXPECT_NE(text.str().find("\n\n" + feature_table()), std::string::npos)
+      << "write the table anew: weir model features --markdown";
 }
 
 TEST(Extractor, RefusesAnUnknownFeatureAndNamesTheNearest) {

@@ -25,7 +25,7 @@ using test::FrameGenerator;
 using test::PacketBuilder;
 
 constexpr const char* kPins = "/sys/fs/bpf/weir-equal";
-// Nine configurations, each with as many: 270,000 frames, and those cut at every length.
+// Ten configurations, each with as many: 300,000 frames, and those cut at every length.
 constexpr std::size_t kFrames = 30'000;
 
 struct Arrangement {
@@ -34,15 +34,17 @@ struct Arrangement {
   bool socket = true;     // AF_XDP sockets in queue 0 of both sides
   bool beating = true;    // a fresh heartbeat of channel 0
   bool scope_all = true;  // blocks of scope all exist
+  bool wide = false;      // and of networks and a victim
 };
 
 std::vector<Arrangement> arrangements() {
-  std::vector<Arrangement> list(9);
+  std::vector<Arrangement> list(10);
   list[0] = {.name = "plain", .config = {}};
   list[1] = {.name = "fail_closed without a socket", .config = {}, .socket = false};
   list[1].config.fail_closed = true;
   list[2] = {.name = "drop_fragments, several ports", .config = {}};
   list[2].config.drop_fragments = true;
+  list[2].config.blocked_fragments = true;
   list[2].config.udp_ports = {1900, 5353, 53, 65'535};
   list[3] = {.name = "ssdp_payload off, no block of scope all", .config = {}, .scope_all = false};
   list[3].config.ssdp_payload = false;
@@ -53,14 +55,25 @@ std::vector<Arrangement> arrangements() {
   list[6] = {.name = "no socket, no port", .config = {}, .socket = false};
   list[6].config.udp_ports = {};
   list[7] = {.name = "stale heartbeat", .config = {}, .beating = false};
-  list[8] = {.name = "shadow", .config = {}};
+  list[8] = {.name = "shadow", .config = {}, .wide = true};
   list[8].config.shadow = true;
+  list[9] = {.name = "networks and a victim, blocked fragments", .config = {}, .wide = true};
+  list[9].config.blocked_fragments = true;
   return list;
 }
 
 /// One source each that is blocked, blocked in scope all, expired, blocked but allowed, and free.
-void fill(Datapath& datapath, bool scope_all) {
+void fill(Datapath& datapath, const Arrangement& given) {
+  const bool scope_all = given.scope_all;
   std::vector<Block> blocks;
+  if (given.wide) {
+    for (const char* network : {"203.0.113.0", "198.51.100.0", "2001:db8::", "2001:db8:6::"})
+      blocks.push_back({test::address(network), {}, WEIR_TARGET_network});
+    for (const char* victim : {"192.0.2.1", "2001:db8:f::1"}) {
+      blocks.push_back({test::address(victim), {}, WEIR_TARGET_victim});
+      blocks.back().value.open_ports[0] = 1900;
+    }
+  }
   const auto add = [&](const char* source, weir_scope scope, std::uint64_t expires_ns) {
     Block block;
     block.source = test::address(source);
@@ -109,8 +122,8 @@ class EqualTest : public testing::Test {
     ASSERT_TRUE(attached) << attached.error().message;
     Kernel& kernel = **attached;
     Native native(given.config);
-    ASSERT_NO_FATAL_FAILURE(fill(kernel, given.scope_all));
-    ASSERT_NO_FATAL_FAILURE(fill(native, given.scope_all));
+    ASSERT_NO_FATAL_FAILURE(fill(kernel, given));
+    ASSERT_NO_FATAL_FAILURE(fill(native, given));
     for (const Side side : {Side::wan, Side::lan}) {
       native.set_socket(side, 0, given.socket);
       if (given.socket) {

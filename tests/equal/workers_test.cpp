@@ -131,7 +131,7 @@ class PlainReading {
     evaluator_->evaluate(columns_.data(), 1, score);
     const auto decision = policy_.decide(context, score[0]);
     if (decision.block) {
-      pending_.emplace_back(steered_, make_block(context, decision, WEIR_SCOPE_ssdp));
+      pending_.emplace_back(steered_, make_block(context, decision));
       plain_.blocks += decision.reason == detect::Reason::scored ? 1 : 0;
     }
     ++steered_;

@@ -23,6 +23,7 @@ std::unique_ptr<Native> make(unsigned bits) {
   config.blocks_max = 64;
   config.fail_closed = (bits & 1U) != 0;
   config.drop_fragments = (bits & 2U) != 0;
+  config.blocked_fragments = (bits & 4U) == 0;
   config.ssdp_payload = (bits & 4U) != 0;
   if ((bits & 8U) != 0) config.udp_ports = {53, 1900};
   auto native = std::make_unique<Native>(config);
@@ -33,6 +34,10 @@ std::unique_ptr<Native> make(unsigned bits) {
       blocks.back().value.scope = i % 2 == 0 ? WEIR_SCOPE_ssdp : WEIR_SCOPE_all;
       blocks.back().value.expires_ns = i == 3 ? 1 : 0;
     }
+  if ((bits & 8U) != 0) {
+    blocks.push_back({weir::test::address("198.51.100.0"), {}, WEIR_TARGET_network});
+    blocks.push_back({weir::test::address("192.0.2.1"), {}, WEIR_TARGET_victim});
+  }
   WEIR_CHECK(*native->add_blocks(blocks) == blocks.size());
   WEIR_CHECK(native->add_allow(*weir::Prefix::parse("203.0.113.2/32")).has_value());
   return native;
@@ -68,6 +73,8 @@ void check_outcome(Outcome outcome, const weir::packet::Headers& headers) {
     case Outcome::peer_not_steered:
     case Outcome::socket_steered:
     case Outcome::drop_block_ssdp:
+    case Outcome::drop_block_network:
+    case Outcome::drop_block_victim:
       return WEIR_CHECK(kind_is(WEIR_KIND_udp));
     case Outcome::peer_fragment:
     case Outcome::drop_fragment:

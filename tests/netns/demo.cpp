@@ -56,8 +56,9 @@ class Demonstration {
  public:
   bool run() {
     say("Building a WAN, a LAN and weir between them, in three network namespaces ...");
-    // Of a flood that is not known yet, what cannot be judged shall not come through.
-    box_.configure("[channels]\noverload = \"drop\"");
+    // Of a flood that is not known yet, what cannot be judged shall not come through; and the
+    // reflectors are neighbours, but are to be counted one by one.
+    box_.configure("[channels]\noverload = \"drop\"\n[policy]\nnetwork_sources = 0");
     if (!box_.start()) {
       say("weir did not start: " + box_.trouble());
       return false;

@@ -41,6 +41,7 @@ class HoldingEngine final : public Engine {
     came_.notify_all();
   }
   void drain() noexcept override {}
+  void use(const forest::Evaluator& /*evaluator*/) override {}
   void wait_for(std::size_t batches) {
     std::unique_lock lock(mutex_);
     came_.wait(lock, [&] { return held_.size() >= batches; });

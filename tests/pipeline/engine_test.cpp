@@ -144,7 +144,7 @@ TEST_P(EngineOfWorkers, DecidesAsTheStagesDoOneByOne) {
     ASSERT_EQ(decisions[n].verdict, expected.verdict) << "packet " << n;
     ASSERT_EQ(decisions[n].reason, expected.reason) << "packet " << n;
     ASSERT_EQ(decisions[n].block, expected.block) << "packet " << n;
-    if (expected.block) blocks.push_back(make_block(context, expected, WEIR_SCOPE_ssdp));
+    if (expected.block) blocks.push_back(make_block(context, expected));
   }
   ASSERT_FALSE(blocks.empty());
   ASSERT_EQ(doubles.sink.blocks.size(), blocks.size());
@@ -295,7 +295,7 @@ TEST_P(EngineOfWorkers, ExchangesTheModelBetweenBatchesAndLosesNone) {
   Channels channels(1, 12);
   const ConstantEvaluator first(0);
   const Judge judge{doubles.extractor, doubles.policy, const_cast<ConstantEvaluator&>(first),
-                    doubles.sink, WEIR_SCOPE_ssdp};
+                    doubles.sink};
   auto engine = engine_of(GetParam(), judge, channels.done());
   std::atomic<int> used{0};  // the latest that `use` has returned for
   std::thread exchanger([&] {
@@ -344,7 +344,7 @@ TEST(GraphEngine, RunsAsManyWorkersAsWereAskedFor) {
     Channels channels(1, 8);
     EngineConfig config;
     config.workers = workers;
-    const Judge judge{doubles.extractor, doubles.policy, evaluator, doubles.sink, WEIR_SCOPE_ssdp};
+    const Judge judge{doubles.extractor, doubles.policy, evaluator, doubles.sink};
     auto engine = make_engine(config, judge, channels.done());
     ASSERT_TRUE(engine.has_value());
     for (int round = 0; round < 10; ++round) {
@@ -372,7 +372,7 @@ TEST(GraphEngine, PinsItsWorkers) {
   EngineConfig config;
   config.workers = 2;
   config.worker_cpus = {last};
-  const Judge judge{doubles.extractor, doubles.policy, evaluator, doubles.sink, WEIR_SCOPE_ssdp};
+  const Judge judge{doubles.extractor, doubles.policy, evaluator, doubles.sink};
   auto engine = make_engine(config, judge, channels.done());
   ASSERT_TRUE(engine.has_value());
   for (int b = 0; b < 200; ++b) {

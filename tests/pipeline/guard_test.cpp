@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "detect/extractor.h"
+#include "pipeline/stages.h"
 
 namespace weir::pipeline {
 namespace {
@@ -121,6 +122,30 @@ TEST(Guard, ManyRowsAreRowByRow) {
   std::vector<float> scores(kRows);
   guarded->evaluate(columns, kRows, scores.data());
   for (std::size_t r = 0; r < kRows; ++r) ASSERT_EQ(scores[r], r % 256 > 100 ? 0.75F : 0.25F) << r;
+}
+
+/// Whatever decided: packets that make a block may be forged.
+TEST(MakeBlock, IsOfSsdpAlone) {
+  detect::Context context;
+  context.source = *Address::parse("203.0.113.9");
+  context.destination = *Address::parse("192.168.1.10");
+  for (const detect::ReasonInfo& info : detect::all_reasons()) {
+    for (const auto target :
+         {detect::Target::source, detect::Target::network, detect::Target::victim}) {
+      detect::Decision decision;
+      decision.block = true;
+      decision.rule = decision.reason = info.reason;
+      decision.target = target;
+      decision.open_ports[1] = 50'000;
+      const datapath::Block block = make_block(context, decision);
+      EXPECT_EQ(block.value.scope, static_cast<std::uint32_t>(WEIR_SCOPE_ssdp)) << info.name;
+      EXPECT_EQ(block.value.origin, static_cast<std::uint32_t>(WEIR_ORIGIN_policy));
+      EXPECT_EQ(block.value.open_ports[1], 50'000);
+      EXPECT_EQ(block.source.text(), target == detect::Target::source    ? "203.0.113.9"
+                                     : target == detect::Target::network ? "203.0.113.0"
+                                                                         : "192.168.1.10");
+    }
+  }
 }
 
 }  // namespace

@@ -39,6 +39,8 @@ class NumberExtractor final : public detect::Extractor {
     seen.push_back(frame.number);
     columns[0][row] = static_cast<float>(frame.number);
     detect::Context context;
+    context.method = packet::Method::reply;
+    context.source_port = context.destination_port = 1900;
     const auto host = static_cast<std::uint32_t>(0xc6120000U + frame.number % 50);
     context.source = Address::v4(be32::from_host(host));
     context.time = frame.time;
@@ -88,11 +90,18 @@ class ListSink final : public pipeline::BlockSink {
   std::vector<datapath::Block> blocks;
 };
 
+/// Blocks on the third attack packet, however soon it comes.
+inline detect::PolicyConfig quick() {
+  detect::PolicyConfig config;
+  config.evidence_span_ms = 0;
+  return config;
+}
+
 /// Everything that an engine judges with, made of the above.
 struct Doubles {
-  explicit Doubles(std::uint64_t seed = 0, const detect::PolicyConfig& config = {})
+  explicit Doubles(std::uint64_t seed = 0, const detect::PolicyConfig& config = quick())
       : extractor(seed), evaluator(seed), policy(config) {}
-  pipeline::Judge judge() { return {extractor, policy, evaluator, sink, WEIR_SCOPE_ssdp}; }
+  pipeline::Judge judge() { return {extractor, policy, evaluator, sink}; }
   NumberExtractor extractor;
   NumberEvaluator evaluator;
   detect::Policy policy;

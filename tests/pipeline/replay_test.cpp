@@ -35,6 +35,13 @@ struct Written {
 };
 
 /// Captures in a folder that goes with the test.
+/// Blocks on the third attack packet, however soon it comes.
+ReplayConfig quick() {
+  ReplayConfig config;
+  config.policy.evidence_span_ms = 0;
+  return config;
+}
+
 class ReplayCaptures : public testing::Test {
  protected:
   ReplayCaptures()
@@ -63,7 +70,7 @@ class ReplayCaptures : public testing::Test {
   }
 
   static Result<ReplayReport> run(const std::vector<ReplayInput>& inputs,
-                                  const ReplayConfig& config = ReplayConfig(),
+                                  const ReplayConfig& config = quick(),
                                   const ReplayObserver& observer = {}) {
     const forest::Model model = test::reply_model();
     WEIR_ASSIGN(auto source, ReplaySource::open(inputs));
@@ -72,8 +79,8 @@ class ReplayCaptures : public testing::Test {
   }
 
   /// The number and side of every judged packet.
-  static std::vector<std::pair<std::uint64_t, Side>> sides(
-      const std::vector<ReplayInput>& inputs, const ReplayConfig& config = ReplayConfig()) {
+  static std::vector<std::pair<std::uint64_t, Side>> sides(const std::vector<ReplayInput>& inputs,
+                                                           const ReplayConfig& config = quick()) {
     std::vector<std::pair<std::uint64_t, Side>> found;
     const auto report =
         run(inputs, config, [&](const Batch& batch, const auto& /*labels*/, auto /*label_of*/) {
@@ -94,7 +101,7 @@ TEST_F(ReplayCaptures, SideByPrivateSource) {
                                               {reply_from("192.168.1.9"), 2'000, 0, ""},
                                               {reply_from("198.51.100.9"), 3'000, 0, ""}});
   EXPECT_EQ(sides({{path, std::nullopt}}), (Sides{{0, Side::wan}, {1, Side::lan}, {2, Side::wan}}));
-  ReplayConfig config;
+  ReplayConfig config = quick();
   config.lan_prefixes = {*Prefix::parse("198.51.100.0/24")};
   EXPECT_EQ(sides({{path, std::nullopt}}, config),
             (Sides{{0, Side::wan}, {1, Side::wan}, {2, Side::lan}}));
@@ -153,7 +160,7 @@ TEST_F(ReplayCaptures, ABlockTakesEffectByTime) {
   packets.push_back({reply_from("203.0.113.9"), 9'000'000, 0, ""});
   packets.push_back({reply_from("203.0.113.9"), 11'000'000, 0, ""});
   for (const std::uint32_t workers : {0U, 2U}) {
-    ReplayConfig config;
+    ReplayConfig config = quick();
     config.engine.workers = workers;
     const auto report = run({{write("a.pcapng", packets), std::nullopt}}, config);
     ASSERT_TRUE(report.has_value());
@@ -169,7 +176,7 @@ TEST_F(ReplayCaptures, ExtractsAllFeaturesAndScoresTheSame) {
   const std::string path = write("a.pcapng", packets);
   std::vector<float> scores[2];
   for (const Extract extract : {Extract::model_features, Extract::all_features}) {
-    ReplayConfig config;
+    ReplayConfig config = quick();
     config.extract = extract;
     const bool all = extract == Extract::all_features;
     ASSERT_TRUE(run({{path, std::nullopt}}, config, [&](const Batch& batch, const auto&, auto) {
@@ -190,7 +197,7 @@ TEST_F(ReplayCaptures, ACaptureThatIsCutOffIsAnError) {
   const std::string path = write("a.pcapng", packets);
   std::filesystem::resize_file(path, std::filesystem::file_size(path) - 7);
   for (const std::uint32_t workers : {0U, 2U}) {
-    ReplayConfig config;
+    ReplayConfig config = quick();
     config.engine.workers = workers;
     const auto report = run({{path, std::nullopt}}, config);
     ASSERT_FALSE(report.has_value());
@@ -217,7 +224,7 @@ TEST_F(ReplayCaptures, ShowsEveryPacketInOrderWithItsVerdict) {
   const std::string path = write("a.pcapng", packets);
   for (const std::uint32_t workers : {0U, 2U}) {
     const forest::Model model = test::reply_model();
-    ReplayConfig config;
+    ReplayConfig config = quick();
     config.engine.workers = workers;
     auto source = ReplaySource::open({{path, std::nullopt}});
     ASSERT_TRUE(source);
@@ -279,7 +286,7 @@ TEST_F(ReplayCaptures, LoopsGoOnInTime) {
   const auto unrolled = run({{write("b.pcapng", thrice), std::nullopt}});
   ASSERT_TRUE(unrolled);
   for (const std::uint32_t workers : {0U, 2U}) {
-    ReplayConfig config;
+    ReplayConfig config = quick();
     config.loops = 3;
     config.engine.workers = workers;
     const auto looped = run({{write("a.pcapng", packets), std::nullopt}}, config);
@@ -295,7 +302,7 @@ TEST_F(ReplayCaptures, NoPaceChangesAVerdict) {
   const auto flat_out = run({{path, std::nullopt}});
   ASSERT_TRUE(flat_out);
   for (const Pace pace : {Pace{40'000, 0}, Pace{0, 1}}) {
-    ReplayConfig config;
+    ReplayConfig config = quick();
     config.pace = pace;
     const auto paced = run({{path, std::nullopt}}, config);
     ASSERT_TRUE(paced);
@@ -336,7 +343,7 @@ TEST_F(ReplayCaptures, NoCaptureIsAnError) {
 }
 
 TEST(Replay, RefusesWhatCannotBe) {
-  ReplayConfig config;
+  ReplayConfig config = quick();
   config.channels = kReplayChannelsMax + 1;
   EXPECT_THAT(Replay::make(config, nullptr).error().message, HasSubstr("16 channels: 1 to 15"));
   config.channels = kReplayChannelsMax;

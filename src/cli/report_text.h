@@ -1,0 +1,14 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// The documents of control/report.h and control/why.h, for people.
+#pragma once
+
+#include <string>
+
+#include "control/tables.h"
+
+namespace weir::cli {
+
+std::string report_text(const control::Json& document);
+std::string why_text(const control::Json& document);
+
+}  // namespace weir::cli
