@@ -117,7 +117,7 @@ class Report:
                     continue
                 lines.append([f"{group}: {kind}", *(percent(t.attack - t.attack_passed, t.attack) for t in (weir, shipped, rules, unasked)),
                               *(percent(t.benign_dropped, t.benign, 3) for t in (weir, shipped, rules, unasked))])
-        return ["`weir` did not learn the kind, `shipped` did, from other captures.", "",
+        return ["`weir` did not learn the kind; `shipped` did, from other captures (but for `notify_group`, which is never learned).", "",
                 *table(["kind", "attack stopped: weir", "shipped", "(d) rules alone", "(e) unasked", "benign SSDP dropped: weir", "shipped",
                         "(d)", "(e)"], lines)]
 
@@ -135,7 +135,8 @@ class Report:
     def note(self):
         return (f"`scripts/evaluate{' --quick' if self.options.quick else ''}`, {datetime.date.today().isoformat()}, seed {self.options.seed}, "
                 f"{self.heaps} heaps of kinds left out in turn, {os.cpu_count()} cores, {self.seconds / 60:.0f} minutes. "
-                "\\* for rules without blocks: sources that lost a packet. Intervals are 95 %, Clopper and Pearson, packets taken as independent.")
+                "\\* for rules without blocks: sources that lost a packet. Intervals are 95 %, Clopper and Pearson, packets taken as independent. "
+                "Fragments after the first are never looked at: they count as let through, not in what is stopped after a second.")
 
     def card(self):
         lines = ["## Evidence, on kinds that the model did not learn", "", self.note(), "", *self.targets(), "### Beside simpler rules",
