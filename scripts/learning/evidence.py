@@ -146,5 +146,15 @@ class Report:
                  *self.robustness(), "### By kind", "", *self.by_kind()]
         return "\n".join(lines)
 
+    def shortfalls(self):
+        """Floods that miss their target, by what they get through after their first second."""
+        kinds = {kind: self.sum("weir", self.of([kind])) for kind in self.kinds("attack") if kind in traffic.VOLUMETRIC}
+        short = {kind: t for kind, t in kinds.items() if t.later_passed > 0.001 * t.later}
+        if not short:
+            return []
+        words = [f"`{kind}` {percent(t.later_passed, t.later)}" for kind, t in sorted(short.items(), key=lambda item: -item[1].later_passed / item[1].later)]
+        return [f"Floods short of the target, and what they get through after their first second: {', '.join(words)}. The other "
+                f"{len(kinds) - len(short)} of {len(kinds)} meet it.", ""]
+
     def readme(self):
-        return "\n".join([self.note(), "", *self.targets(), *self.rivals()])
+        return "\n".join([self.note(), "", *self.targets(), *self.shortfalls(), *self.rivals()])
