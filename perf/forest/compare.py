@@ -136,7 +136,7 @@ def compare(options, folder):
         one["scikit-learn, batch 20000"] = timed(forest.predict_proba, rows, ROWS)
         if options.ort:
             one["ONNX Runtime, batch 256"] = float(subprocess.run(
-                ["node", os.path.join(HERE, "onnx_peer.mjs"), options.ort, onnx_path, rows_path, str(features), "256"],
+                ["node", os.path.join(HERE, "onnx_peer.mjs"), os.path.abspath(options.ort), onnx_path, rows_path, str(features), "256"],
                 check=True, capture_output=True, text=True).stdout)
         for key, value in one.items():
             samples.setdefault(key, []).append(value)
