@@ -416,9 +416,7 @@ const FeatureInfo* find_feature(std::string_view name) noexcept {
 }
 
 Address network_of(const Address& address) noexcept {
-  auto bytes = address.bytes();
-  std::fill(bytes.begin() + (address.is_v4() ? 15 : 8), bytes.end(), std::uint8_t{0});
-  return Address::v6(bytes.data());
+  return Prefix(address, address.is_v4() ? 24 : 64).address();
 }
 
 std::size_t Extractor::memory_bytes(const TableConfig& config) noexcept {
