@@ -140,7 +140,7 @@
   X(tables, sources_max, number, "1000000", "1024..16777216",                                      \
     "Sources that are remembered, at 104 bytes each.")                                             \
   X(tables, destinations_max, number, "16384", "256..16777216",                                    \
-    "Destinations that are remembered, at 168 bytes each.")                                        \
+    "Destinations that are remembered, at 176 bytes each.")                                        \
   X(tables, networks_max, number, "4096", "256..16777216",                                         \
     "Networks of destinations, a /24 or /64 each, that are remembered.")                           \
   X(tables, suspects_max, number, "131072", "1024..16777216",                                      \
@@ -149,7 +149,7 @@
     "Searches and flows of the LAN whose answers are awaited.")                                    \
   X(tables, expectation_ms, number, "30000", "1000..600000",                                       \
     "How long the answer to a search is awaited; real devices answer up to 22 s late.")            \
-  X(tables, blocks_kept, number, "4096", "16..1048576",                                            \
+  X(tables, blocks_kept, number, "1024", "16..1048576",                                            \
     "Blocks whose reasons are kept for weir why, at some 300 bytes each.")                         \
   X(tables, report_sources, number, "4096", "256..1048576",                                        \
     "Sources that weir report counts by themselves.")                                              \

@@ -57,7 +57,7 @@ struct Evidence {
 struct LedgerConfig {
   std::size_t columns = 0;  ///< features of a row
   std::uint32_t sources_max = 4'096;
-  std::uint32_t blocks_max = 4'096;
+  std::uint32_t blocks_max = 1'024;
   std::uint64_t hash_seed = 0x77656972;
 };
 
