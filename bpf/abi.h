@@ -18,7 +18,7 @@ enum weir_side { WEIR_SIDE_wan = 0, WEIR_SIDE_lan = 1 };
 
 /* What a block drops. */
 enum weir_scope {
-  WEIR_SCOPE_ssdp = 1, /* what is steered, by port or by start line; with `blocked_fragments` UDP fragments after the first */
+  WEIR_SCOPE_ssdp = 1, /* what is steered, by port or start line; with `blocked_fragments` UDP fragments after the first */
   WEIR_SCOPE_all = 2,  /* everything from the source */
 };
 

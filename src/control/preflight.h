@@ -5,8 +5,9 @@
 /// Left out  what only trying can tell: queues that another program holds, memory that cannot be
 ///           locked, a control socket at which another weir answers.
 /// Needs     nothing; which program is on an interface is only asked with the privileges of a
-/// start. Errors    one sentence with the remedy; the first fault ends it. Threads   the main
-/// thread.
+///           start.
+/// Errors    one sentence with the remedy; the first fault ends it.
+/// Threads   the main thread.
 #pragma once
 
 #include "control/config.h"

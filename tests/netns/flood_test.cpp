@@ -90,6 +90,15 @@ TEST_P(FloodTest, IsBlockedInTheKernelAndNobodyElseNoticesIt) {
     box.send(Side::lan, {search(shape)});
     EXPECT_EQ(box.received(Side::wan, {search(shape)}).size(), 1U);
     reflections_after_block = box.sink(Side::lan).flow(kFlood).packets;
+
+    // How much was steered before all were known depends on the machine. The flood goes on until
+    // that is little beside what the kernel drops: for ever, if it did not.
+    ASSERT_TRUE(eventually(
+        [&] {
+          Totals totals = box.totals();
+          return totals.outcomes["drop_block_ssdp"] > 2 * totals.outcomes["socket_steered"];
+        },
+        std::chrono::seconds(20)));
   }
   EXPECT_EQ(box.sink(Side::lan).flow(kFlood).packets, reflections_after_block)
       << "a blocked source's packet came through";
@@ -127,13 +136,12 @@ TEST_P(FloodTest, IsBlockedInTheKernelAndNobodyElseNoticesIt) {
   EXPECT_EQ(box.sink(Side::lan).flow(kFlood).packets, 0U);
   EXPECT_EQ(box.sink(Side::lan).flow(kBackground).packets, box.generator(Side::wan).sent(1));
 
-  // Most of it died in the kernel, and every packet is accounted for.
+  // Every packet is accounted for.
   ASSERT_TRUE(eventually([&] {
     return box.totals().received[index(Side::wan)] == box.driver_packets(Side::wan);
   })) << box.totals().received[index(Side::wan)]
       << " counted, the driver has " << box.driver_packets(Side::wan);
   Totals totals = box.totals();
-  EXPECT_GT(totals.outcomes["drop_block_ssdp"], totals.outcomes["socket_steered"]);
   EXPECT_TRUE(totals.conserved);
   EXPECT_EQ(totals.frames_placed, totals.channels * Appliance::kFrames);
   EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
@@ -189,7 +197,6 @@ TEST_P(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
   })) << box.driver_packets(Side::wan)
       << " packets by the driver" << box.status().dump(1);
   EXPECT_EQ(totals.channels, channels);
-  EXPECT_EQ(totals.sockets_lost, 0U);
   // The excess took the configured action, and nothing overtook anything.
   const bool forwards = std::string_view(action) == "forward";
   EXPECT_GT(forwards ? totals.shed_forward : totals.shed_drop, 0U);
@@ -197,9 +204,16 @@ TEST_P(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
   EXPECT_GT(totals.judged_forward, 0U);
   EXPECT_GT(box.sink(Side::lan).flow(kFlood).packets, 0U);
   EXPECT_EQ(box.sink(Side::lan).flow(kFlood).out_of_order, 0U);
-  // The background went by the kernel, past all of that.
-  EXPECT_EQ(box.totals().peer_errors, peer_errors_before);
-  EXPECT_EQ(box.sink(Side::lan).flow(kBackground).packets, box.generator(Side::wan).sent(1));
+  // The background went by the kernel, past all of that. With two channels the sockets and the
+  // redirects share the two rings of the far end (support/wire.h), which may overflow: the lab's
+  // loss, and counted by weir all the same.
+  const std::uint64_t peer_errors = box.totals().peer_errors - peer_errors_before;
+  if (channels == 1) {
+    EXPECT_EQ(totals.sockets_lost, 0U);
+    EXPECT_EQ(peer_errors, 0U);
+  }
+  EXPECT_EQ(box.sink(Side::lan).flow(kBackground).packets + peer_errors,
+            box.generator(Side::wan).sent(1));
   EXPECT_TRUE(box.process().running()) << box.trouble();
   EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
 }

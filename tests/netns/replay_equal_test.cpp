@@ -33,9 +33,10 @@ std::vector<Sent> episode() {
   };
   for (unsigned round = 0; round < 12; ++round) {
     for (const Shape shape : {Shape::ip4, Shape::ip6, Shape::vlan, Shape::pppoe}) {
-      add(Side::lan, search(shape, round));
+      // The host under attack, number 0, asks nothing: what it gets is no answer.
+      add(Side::lan, search(shape, 1 + round));
       add(Side::wan, background(shape));
-      add(Side::wan, reply(shape, round, round));
+      add(Side::wan, reply(shape, round, 1 + round));
       for (unsigned reflector = 0; reflector < 8; ++reflector)
         add(Side::wan, reflection(shape, reflector));
     }
