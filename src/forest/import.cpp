@@ -5,6 +5,7 @@
 
 #include <cerrno>
 #include <cstdio>
+#include <cstring>
 #include <memory>
 
 #include "forest/formats.h"
@@ -63,7 +64,8 @@ Result<Model> import_ubjson(std::string_view bytes, const std::string& name) {
 }
 
 Result<Model> import_by_content(std::string_view bytes, const std::string& name) {
-  if (bytes.empty()) return fail(fmt::format("{}: the file is empty", name));
+  if (bytes.empty())
+    return fail(fmt::format("{}: the file is empty; write or copy it again", name));
   if (is_pickle(bytes))
     return fail(fmt::format(
         "{}: this is a Python pickle (or a compressed one); reading it would run code from the "
@@ -123,7 +125,9 @@ Result<Model> parse_model(std::string_view bytes, const std::string& name) {
 Result<Model> load_model(const std::string& path) {
   const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"),
                                                              &std::fclose);
-  if (!file) return fail_errno(fmt::format("read model {}", path), errno);
+  if (!file)
+    return fail(fmt::format("read model {}: {}; name a model file that is there and may be read",
+                            path, std::strerror(errno)));
   std::string bytes;
   std::string chunk(std::size_t{1} << 16U, '\0');
   while (const std::size_t got = std::fread(chunk.data(), 1, chunk.size(), file.get())) {
@@ -132,7 +136,9 @@ Result<Model> load_model(const std::string& path) {
       return fail(fmt::format("{}: larger than {} bytes, which is the most that is read", path,
                               kModelFile_bytes));
   }
-  if (std::ferror(file.get()) != 0) return fail_errno(fmt::format("read model {}", path), errno);
+  if (std::ferror(file.get()) != 0)
+    return fail(fmt::format("read model {}: {}; name a model file, not a folder", path,
+                            std::strerror(errno)));
   return parse_model(bytes, path);
 }
 

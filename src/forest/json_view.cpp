@@ -63,9 +63,9 @@ Result<Json> read_json(std::string_view text, const std::string& name) {
     return json;
   } catch (const Json::parse_error& e) {
     const bool cut = e.byte >= text.size();
-    return fail(fmt::format(
-        "{}: {}: {}", name, position(text, e.byte),
-        cut ? "the JSON text ends too early; the file is cut off" : "this is not valid JSON"));
+    return fail(fmt::format("{}: {}: {}", name, position(text, e.byte),
+                            cut ? "the JSON text ends too early; the file is cut off: copy it again"
+                                : "this is not valid JSON"));
   } catch (const Json::exception& e) {
     return fail(fmt::format("{}: {}", name, e.what()));
   }

@@ -8,12 +8,16 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 
 namespace weir::io::detail {
 
 Result<Mapping> Mapping::of_file(const std::string& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (fd < 0) return fail_errno(fmt::format("capture '{}' cannot be opened", path), errno);
+  if (fd < 0)
+    return fail(
+        fmt::format("capture '{}' cannot be opened: {}; name a file that is there and may be read",
+                    path, std::strerror(errno)));
   struct stat status {};
   Mapping mapping;
   Status result;

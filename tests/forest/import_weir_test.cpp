@@ -103,7 +103,9 @@ TEST(WeirJson, RefusesAPickleByName) {
 TEST(LoadModel, NamesAFileThatIsNotThere) {
   const auto model = load_model("/nonexistent/model.json");
   ASSERT_FALSE(model);
-  EXPECT_EQ(model.error().message, "read model /nonexistent/model.json: No such file or directory");
+  EXPECT_EQ(model.error().message,
+            "read model /nonexistent/model.json: No such file or directory; name a model file that "
+            "is there and may be read");
 }
 
 }  // namespace
