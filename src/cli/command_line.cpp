@@ -66,9 +66,10 @@ Option Command::add_option(const std::string& names, std::optional<std::uint32_t
 Option Command::add_flag(const std::string& names, bool& value, const std::string& help) {
   return Option(app_->add_flag(names, value, help));
 }
-Option Command::add_word(const std::string& names, std::function<void(const std::string&)> taken,
+Option Command::add_word(const std::string& names,
+                         const std::function<void(const std::string&)>& taken,
                          const std::string& help, const std::vector<std::string>& words) {
-  return Option(app_->add_option_function<std::string>(names, std::move(taken), help)
+  return Option(app_->add_option_function<std::string>(names, taken, help)
                     ->check(CLI::IsMember(words))
                     ->option_text("NAME"));
 }

@@ -70,6 +70,7 @@ class Command {
   Option add_choice(const std::string& names, const std::map<std::string, T>& choices, T& value,
                     const std::string& help) {
     std::vector<std::string> words;
+    words.reserve(choices.size());
     for (const auto& [word, unused] : choices) words.push_back(word);
     return add_word(
         names, [choices, &value](const std::string& word) { value = choices.at(word); }, help,
@@ -77,7 +78,7 @@ class Command {
   }
 
  private:
-  Option add_word(const std::string& names, std::function<void(const std::string&)> taken,
+  Option add_word(const std::string& names, const std::function<void(const std::string&)>& taken,
                   const std::string& help, const std::vector<std::string>& words);
 
   CLI::App* app_;

@@ -34,7 +34,7 @@ const char* name(Finding::State state) {
 
 /// Green, yellow, red.
 std::string painted(Finding::State state) {
-  const std::string text = fmt::format("{:<7}", name(state));
+  std::string text = fmt::format("{:<7}", name(state));
   if (!colours()) return text;
   constexpr std::array kColours = {32, 33, 31};
   return fmt::format("\x1b[{}m{}\x1b[0m", kColours[static_cast<std::size_t>(state)], text);

@@ -22,6 +22,7 @@ struct Spread {
 
 Spread spread(const std::vector<SweepRun>& runs) {
   std::vector<double> rates;
+  rates.reserve(runs.size());
   for (const SweepRun& run : runs) rates.push_back(run.packets_per_s);
   std::sort(rates.begin(), rates.end());
   const std::size_t half = rates.size() / 2;

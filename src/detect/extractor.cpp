@@ -23,16 +23,13 @@ using packet::Method;
 constexpr float kAgeMost_s = 3600;
 constexpr double kTick_s = static_cast<double>(1ULL << kTickShift) * 1e-9;
 
+/// 0 where the feature is not a sender's.
 constexpr float neutral(Feature feature) noexcept {
-  switch (feature) {
 #define WEIR_NEUTRAL_CASE(name, value) \
-  case Feature::name:                  \
-    return value;
-    WEIR_NEUTRAL(WEIR_NEUTRAL_CASE)
+  if (feature == Feature::name) return value;
+  WEIR_NEUTRAL(WEIR_NEUTRAL_CASE)
 #undef WEIR_NEUTRAL_CASE
-    default:
-      return 0;  // not a sender's
-  }
+  return 0;
 }
 
 constexpr std::array<FeatureInfo, kFeatures> kInfos = {{

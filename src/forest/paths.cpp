@@ -163,6 +163,7 @@ std::vector<TreePath> Explainer::paths(std::span<const float> row, std::size_t m
   });
   order.resize(std::min(order.size(), most));
   std::vector<TreePath> found;
+  found.reserve(order.size());
   for (const std::size_t t : order) found.push_back({t, moved[t], path_in_words(model_, t, row)});
   return found;
 }
