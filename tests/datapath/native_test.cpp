@@ -83,7 +83,7 @@ TEST_F(NativeTest, ABlockOfWhatAPacketSaysHoldsForThatPacketAlone) {
           << made.source.text();
     // What a person reads of it, typed again, is the same source.
     EXPECT_EQ(address(native_.list_blocks()->at(0).source.text()), made.source);
-    EXPECT_EQ(*native_.remove_blocks(std::array{made.source}), 1U);
+    EXPECT_EQ(*native_.remove_blocks(std::array{made.key()}), 1U);
   }
 }
 
