@@ -3,13 +3,12 @@
 /// blocks that have expired.
 ///
 /// Owner     the service. Nothing else changes the datapath's tables while this runs, so what
-/// stands
-///           there is known here and is read from the kernel only at the start and after an error.
+///           stands there is known here and is read from the kernel only at the start and after an
+///           error.
 /// People    come first: a block that the policy orders never replaces one made by hand, and what
 ///           the policy ordered before it knew that a person has taken a source off is not written.
 /// Threads   `put` and `before` by the engine's decide, one call at a time; `call`, the desk and
-/// the
-///           counters by anyone.
+///           the counters by anyone.
 /// Bounds    `kQueue` new blocks wait at most; what finds no room is counted and made again by the
 ///           source's next attack packet. A family whose table is full costs one look-up an order
 ///           until a sweep, at most once in `kSweepFull`, has made room.

@@ -2,9 +2,10 @@
 /// The run directory: one weir a pin directory, and what the next start has to know of this one.
 ///
 /// Lock      flock on `lock_file`: gone with its process, however that ends. The file holds the
-/// pid. Allow     which prefixes of the pinned allowlist came from the configuration: those that
-/// left the
-///           file leave the list at the next start, and those that `weir allow add` put there stay.
+///           pid.
+/// Allow     which prefixes of the pinned allowlist came from the configuration: those that left
+///           the file leave the list at the next start, and those that `weir allow add` put there
+///           stay.
 /// Errors    one sentence with the path.
 /// Threads   the main thread.
 #pragma once

@@ -3,10 +3,9 @@
 /// everything back in the reverse order.
 ///
 /// Start     lock, model, checks of the machine, claim of the pins, host settings, datapath,
-/// channels,
-///           enforcer, engine, I/O threads, control socket, allowlist, sockets into the datapath. A
-///           step that fails undoes those before it: what an earlier weir left forwards as it did,
-///           and where there was none nothing stays attached, pinned or changed.
+///           channels, enforcer, engine, I/O threads, control socket, allowlist, sockets into the
+///           datapath. A step that fails undoes those before it: what an earlier weir left forwards
+///           as it did, and where there was none nothing stays attached, pinned or changed.
 /// Stop      control socket, sockets out of the datapath (steered packets take the fail mode), I/O
 ///           threads, what is in flight, enforcer, datapath, sockets, host settings, lock. Block-
 ///           and allowlist stay pinned.

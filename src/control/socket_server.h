@@ -6,9 +6,8 @@
 /// Rights    the socket's mode is 0660. Verbs that change something are for root and for the
 ///           daemon's own user, told by SO_PEERCRED.
 /// Bounds    `kClients` connections: a further one takes the place of the one that was idle
-/// longest.
-///           A request is a line of at most `kLine_bytes`, and must be whole within `kPatience`; an
-///           answer must be read within `kPatience`. What breaks that is closed.
+///           longest. A request is a line of at most `kLine_bytes`, and must be whole within
+///           `kPatience`; an answer must be read within `kPatience`. What breaks that is closed.
 /// Threads   one of its own, which calls the handler: no channel ever waits for a client.
 /// Errors    `start` only: where the socket cannot be made, or another weir answers there.
 #pragma once

@@ -9,15 +9,12 @@
 /// Start     a transaction: `Claim::take` (kernel_claim.h), `attach`, `keep`. An object that goes
 ///           before `keep` was called puts back the program, links and pins that it found.
 /// Owner     the service. `open_pinned` gives a view without a program, for commands while no
-/// daemon
-///           runs.
+///           daemon runs.
 /// Threads   table changes: one thread at a time. `heartbeat` may be called by each channel's
-/// thread
-///           for its own channel.
+///           thread for its own channel.
 /// Needs     CAP_BPF, CAP_PERFMON (the program subtracts packet pointers) and CAP_NET_ADMIN, or
-/// root;
-///           a bpffs above the pin directory: where the directory is below /sys/fs/bpf and none is
-///           mounted there, one is mounted if that is allowed.
+///           root; a bpffs above the pin directory: where the directory is below /sys/fs/bpf and
+///           none is mounted there, one is mounted if that is allowed.
 /// Errors    one sentence; a failure leaves everything as it was found.
 #pragma once
 

@@ -2,11 +2,11 @@
 /// The XDP program on the interfaces, by BPF links that are pinned.
 ///
 /// Order     what an earlier weir left on an interface is replaced in place (bpf_link_update): the
-/// interface is never
-///           without a program, and drivers that reset the link on an attach do not.
+///           interface is never without a program, and drivers that reset the link on an attach do
+///           not.
 /// Modes     both interfaces in one mode: a driver that has XDP can only redirect to another that
-/// has it. Native first; if one interface has none, generic on both. An earlier weir's mode is
-/// kept.
+///           has it. Native first; if one interface has none, generic on both. An earlier weir's
+///           mode is kept.
 /// Errors    one sentence; a failure puts back what was there.
 #pragma once
 

@@ -2,8 +2,7 @@
 /// The pin directory: what of the datapath outlives this process, as files of a bpffs.
 ///
 /// Shape     one file for each map and each link, named as in bpf/maps.h; a new pin takes the place
-/// of an old one in one
-///           step (rename), so that a reader never finds a gap.
+///           of an old one in one step (rename), so that a reader never finds a gap.
 /// Errors    one sentence; who calls undoes through `Undo`.
 #pragma once
 

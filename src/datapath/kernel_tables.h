@@ -3,11 +3,10 @@
 /// only opened pins.
 ///
 /// Shape     the maps hold the truth; beside them stands what this process knows of each block (its
-/// scope), so that the
-///           counts of `weir_control` stay exact without asking the kernel for each address.
+///           scope), so that the counts of `weir_control` stay exact without asking the kernel for
+///           each address.
 /// Order     `weir_control` is raised before a block is added and lowered after one is removed: the
-/// program never
-///           skips a look-up that would have hit.
+///           program never skips a look-up that would have hit.
 /// Owner     `Kernel`.
 /// Threads   one at a time.
 #pragma once

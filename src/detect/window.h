@@ -9,8 +9,7 @@
 ///           (1.07 s), long 2^15 ticks (34 s). A steady rate of r a second reads as 1.55 r in a
 ///           short window and as 50 r in a long one.
 /// Cost      within one tick, where a flood spends its time, nothing at all; else one
-/// multiplication
-///           a count.
+///           multiplication a count.
 /// Order     an event older than the clock counts as one of now: no error, no loss.
 /// Accuracy  within one tick's fading (0.07 % short, 0.002 % long) of the sum above:
 ///           tests/detect/window_test.cpp, FadesLikeTheSum.

@@ -8,7 +8,7 @@
 /// Owner     whoever holds the value; evaluators copy what they need.
 /// Threads   immutable after load.
 /// Errors    `validate.h` checks everything once: a `Model` that an importer returned is
-/// consistent.
+///           consistent.
 #pragma once
 
 #include <cstddef>

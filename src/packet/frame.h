@@ -2,8 +2,8 @@
 /// A packet in one place of memory: a handle that moves, while its bytes stay.
 ///
 /// Owner     a frame of a live interface belongs to its channel's `io::FramePool`, which knows
-/// where it is; a frame of a
-///           capture points into the mapped file and is read-only by convention.
+///           where it is; a frame of a capture points into the mapped file and is read-only by
+///           convention.
 /// Threads   the handle is a value; the bytes are read by one stage at a time.
 #pragma once
 

@@ -1,16 +1,17 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// SSDP messages: what stands in a UDP payload, read in one pass over at most its first 2 KiB.
 ///
-/// Source    UPnP Device Architecture 2.0, section 1 (Discovery); HTTP/1.1 header syntax (RFC
-/// 7230, 3.2), read leniently:
-///           header names in any case, LF alone as a line end, a missing empty line at the end.
+/// Source    UPnP Device Architecture 2.0, section 1 (Discovery); HTTP/1.1 header syntax
+///           (RFC 7230, 3.2), read leniently: header names in any case, LF alone as a line end, a
+///           missing empty line at the end.
 /// Shape     views into the payload: they live as long as the frame.
 /// Bounds    never reads behind the payload; at most `kHeadersMax` headers are looked at; time is
-/// linear in what is read.
+///           linear in what is read.
 /// Errors    none: `Method::none` is "not SSDP"; `Method::malformed` is "starts like SSDP and then
-/// breaks its grammar" (start line, header lines, bytes that are no ASCII text, no CRLF at all, too
-/// many headers, too long, an MX that is no number of seconds). Every broken rule is a bit of
-/// `anomalies`; those that shipped devices break too leave the method as it is.
+///           breaks its grammar" (start line, header lines, bytes that are no ASCII text, no CRLF
+///           at all, too many headers, too long, an MX that is no number of seconds). Every broken
+///           rule is a bit of `anomalies`; those that shipped devices break too leave the method as
+///           it is.
 /// Threads   pure function.
 #pragma once
 

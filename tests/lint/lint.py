@@ -69,11 +69,16 @@ def modules(root):
 
 
 def check_pages(root):
-    """The columns of the headers' manual pages: no field begins amid a line."""
+    """The columns of the headers' manual pages: no field begins amid a line, and none goes on in the first column."""
     for name in sources(root):
+        in_field = False
         for number, line in numbered(root, name):
-            if found := re.match(r"\s*/// .*\S +(Owner|Threads|Errors|Source|Shape|Units|Order|Needs) {2,}\S", line):
+            if found := re.match(r"\s*/// .*(?:\S +(?=(?:Owner|Threads|Errors|Source|Shape|Units|Order|Needs) {2})|[.:;] +)"
+                                 r"([A-Z][a-z]+) {2,}\S", line):
                 yield f"{name}:{number}: '{found[1]}' begins amid a line; give it one of its own"
+            if in_field and re.match(r"/// \S", line) and not re.match(r"/// [A-Z]", line):
+                yield f"{name}:{number}: a field's text goes on in the first column; give it the field's"
+            in_field = bool(re.match(r"/// ([A-Z][\w ]{0,8} {2,}| {10})\S", line))
 
 
 def check_format(root):

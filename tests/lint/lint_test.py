@@ -46,7 +46,18 @@ def tree(folder, files):
     return pathlib.Path(folder)
 
 
+# Further faults that a check must find, each in a header of its own.
+TORN = ("/// Makes it. Owner     the service.\n", "/// it holds the pid. Allow     which prefixes\n",
+        "/// Owner     the one who\n/// made it\n///           and nobody else.\n")
+
+
 class Lint(unittest.TestCase):
+    def test_a_torn_page_is_found(self):
+        for text in TORN:
+            with tempfile.TemporaryDirectory() as folder:
+                root = tree(folder, CLEAN | {"src/base/c.h": SPDX + text + "#pragma once\n"})
+                self.assertEqual(len(list(lint.check_pages(root))), 1, text)
+
     def test_a_clean_tree_has_no_finding(self):
         with tempfile.TemporaryDirectory() as folder:
             root = tree(folder, CLEAN)
