@@ -10,8 +10,8 @@
 #include <system_error>
 #include <utility>
 
+#include "base/nearest.h"
 #include "cli/command.h"
-#include "control/nearest.h"
 
 namespace weir::cli {
 
@@ -117,7 +117,7 @@ int refuse(CLI::App& app, const CLI::ParseError& error) {
                                   : names.empty()       ? "further argument"
                                                         : "command";
     message = fmt::format("'{}' knows no {} '{}'{}", path_of(*command), what, word,
-                          control::did_you_mean(word, views));
+                          did_you_mean(word, views));
   }
   report({fmt::format("{} (see {} --help)", message, path_of(*command))}, kBadInput);
   return kBadInput;

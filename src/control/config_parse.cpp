@@ -9,7 +9,7 @@
 #include <bit>
 #include <charconv>
 
-#include "control/nearest.h"
+#include "base/nearest.h"
 
 namespace weir::control {
 namespace {

@@ -10,8 +10,9 @@
 
 #include <cerrno>
 #include <future>
-#include <random>
 #include <utility>
+
+#include "base/seed.h"
 
 namespace weir::control {
 namespace {
@@ -20,12 +21,6 @@ constexpr Nanoseconds kComplainAgain = std::chrono::minutes(1);
 
 void add(std::atomic<std::uint64_t>& counter, std::uint64_t n) noexcept {
   counter.fetch_add(n, std::memory_order_relaxed);
-}
-
-/// Attackers choose the sources: not where they land in a table.
-std::uint64_t random_seed() {
-  std::random_device device;
-  return (std::uint64_t{device()} << 32U | device()) | 1U;
 }
 
 std::size_t family(const Address& address) noexcept { return address.is_v4() ? 0 : 1; }

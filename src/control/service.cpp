@@ -6,7 +6,6 @@
 #include <sched.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
-#include <sys/random.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -16,6 +15,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/seed.h"
 #include "control/enforcer.h"
 #include "control/own_addresses.h"
 #include "control/preflight.h"
@@ -39,13 +39,6 @@ using Kind = Refused::Kind;
 
 constexpr Side kBothSides[] = {Side::wan, Side::lan};
 constexpr const char* kSideNames[kSides] = {"wan", "lan"};
-
-/// Tables that strangers fill take a seed that strangers do not know.
-std::uint64_t random_seed() {
-  std::uint64_t seed = 0;
-  if (getrandom(&seed, sizeof seed, 0) != sizeof seed) seed = monotonic_now().ns;
-  return seed;
-}
 
 }  // namespace
 

@@ -17,26 +17,10 @@
 #include <list>
 #include <vector>
 
+#include "base/fd.h"
+
 namespace weir::control {
 namespace {
-
-/// A file descriptor that is closed with its owner.
-class Fd {
- public:
-  explicit Fd(int fd = -1) noexcept : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
-  Fd& operator=(Fd&& other) noexcept {
-    std::swap(fd_, other.fd_);
-    return *this;
-  }
-  ~Fd() {
-    if (fd_ >= 0) close(fd_);
-  }
-  [[nodiscard]] int get() const noexcept { return fd_; }
-
- private:
-  int fd_;
-};
 
 std::string answer_line(const Answer& answer) {
   Json json;

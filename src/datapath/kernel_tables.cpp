@@ -121,11 +121,6 @@ Result<std::uint32_t> max_entries(int fd) {
 
 }  // namespace
 
-void Fd::reset(int fd) noexcept {
-  if (fd_ >= 0) ::close(fd_);
-  fd_ = fd;
-}
-
 Result<MappedArray> MappedArray::map(int map_fd, std::size_t bytes, const char* name) {
   MappedArray array;
   void* memory = ::mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, map_fd, 0);

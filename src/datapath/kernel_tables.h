@@ -14,29 +14,10 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/fd.h"
 #include "datapath/datapath.h"
 
 namespace weir::datapath {
-
-/// A file descriptor that closes itself; -1 is none.
-class Fd {
- public:
-  Fd() noexcept = default;
-  explicit Fd(int fd) noexcept : fd_(fd) {}
-  Fd(Fd&& other) noexcept : fd_(other.release()) {}
-  Fd& operator=(Fd&& other) noexcept {
-    reset(other.release());
-    return *this;
-  }
-  ~Fd() { reset(); }
-  [[nodiscard]] int get() const noexcept { return fd_; }
-  explicit operator bool() const noexcept { return fd_ >= 0; }
-  int release() noexcept { return std::exchange(fd_, -1); }
-  void reset(int fd = -1) noexcept;
-
- private:
-  int fd_ = -1;
-};
 
 /// Memory of a BPF_F_MMAPABLE array, shared with the program.
 class MappedArray {

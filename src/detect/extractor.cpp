@@ -8,6 +8,7 @@
 #include <limits>
 #include <string_view>
 
+#include "base/nearest.h"
 #include "detect/destination_table.h"
 #include "detect/expectations.h"
 #include "detect/feature_list.h"
@@ -38,27 +39,6 @@ constexpr std::array<FeatureInfo, kFeatures> kInfos = {{
     WEIR_FEATURES(WEIR_FEATURE_INFO)
 #undef WEIR_FEATURE_INFO
 }};
-
-std::size_t edit_distance(std::string_view a, std::string_view b) {
-  std::vector<std::size_t> row(b.size() + 1);
-  for (std::size_t j = 0; j <= b.size(); ++j) row[j] = j;
-  for (std::size_t i = 1; i <= a.size(); ++i) {
-    std::size_t diagonal = row[0];
-    row[0] = i;
-    for (std::size_t j = 1; j <= b.size(); ++j) {
-      const std::size_t substituted = diagonal + (a[i - 1] == b[j - 1] ? 0 : 1);
-      diagonal = row[j];
-      row[j] = std::min({row[j] + 1, row[j - 1] + 1, substituted});
-    }
-  }
-  return row.back();
-}
-
-const FeatureInfo& nearest_feature(std::string_view name) {
-  return *std::min_element(kInfos.begin(), kInfos.end(), [&](const auto& a, const auto& b) {
-    return edit_distance(name, a.name) < edit_distance(name, b.name);
-  });
-}
 
 using Row = std::array<float, kFeatures>;
 
@@ -425,14 +405,17 @@ std::size_t Extractor::memory_bytes(const TableConfig& config) noexcept {
 
 Result<std::unique_ptr<Extractor>> Extractor::make(const TableConfig& config,
                                                    std::span<const std::string> features) {
+  std::array<std::string_view, kFeatures> names;
+  std::transform(kInfos.begin(), kInfos.end(), names.begin(),
+                 [](const FeatureInfo& info) { return info.name; });
   std::vector<std::uint8_t> wanted;
   for (const std::string& name : features) {
     const FeatureInfo* const info = find_feature(name);
     if (info == nullptr) {
       return fail(fmt::format(
-          "the model asks for the feature '{}', which this weir does not know (did it mean '{}'?); "
-          "train it again with this version's scripts/train",
-          name, nearest_feature(name).name));
+          "the model asks for the feature '{}', which this weir does not know; train it again with "
+          "this version's scripts/train{}",
+          name, did_you_mean(name, names)));
     }
     wanted.push_back(static_cast<std::uint8_t>(info - kInfos.data()));
   }

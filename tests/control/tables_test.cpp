@@ -5,8 +5,6 @@
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
 
-#include "base/histogram.h"
-#include "control/nearest.h"
 #include "datapath/native.h"
 
 namespace weir::control {
@@ -139,44 +137,6 @@ TEST(Duration, PrintsWhatItReads) {
     const auto seconds = *rc::gen::inRange<std::uint64_t>(1, 3'650ULL * 86'400);
     RC_ASSERT(parse_duration_ms(duration_text(seconds * 1'000)).value() == seconds * 1'000);
   });
-}
-
-TEST(Nearest, FindsTypingErrorsAndNothingElse) {
-  const std::string_view names[] = {"run", "check", "status", "block", "allow", "detach"};
-  EXPECT_EQ(nearest("chekc", names), "check");
-  EXPECT_EQ(nearest("stauts", names), "status");
-  EXPECT_EQ(nearest("blok", names), "block");
-  EXPECT_EQ(nearest("explain", names), "");
-  EXPECT_EQ(nearest("x", names), "");
-  EXPECT_EQ(nearest("", names), "");
-  EXPECT_EQ(did_you_mean("rnu", names), "; did you mean run?");
-}
-
-TEST(Histogram, QuantilesAreAtMostASixteenthTooLong) {
-  rc::check([] {
-    const auto exponents = *rc::gen::nonEmpty<std::vector<std::uint8_t>>();
-    std::vector<std::int64_t> all;
-    DurationHistogram histogram;
-    for (const auto e : exponents) {
-      const std::int64_t ns = (std::int64_t{1} << (e % 50U)) + e * 37;
-      all.push_back(ns);
-      histogram.add(Nanoseconds{ns});
-    }
-    std::sort(all.begin(), all.end());
-    RC_ASSERT(histogram.count() == all.size());
-    for (const double share : {0.5, 0.99, 1.0}) {
-      const auto place = static_cast<std::size_t>(
-          std::max(1.0, std::ceil(share * static_cast<double>(all.size()))));
-      const std::int64_t exact = all[place - 1];
-      const std::int64_t found = histogram.quantile(share).count();
-      RC_ASSERT(found >= exact);
-      RC_ASSERT(static_cast<double>(found) <= static_cast<double>(exact) * 1.0625);
-    }
-  });
-}
-
-TEST(Histogram, IsZeroWhereNothingWasAdded) {
-  EXPECT_EQ(DurationHistogram{}.quantile(0.5).count(), 0);
 }
 
 }  // namespace

@@ -1,10 +1,11 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "control/nearest.h"
+#include "base/nearest.h"
 
 #include <algorithm>
 #include <vector>
 
-namespace weir::control {
+namespace weir {
+namespace {
 
 std::size_t edit_distance(std::string_view a, std::string_view b) {
   constexpr std::size_t kLongest = 64;  // no name is longer, and the cost stays bounded
@@ -27,6 +28,8 @@ std::size_t edit_distance(std::string_view a, std::string_view b) {
   return at(a.size(), b.size());
 }
 
+}  // namespace
+
 std::string_view nearest(std::string_view word, std::span<const std::string_view> names) {
   std::string_view best;
   std::size_t best_distance = std::max<std::size_t>(1, (word.size() + 1) / 3) + 1;
@@ -45,4 +48,4 @@ std::string did_you_mean(std::string_view word, std::span<const std::string_view
   return name.empty() ? std::string{} : "; did you mean " + std::string(name) + "?";
 }
 
-}  // namespace weir::control
+}  // namespace weir

@@ -5,14 +5,12 @@
 /// Threads   pure functions.
 #pragma once
 
-#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
 
-namespace weir::control {
+namespace weir {
 
-[[nodiscard]] std::size_t edit_distance(std::string_view a, std::string_view b);
 /// The nearest of `names`; empty where none is within a third of the word's length: a farther guess
 /// only confuses.
 [[nodiscard]] std::string_view nearest(std::string_view word,
@@ -21,4 +19,4 @@ namespace weir::control {
 [[nodiscard]] std::string did_you_mean(std::string_view word,
                                        std::span<const std::string_view> names);
 
-}  // namespace weir::control
+}  // namespace weir
