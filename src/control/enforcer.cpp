@@ -72,8 +72,8 @@ class Enforcer::Tables final : public datapath::Datapath {
 
  private:
   Status tell_allow() {
-    WEIR_ASSIGN(std::vector<Prefix> allow, my_.datapath_.list_allow());
-    my_.desk_.leave_allow(std::move(allow));
+    WEIR_ASSIGN(const std::vector<Prefix> allow, my_.datapath_.list_allow());
+    my_.desk_.leave_allow(allow);
     return {};
   }
   Enforcer& my_;

@@ -12,7 +12,7 @@
 
 #include <atomic>
 #include <mutex>
-#include <optional>
+#include <utility>
 #include <vector>
 
 #include "detect/policy.h"
@@ -21,9 +21,11 @@ namespace weir::control {
 
 class PolicyDesk {
  public:
-  void leave_allow(std::vector<Prefix> allow) {
+  void leave_allow(const std::vector<Prefix>& allow) {
+    detect::PrefixSet sorted(allow);  // not by decide, which packets wait for
     const std::lock_guard lock(mutex_);
-    allow_ = std::move(allow);
+    std::swap(allow_, sorted);  // what it was is freed here, behind the lock
+    allow_left_ = true;
     left_.store(left_.load(std::memory_order_relaxed) + 1, std::memory_order_release);
   }
   /// Returns its number.
@@ -60,15 +62,15 @@ class PolicyDesk {
  private:
   void carry_out(detect::Policy& policy) {
     const std::lock_guard lock(mutex_);
-    if (allow_) policy.set_allow(*allow_);
-    allow_.reset();
+    if (std::exchange(allow_left_, false)) policy.swap_allow(allow_);
     for (const Address& source : forgive_) policy.forgive(source);
     forgive_.clear();
     served_.store(left_.load(std::memory_order_relaxed), std::memory_order_release);
   }
 
-  std::mutex mutex_;  // of allow_ and forgive_
-  std::optional<std::vector<Prefix>> allow_;
+  std::mutex mutex_;         // of the next three
+  detect::PrefixSet allow_;  // to come; behind `swap_allow`: the one before
+  bool allow_left_ = false;
   std::vector<Address> forgive_;
   std::atomic<std::uint64_t> left_{0}, served_{0};
   std::atomic<std::uint64_t> suspects_{0}, evicted_{0}, blocks_{0}, over_budget_{0};

@@ -187,7 +187,7 @@ Status Service::Impl::follow_lists() {
     allow = follow_allowlist(tables, config.settings.allow_prefixes, config.state_file + ".allow");
   });
   if (!allow) return tl::unexpected(allow.error());
-  enforcer->desk().leave_allow(std::move(*allow));
+  enforcer->desk().leave_allow(*allow);
   return {};
 }
 

@@ -5,7 +5,6 @@
 #include <utility>
 
 #include "detect/network_table.h"
-#include "detect/prefix_set.h"
 #include "detect/scope.h"
 #include "detect/suspects.h"
 
@@ -289,7 +288,7 @@ void Policy::forgive(const Address& address) noexcept {
   impl_->victims.erase(address, hash);
 }
 
-void Policy::set_allow(const std::vector<Prefix>& allow) { impl_->allow = PrefixSet(allow); }
+void Policy::swap_allow(PrefixSet& allow) noexcept { std::swap(impl_->allow, allow); }
 
 PolicyCounters Policy::counters() const noexcept {
   PolicyCounters counters = impl_->counters;

@@ -55,6 +55,7 @@
 #include "base/address.h"
 #include "base/clock.h"
 #include "detect/context.h"
+#include "detect/prefix_set.h"
 
 namespace weir::detect {
 
@@ -163,8 +164,9 @@ class Policy {
   /// A block that an administrator removed: forgets the source, victim or network (given without
   /// host bits) of this address.
   void forgive(const Address& address) noexcept;
-  /// Replaces the allowlist: what an administrator changed while weir runs.
-  void set_allow(const std::vector<Prefix>& allow);
+  /// Takes another allowlist, and leaves the one before in its place: what an administrator changed
+  /// while weir runs is sorted, and what it replaces is freed, by whoever brought it.
+  void swap_allow(PrefixSet& allow) noexcept;
   [[nodiscard]] PolicyCounters counters() const noexcept;
 
  private:

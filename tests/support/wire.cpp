@@ -94,4 +94,9 @@ Wire::Wire(unsigned queues) {
   join(lan, "lan0", "lan", "2");
 }
 
+void Wire::silence() const {
+  wan.must("ip link set wan0 down");
+  lan.must("ip link set lan0 down");
+}
+
 }  // namespace weir::test

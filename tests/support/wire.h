@@ -80,6 +80,8 @@ class OnCpu {
 
 struct Wire {
   explicit Wire(unsigned queues = 1);
+  /// Takes the far ends down: what their stacks would send by themselves (IPv6) would be counted.
+  void silence() const;
   Namespace wan, box, lan;
 };
 
