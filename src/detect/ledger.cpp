@@ -29,10 +29,7 @@ void Ledger::note_one(const Judged& judged, std::size_t i, std::uint64_t number)
   const Context& context = judged.contexts[i];
   const Decision& decision = judged.decisions[i];
   const bool ordered = decision.block || decision.would_block;
-  // A block that is ordered again is no new one.
-  const bool made = ordered && decision.rule != Reason::blocked &&
-                    decision.rule != Reason::network && is_drop(decision.rule);
-  if (made) keep(judged, i, number);
+  if (ordered && !decision.again) keep(judged, i, number);
   if (!is_drop(decision.rule)) return;
   const auto rule = static_cast<std::size_t>(decision.rule);
   const bool asked_for = context.solicited || context.client_flow;

@@ -81,15 +81,23 @@ struct Policy::Impl {
     made.block = !config.shadow;
     made.would_block = config.shadow;
     made.target = target;
+    made.cause = sentence.cause;
     made.strikes = sentence.strikes - 1;
     made.expires = sentence.until;
     made.first_seen = context.first_seen;
+  }
+
+  void order_again(Decision& made, Target target, Sentence& sentence,
+                   const Context& context) const noexcept {
+    order(made, target, sentence, context);
+    made.again = true;
   }
 
   void sentence(Decision& made, Target target, Sentence& sentence, std::uint32_t first_ms,
                 const Context& context) noexcept {
     sentence.until = context.time + block_length(first_ms, sentence.strikes);
     ++sentence.strikes;
+    sentence.cause = made.rule;
     counters.blocks += counted();
     order(made, target, sentence, context);
   }
@@ -97,7 +105,7 @@ struct Policy::Impl {
   Decision drop_blocked(Reason reason, Target target, Sentence& sentence,
                         const Context& context) const noexcept {
     Decision made = drop(reason);
-    if (context.time - sentence.ordered >= kAgain) order(made, target, sentence, context);
+    if (context.time - sentence.ordered >= kAgain) order_again(made, target, sentence, context);
     return made;
   }
 
@@ -124,7 +132,7 @@ struct Policy::Impl {
     const bool new_port = victim.searched_from(context.source_port);
     if (!new_port || !victim.sentence.stands(context.time) || made.block || made.would_block)
       return;
-    order(made, Target::victim, victim.sentence, context);
+    order_again(made, Target::victim, victim.sentence, context);
     made.open_ports = victim.ports;
   }
 

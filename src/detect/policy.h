@@ -137,6 +137,8 @@ struct Decision {
   Reason rule = Reason::clean;    ///< the rule that spoke, in shadow too
   bool block = false;             ///< put `target` on the blocklist now
   bool would_block = false;       ///< the same, but mode is shadow
+  bool again = false;             ///< with a block: it was ordered before (see Again above)
+  Reason cause = Reason::clean;   ///< with a block: the rule that made it, then and now
   Target target = Target::source;
   std::uint32_t strikes = 0;  ///< with a block: how often it was blocked before
   PacketTime expires;         ///< with a block

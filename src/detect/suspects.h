@@ -22,6 +22,7 @@ struct Sentence {
   PacketTime until;    // zero: never blocked
   PacketTime ordered;  // when the block was last handed out
   std::uint32_t strikes = 0;
+  Reason cause = Reason::clean;  // the rule that spoke
 
   [[nodiscard]] bool stands(PacketTime now) const noexcept { return strikes > 0 && now < until; }
 };

@@ -55,12 +55,6 @@ detect::LedgerConfig ledger_config(const ReplayConfig& config, const Bound& boun
   return ledger;
 }
 
-/// Whether the decision orders a block that was made before.
-bool is_again(const detect::Decision& decision) noexcept {
-  return !detect::is_drop(decision.rule) || decision.rule == detect::Reason::blocked ||
-         decision.rule == detect::Reason::network;
-}
-
 class ReplayRun final : public Replay {
  public:
   ReplayRun(const ReplayConfig& config, Bound bound)
@@ -251,7 +245,7 @@ class ReplayRun final : public Replay {
         ++report_.timeline.at(batch.frames[i].time).dropped_judged;
       if (!decision.block) continue;
       const auto block = make_block(batch.contexts[i], decision);
-      if (!is_again(decision)) {
+      if (!decision.again) {
         report_.blocks.push_back({block, decision.first_seen});
         ++report_.timeline.at(batch.frames[i].time).blocks;
       }

@@ -58,11 +58,7 @@ datapath::Block make_block(const detect::Context& context,
   block.value.created_ns = context.time.ns;
   block.value.scope = WEIR_SCOPE_ssdp;
   block.value.origin = WEIR_ORIGIN_policy;
-  // A block that is ordered again was made for a score, as nearly all are; the ledger knows better.
-  const bool again = !detect::is_drop(decision.rule) || decision.rule == detect::Reason::blocked ||
-                     decision.rule == detect::Reason::network;
-  const auto reason = again ? detect::Reason::scored : decision.rule;
-  block.value.reason = static_cast<std::uint32_t>(reason);
+  block.value.reason = static_cast<std::uint32_t>(decision.cause);
   block.value.strikes = decision.strikes;
   std::copy(decision.open_ports.begin(), decision.open_ports.end(), block.value.open_ports);
   return block;

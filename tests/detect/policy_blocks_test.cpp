@@ -352,8 +352,7 @@ RC_GTEST_PROP(PolicyForgery, BlocksNeedMoreThanOnePacketAndSpareAllButSsdp, ()) 
     attackers[f.context.destination].insert(f.context.source);
     in_network[network_of(f.context.source)].insert(f.context.source);
     const Decision d = policy.decide(f.context, f.score);
-    const bool again = !is_drop(d.rule) || d.rule == Reason::blocked || d.rule == Reason::network;
-    if (!d.block || again) continue;  // what stands already may be ordered by any packet
+    if (!d.block || d.again) continue;  // what stands already may be ordered by any packet
     const Address blocked = blocked_address(f.context, d);
     switch (d.target) {
       case Target::source:

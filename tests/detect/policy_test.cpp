@@ -84,10 +84,17 @@ TEST(Policy, BlocksExpireAndDouble) {
 
 TEST(Policy, OrdersABlockAgainThatDidNotTake) {
   Policy policy(config());
-  for (int i = 0; i < 3; ++i) policy.decide(reply_from(address(1), milliseconds(0)), kAttack);
+  for (int i = 0; i < 2; ++i) policy.decide(reply_from(address(1), milliseconds(0)), kAttack);
+  const Decision first = policy.decide(reply_from(address(1), milliseconds(0)), kAttack);
+  EXPECT_TRUE(first.block);
+  EXPECT_FALSE(first.again);
+  EXPECT_EQ(first.cause, Reason::scored);
   EXPECT_FALSE(policy.decide(reply_from(address(1), milliseconds(249)), kAttack).block);
   const Decision d = policy.decide(reply_from(address(1), milliseconds(250)), kAttack);
   EXPECT_TRUE(d.block);
+  EXPECT_TRUE(d.again);
+  EXPECT_EQ(d.rule, Reason::blocked);
+  EXPECT_EQ(d.cause, Reason::scored) << "the block's reason, not this packet's";
   EXPECT_EQ(d.strikes, 0U);
   EXPECT_EQ(d.expires, kBegin + seconds(600));
   EXPECT_FALSE(policy.decide(reply_from(address(1), milliseconds(251)), kAttack).block);

@@ -134,12 +134,14 @@ TEST(MakeBlock, IsOfSsdpAlone) {
          {detect::Target::source, detect::Target::network, detect::Target::victim}) {
       detect::Decision decision;
       decision.block = true;
-      decision.rule = decision.reason = info.reason;
+      decision.rule = decision.reason = detect::Reason::blocked;  // as where it is ordered again
+      decision.cause = info.reason;
       decision.target = target;
       decision.open_ports[1] = 50'000;
       const datapath::Block block = make_block(context, decision);
       EXPECT_EQ(block.value.scope, static_cast<std::uint32_t>(WEIR_SCOPE_ssdp)) << info.name;
       EXPECT_EQ(block.value.origin, static_cast<std::uint32_t>(WEIR_ORIGIN_policy));
+      EXPECT_EQ(block.value.reason, static_cast<std::uint32_t>(info.reason));
       EXPECT_EQ(block.value.open_ports[1], 50'000);
       EXPECT_EQ(block.source.text(), target == detect::Target::source    ? "203.0.113.9"
                                      : target == detect::Target::network ? "203.0.113.0"
