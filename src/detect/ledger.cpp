@@ -28,8 +28,8 @@ std::size_t Ledger::memory_bytes(const LedgerConfig& config) noexcept {
 void Ledger::note_one(const Judged& judged, std::size_t i, std::uint64_t number) noexcept {
   const Context& context = judged.contexts[i];
   const Decision& decision = judged.decisions[i];
-  const bool ordered = decision.block || decision.would_block;
-  if (ordered && !decision.again) keep(judged, i, number);
+  const bool made = (decision.block || decision.would_block) && !decision.again;
+  if (made) keep(judged, i, number);
   if (!is_drop(decision.rule)) return;
   const auto rule = static_cast<std::size_t>(decision.rule);
   const bool asked_for = context.solicited || context.client_flow;

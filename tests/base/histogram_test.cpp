@@ -2,6 +2,12 @@
 #include "base/histogram.h"
 
 #include <gtest/gtest.h>
+#include <rapidcheck.h>
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <vector>
 
 namespace weir {
 namespace {
