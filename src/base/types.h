@@ -47,6 +47,8 @@ enum class Side : std::uint8_t { wan = 0, lan = 1 };
 constexpr Side opposite(Side side) noexcept { return side == Side::wan ? Side::lan : Side::wan; }
 constexpr std::size_t index(Side side) noexcept { return static_cast<std::size_t>(side); }
 inline constexpr std::size_t kSides = 2;
+/// As the configuration and every answer name it.
+constexpr const char* side_name(Side side) noexcept { return side == Side::wan ? "wan" : "lan"; }
 
 /// What happens to one packet.
 enum class Verdict : std::uint8_t { forward = 0, drop = 1 };

@@ -17,7 +17,6 @@ using pipeline::LabelTally;
 using pipeline::ReplayBlock;
 using pipeline::ReplayReport;
 
-constexpr const char* kTargets[] = {"source", "network", "victim"};
 constexpr std::size_t kBlocksListed = 10;  ///< for people; JSON has all
 
 struct Rates {
@@ -106,7 +105,7 @@ nlohmann::ordered_json blocks_json(const ReplayReport& report) {
   auto blocks = nlohmann::ordered_json::array();
   for (const ReplayBlock& b : report.blocks)
     blocks.push_back({{"source", b.block.source.text()},
-                      {"target", kTargets[b.block.target]},
+                      {"target", datapath::target_name(b.block.target)},
                       {"time_ns", b.block.value.created_ns},
                       {"first_seen_ns", b.first_seen.ns},
                       {"expires_ns", b.block.value.expires_ns},

@@ -15,17 +15,18 @@
 namespace weir::control {
 namespace {
 
-using Kind = AskError::Kind;
+using Unanswered = AskError::Kind;
 
-tl::unexpected<AskError> refuse(Kind kind, std::string message) {
+tl::unexpected<AskError> refuse(Unanswered kind, std::string message) {
   return tl::unexpected<AskError>(AskError{kind, std::move(message)});
 }
 
 tl::unexpected<AskError> broken(const std::string& path, int error) {
   const bool late = error == EAGAIN || error == EWOULDBLOCK;
-  return refuse(Kind::failed, fmt::format("control socket {}: {}", path,
-                                          late ? fmt::format("no answer within {} s", kAnswer_s)
-                                               : std::system_category().message(error)));
+  return refuse(Unanswered::failed,
+                fmt::format("control socket {}: {}", path,
+                            late ? fmt::format("no answer within {} s", kAnswer_s)
+                                 : std::system_category().message(error)));
 }
 
 tl::expected<std::string, AskError> exchange(int fd, const std::string& path,
@@ -43,7 +44,8 @@ tl::expected<std::string, AskError> exchange(int fd, const std::string& path,
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) return broken(path, errno);
     if (n == 0 || answer.size() > kAnswer_bytes) {
-      return refuse(Kind::failed, fmt::format("control socket {}: the answer broke off", path));
+      return refuse(Unanswered::failed,
+                    fmt::format("control socket {}: the answer broke off", path));
     }
     answer.append(bytes.data(), static_cast<std::size_t>(n));
   }
@@ -56,7 +58,7 @@ tl::expected<Json, AskError> ask_on(int fd, const std::string& path, const Json&
   if (!text) return tl::unexpected(text.error());
   Json answer = Json::parse(*text, nullptr, false);
   if (!answer.is_object() || !answer.contains("ok") || !answer["ok"].is_boolean()) {
-    return refuse(Kind::failed,
+    return refuse(Unanswered::failed,
                   fmt::format("control socket {}: what answers there is no weir", path));
   }
   if (answer["ok"].get<bool>()) {
@@ -65,9 +67,9 @@ tl::expected<Json, AskError> ask_on(int fd, const std::string& path, const Json&
   }
   const std::string kind = answer.value("kind", "failed");
   const std::string message = answer.value("error", "refused without a reason");
-  return refuse(kind == "bad_request"     ? Kind::bad_request
-                : kind == "not_permitted" ? Kind::not_permitted
-                                          : Kind::failed,
+  return refuse(kind == "bad_request"     ? Unanswered::bad_request
+                : kind == "not_permitted" ? Unanswered::not_permitted
+                                          : Unanswered::failed,
                 message);
 }
 
@@ -77,7 +79,7 @@ tl::expected<Json, AskError> ask(const std::string& socket_path, const Json& req
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (socket_path.size() >= sizeof address.sun_path) {
-    return refuse(Kind::bad_request,
+    return refuse(Unanswered::bad_request,
                   fmt::format("control socket {}: the path is longer than {} bytes", socket_path,
                               sizeof address.sun_path - 1));
   }
@@ -91,11 +93,11 @@ tl::expected<Json, AskError> ask(const std::string& socket_path, const Json& req
   if (connect(fd, reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) {
     answer = ask_on(fd, socket_path, request);
   } else if (errno == ENOENT || errno == ECONNREFUSED) {
-    answer = refuse(Kind::not_running,
+    answer = refuse(Unanswered::not_running,
                     fmt::format("no weir is running: nothing answers at {}", socket_path));
   } else if (errno == EACCES || errno == EPERM) {
     answer = refuse(
-        Kind::not_permitted,
+        Unanswered::not_permitted,
         fmt::format("control socket {}: not permitted; run the command as root", socket_path));
   } else {
     answer = broken(socket_path, errno);

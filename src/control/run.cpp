@@ -23,12 +23,6 @@
 namespace weir::control {
 namespace {
 
-using Kind = Refused::Kind;
-
-tl::unexpected<Refused> refuse(Kind kind, std::string message) {
-  return tl::unexpected(Refused{kind, std::move(message)});
-}
-
 void open_log(const std::string& level) {
   auto logger = spdlog::stderr_color_mt("weir");
   logger->set_pattern("%Y-%m-%dT%H:%M:%S.%e %^%l%$: %v");
@@ -90,7 +84,8 @@ tl::expected<void, Refused> run_service(const Config& config) {
   pthread_sigmask(SIG_BLOCK, &signals, nullptr);  // before any thread: they all inherit it
   std::signal(SIGPIPE, SIG_IGN);
   const int signal_fd = signalfd(-1, &signals, SFD_CLOEXEC);
-  if (signal_fd < 0) return refuse(Kind::failed, fmt::format("signalfd: {}", std::strerror(errno)));
+  if (signal_fd < 0)
+    return refuse(Refusal::failed, fmt::format("signalfd: {}", std::strerror(errno)));
 
   auto service = Service::start(config);
   if (!service) {
@@ -108,38 +103,38 @@ tl::expected<void, Refused> run_service(const Config& config) {
   spdlog::info("stopping: {}", ended ? *ended : ended.error().message);
   const Status stopped = (*service)->stop();
   close(signal_fd);
-  if (!ended) return refuse(Kind::failed, ended.error().message);
-  if (!stopped) return refuse(Kind::failed, stopped.error().message);
+  if (!ended) return refuse(Refusal::failed, ended.error().message);
+  if (!stopped) return refuse(Refusal::failed, stopped.error().message);
   spdlog::info("stopped; nothing is attached");
   return {};
 }
 
 tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks) {
   if (auto missing = missing_privileges(); !missing.empty()) {
-    return refuse(Kind::not_permitted, std::move(missing));
+    return refuse(Refusal::not_permitted, std::move(missing));
   }
   bool found = false;
   if (const long pid = Lock::holder(config.lock_file); pid != 0) {
     const auto asked = ask(config.settings.control_socket, Json{{"verb", "stop"}});
     // One that is on its way out answers no more, but holds its lock until all is given back.
     if (!asked && asked.error().kind != AskError::Kind::not_running) {
-      return refuse(
-          asked.error().kind == AskError::Kind::not_permitted ? Kind::not_permitted : Kind::failed,
-          fmt::format("weir runs as process {} and cannot be asked to stop: {}", pid,
-                      asked.error().message));
+      return refuse(asked.error().kind == AskError::Kind::not_permitted ? Refusal::not_permitted
+                                                                        : Refusal::failed,
+                    fmt::format("weir runs as process {} and cannot be asked to stop: {}", pid,
+                                asked.error().message));
     }
     constexpr int kTries = 200;  // 20 s: it gives host settings back, some drivers reset for that
     for (int i = 0; i < kTries && Lock::holder(config.lock_file) != 0; ++i) usleep(100'000);
     found = true;
   }
   auto lock = Lock::take(config.lock_file);
-  if (!lock) return refuse(Kind::failed, lock.error().message);
+  if (!lock) return refuse(Refusal::failed, lock.error().message);
   const auto removed = datapath::Kernel::remove(config.kernel.pin_directory, keep_blocks);
-  if (!removed) return refuse(Kind::failed, removed.error().message);
+  if (!removed) return refuse(Refusal::failed, removed.error().message);
   std::error_code ignored;
   found = found || *removed || std::filesystem::exists(config.state_file, ignored);
   if (const auto restored = io::HostSettings::restore(config.state_file); !restored) {
-    return refuse(Kind::failed, restored.error().message);
+    return refuse(Refusal::failed, restored.error().message);
   }
   if (!keep_blocks) unlink((config.state_file + ".allow").c_str());
   return found;

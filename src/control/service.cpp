@@ -35,10 +35,7 @@
 namespace weir::control {
 namespace {
 
-using Kind = Refused::Kind;
-
 constexpr Side kBothSides[] = {Side::wan, Side::lan};
-constexpr const char* kSideNames[kSides] = {"wan", "lan"};
 
 }  // namespace
 
@@ -209,23 +206,23 @@ Status Service::Impl::open_control() {
 }
 
 tl::expected<void, Refused> Service::Impl::start() {
-  const auto step = [](Status status, Kind kind) -> tl::expected<void, Refused> {
+  const auto step = [](Status status, Refusal kind) -> tl::expected<void, Refused> {
     if (status) return {};
-    return tl::unexpected<Refused>(Refused{kind, std::move(status).error().message});
+    return refuse(kind, std::move(status).error().message);
   };
   auto taken = Lock::take(config.lock_file);
-  if (!taken) return tl::unexpected<Refused>(Refused{Kind::bad_request, taken.error().message});
+  if (!taken) return refuse(Refusal::bad_request, taken.error().message);
   lock.emplace(std::move(*taken));
-  return step(load_model(), Kind::bad_request)
-      .and_then([&] { return step(check_machine(config), Kind::bad_request); })
-      .and_then([&] { return step(attach(), Kind::bad_request); })
-      .and_then([&] { return step(open_channels(), Kind::bad_request); })
-      .and_then([&] { return step(start_engine(), Kind::failed); })
-      .and_then([&] { return step(start_threads(), Kind::failed); })
-      .and_then([&] { return step(open_control(), Kind::bad_request); })
-      .and_then([&] { return step(follow_lists(), Kind::failed); })
-      .and_then([&] { return step(register_sockets(), Kind::failed); })
-      .and_then([&] { return step(kernel->keep(), Kind::failed); });
+  return step(load_model(), Refusal::bad_request)
+      .and_then([&] { return step(check_machine(config), Refusal::bad_request); })
+      .and_then([&] { return step(attach(), Refusal::bad_request); })
+      .and_then([&] { return step(open_channels(), Refusal::bad_request); })
+      .and_then([&] { return step(start_engine(), Refusal::failed); })
+      .and_then([&] { return step(start_threads(), Refusal::failed); })
+      .and_then([&] { return step(open_control(), Refusal::bad_request); })
+      .and_then([&] { return step(follow_lists(), Refusal::failed); })
+      .and_then([&] { return step(register_sockets(), Refusal::failed); })
+      .and_then([&] { return step(kernel->keep(), Refusal::failed); });
 }
 
 void Service::Impl::say_hello() const {
@@ -238,7 +235,7 @@ void Service::Impl::say_hello() const {
   for (const Side side : kBothSides) {
     const bool native = kernel->mode(side) == datapath::AttachMode::native;
     const bool zero_copy = channels.front()->zero_copy(side);
-    spdlog::info("{} is {}: {} XDP, {}, {} channels", kSideNames[index(side)],
+    spdlog::info("{} is {}: {} XDP, {}, {} channels", side_name(side),
                  config.kernel.interfaces[index(side)], native ? "native" : "generic",
                  zero_copy ? "zero-copy" : "copy mode", channels.size());
   }
@@ -281,20 +278,20 @@ Status Service::Impl::stop() {
 
 Answer Service::Impl::reload() {
   const std::lock_guard one(reloading);
-  const auto refuse = [&](const Error& error) -> Answer {
+  const auto keep = [&](const Error& error) -> Answer {
     auto message = fmt::format("{}; model {} (sha256 {}) stays in use", error.message, model.name,
                                model.sha256);
     spdlog::error("reload: {}", message);
-    return tl::unexpected(Refused{Kind::bad_request, std::move(message)});
+    return refuse(Refusal::bad_request, std::move(message));
   };
   auto read = forest::load_model(config.model_path);
-  if (!read) return refuse(read.error());
+  if (!read) return keep(read.error());
   auto fresh = pipeline::rebind(*read, bound.model_columns);
-  if (!fresh) return refuse(fresh.error());
+  if (!fresh) return keep(fresh.error());
   try {
     engine->use(**fresh);
   } catch (const std::bad_alloc&) {
-    return refuse({config.model_path + ": no memory is left for it"});
+    return keep({config.model_path + ": no memory is left for it"});
   }
   const bool changed = read->sha256 != model.sha256;
   {
@@ -322,11 +319,11 @@ Result<Json> Service::Impl::status() const {
 Answer Service::Impl::answer(const Json& request) {
   const auto verb = request["verb"].get<std::string>();
   if (!succeeded) {
-    return tl::unexpected(Refused{Kind::failed, "weir is still starting; ask again in a moment"});
+    return refuse(Refusal::failed, "weir is still starting; ask again in a moment");
   }
   if (verb == "status") {
     auto document = status();
-    if (!document) return tl::unexpected(Refused{Kind::failed, document.error().message});
+    if (!document) return refuse(Refusal::failed, document.error().message);
     return std::move(*document);
   }
   if (verb == "stop") {
@@ -342,7 +339,7 @@ Answer Service::Impl::answer(const Json& request) {
     answer = answer_tables(tables, request, monotonic_now());
   });
   if (!answer) {
-    return tl::unexpected(Refused{Kind::bad_request, fmt::format("there is no verb '{}'", verb)});
+    return refuse(Refusal::bad_request, fmt::format("there is no verb '{}'", verb));
   }
   if (is_change(verb) && *answer) {
     spdlog::info("{}: {}", verb, (*answer)->dump(-1, ' ', false, Json::error_handler_t::replace));
@@ -353,7 +350,7 @@ Answer Service::Impl::answer(const Json& request) {
 Answer Service::Impl::report(const Json& request) {
   Result<std::vector<datapath::Block>> blocks;
   enforcer->call([&](datapath::Datapath& tables) { blocks = tables.list_blocks(); });
-  if (!blocks) return tl::unexpected(Refused{Kind::failed, blocks.error().message});
+  if (!blocks) return refuse(Refusal::failed, blocks.error().message);
   return report_document({.ledger = ledger->snapshot(),
                           .blocks = *blocks,
                           .shadow = config.policy.shadow,
@@ -364,7 +361,7 @@ Answer Service::Impl::report(const Json& request) {
 
 Answer Service::Impl::why(const Json& request) {
   const auto address = Address::parse(request.value("address", std::string{}));
-  if (!address) return tl::unexpected(Refused{Kind::bad_request, address.error().message});
+  if (!address) return refuse(Refusal::bad_request, address.error().message);
   const std::lock_guard own(model_lock);
   return why_address({.model = &model,
                       .columns = bound.model_columns,
@@ -382,13 +379,13 @@ Service::~Service() {
 
 tl::expected<std::unique_ptr<Service>, Refused> Service::start(const Config& config) {
   if (auto missing = missing_privileges(); !missing.empty()) {
-    return tl::unexpected(Refused{Kind::not_permitted, missing});
+    return refuse(Refusal::not_permitted, missing);
   }
   auto service = std::unique_ptr<Service>(new Service(std::make_unique<Impl>(config)));
   try {
     if (auto started = service->impl_->start(); !started) return tl::unexpected(started.error());
   } catch (const std::exception& fault) {
-    return tl::unexpected(Refused{Kind::failed, fmt::format("starting: {}", fault.what())});
+    return refuse(Refusal::failed, fmt::format("starting: {}", fault.what()));
   }
   service->impl_->succeeded = true;
   service->impl_->say_hello();

@@ -36,19 +36,6 @@ std::string answer_line(const Answer& answer) {
   return json.dump(-1, ' ', false, Json::error_handler_t::replace) + "\n";
 }
 
-tl::unexpected<Refused> refuse(Refused::Kind kind, std::string message) {
-  return tl::unexpected<Refused>(Refused{kind, std::move(message)});
-}
-
-struct Client {
-  Fd fd;
-  bool may_change = false;
-  std::string in;        // part of a line
-  std::string out;       // an answer
-  std::size_t sent = 0;  // bytes of it that are written
-  PacketTime deadline;   // for the rest of the line, or for the reading of `out`
-};
-
 /// Whether the peer may use verbs that change something.
 bool may_change(int fd) {
   ucred peer{};
@@ -109,6 +96,15 @@ Result<Fd> listen_at(const std::string& path) {
 }  // namespace
 
 struct SocketServer::Loop {
+  struct Client {
+    Fd fd;
+    bool may_change = false;
+    std::string in;        // part of a line
+    std::string out;       // an answer
+    std::size_t sent = 0;  // bytes of it that are written
+    PacketTime deadline;   // for the rest of the line, or for the reading of `out`
+  };
+
   std::string path;
   Handler handler;
   Fd listener;
@@ -199,7 +195,7 @@ struct SocketServer::Loop {
       const auto end = client.in.find('\n');
       if (end == std::string::npos && client.in.size() <= kLine_bytes) return true;
       if (end == std::string::npos) {
-        client.out = answer_line(refuse(Refused::Kind::bad_request, "the request is too long"));
+        client.out = answer_line(refuse(Refusal::bad_request, "the request is too long"));
         write_to(client);
         return false;
       }
@@ -223,11 +219,11 @@ struct SocketServer::Loop {
 
   [[nodiscard]] Answer answer(const std::string& line, bool may_change) const {
     if (line.size() > kLine_bytes) {
-      return refuse(Refused::Kind::bad_request, "the request is too long");
+      return refuse(Refusal::bad_request, "the request is too long");
     }
     const Json request = Json::parse(line, nullptr, false);
     if (!request.is_object() || !request.contains("verb") || !request["verb"].is_string()) {
-      return refuse(Refused::Kind::bad_request, "the request is no JSON object with a text 'verb'");
+      return refuse(Refusal::bad_request, "the request is no JSON object with a text 'verb'");
     }
     const auto verb = request["verb"].get<std::string>();
     if (is_change(verb) && !may_change) {

@@ -9,8 +9,6 @@
 namespace weir::control {
 namespace {
 
-constexpr const char* kSideNames[kSides] = {"wan", "lan"};
-
 const char* effect_name(datapath::Effect effect) {
   switch (effect) {
     case datapath::Effect::peer:
@@ -110,10 +108,10 @@ Json interfaces_json(const StatusSources& from) {
     for (const auto& channel : from.channels) zero_copy = zero_copy && channel->zero_copy(side);
     const bool native = from.kernel.mode(side) == datapath::AttachMode::native;
     const std::string& interface = from.config.kernel.interfaces[index(side)];
-    json[kSideNames[index(side)]] = {{"name", interface},
-                                     {"attached", native ? "native" : "generic"},
-                                     {"link", io::name(io::link_of(interface))},
-                                     {"zero_copy", zero_copy}};
+    json[side_name(side)] = {{"name", interface},
+                             {"attached", native ? "native" : "generic"},
+                             {"link", io::name(io::link_of(interface))},
+                             {"zero_copy", zero_copy}};
   }
   return json;
 }

@@ -13,18 +13,17 @@ namespace {
 
 constexpr std::uint64_t kForMax_ms = 3'650ULL * 86'400'000;  // ten years: longer is "forever"
 
-tl::unexpected<Refused> refuse(std::string message,
-                               Refused::Kind kind = Refused::Kind::bad_request) {
-  return tl::unexpected<Refused>(Refused{kind, std::move(message)});
+tl::unexpected<Refused> bad_request(std::string message) {
+  return refuse(Refusal::bad_request, std::move(message));
 }
 tl::unexpected<Refused> failed(const Error& error) {
-  return refuse(error.message, Refused::Kind::failed);
+  return refuse(Refusal::failed, error.message);
 }
 
 tl::expected<std::string, Refused> text_of(const Json& request, const char* key) {
   const auto found = request.find(key);
   if (found == request.end() || !found->is_string()) {
-    return refuse(fmt::format("the request has no text '{}'", key));
+    return bad_request(fmt::format("the request has no text '{}'", key));
   }
   return found->get<std::string>();
 }
@@ -34,10 +33,8 @@ const char* scope_name(std::uint32_t scope) { return scope == WEIR_SCOPE_all ? "
 tl::expected<std::uint32_t, Refused> scope_of(const std::string& name) {
   if (name == "ssdp") return WEIR_SCOPE_ssdp;
   if (name == "all") return WEIR_SCOPE_all;
-  return refuse(fmt::format("scope is '{}'; allowed is ssdp or all", name));
+  return bad_request(fmt::format("scope is '{}'; allowed is ssdp or all", name));
 }
-
-constexpr const char* kTargets[] = {"source", "network", "victim"};
 
 /// "192.0.2.1" or "192.0.2.0/24": a network's block has no shorter or longer prefix.
 std::string target_text(const datapath::BlockKey& block) {
@@ -50,19 +47,21 @@ tl::expected<datapath::BlockKey, Refused> block_of(const Json& request) {
   const auto text = text_of(request, "address");
   if (!text) return tl::unexpected(text.error());
   const auto prefix = Prefix::parse(*text);
-  if (!prefix) return refuse(prefix.error().message);
+  if (!prefix) return bad_request(prefix.error().message);
   const bool is_v4 = prefix->address().is_v4();
   const bool is_network = prefix->length() == (is_v4 ? 24U : 64U);
   if (!is_network && prefix->length() != (is_v4 ? 32U : 128U)) {
-    return refuse(fmt::format("'{}' is a range; a block is of one address, or of a /{}", *text,
-                              is_v4 ? 24 : 64));
+    return bad_request(fmt::format("'{}' is a range; a block is of one address, or of a /{}", *text,
+                                   is_v4 ? 24 : 64));
   }
   if (prefix->address().is_multicast()) {
-    return refuse(fmt::format("'{}' is a multicast address, which no packet comes from", *text));
+    return bad_request(
+        fmt::format("'{}' is a multicast address, which no packet comes from", *text));
   }
   weir_target target = is_network ? WEIR_TARGET_network : WEIR_TARGET_source;
   if (request.value("target", "") == "victim") {
-    if (is_network) return refuse(fmt::format("'{}' is a range; a victim is one address", *text));
+    if (is_network)
+      return bad_request(fmt::format("'{}' is a range; a victim is one address", *text));
     target = WEIR_TARGET_victim;
   }
   return datapath::BlockKey{prefix->address(), target};
@@ -71,7 +70,7 @@ tl::expected<datapath::BlockKey, Refused> block_of(const Json& request) {
 Json block_json(const datapath::Block& block, PacketTime now) {
   const auto& v = block.value;
   Json json{{"address", target_text(block.key())},
-            {"target", kTargets[block.target]},
+            {"target", datapath::target_name(block.target)},
             {"scope", scope_name(v.scope)},
             {"origin", v.origin == WEIR_ORIGIN_manual ? "manual" : "policy"},
             {"reason", v.origin == WEIR_ORIGIN_manual
@@ -108,19 +107,19 @@ Answer block_add(datapath::Datapath& datapath, const Json& request, PacketTime n
   const auto scope = scope_of(*scope_text);
   if (!scope) return tl::unexpected(scope.error());
   if (*scope == WEIR_SCOPE_all && key->target != WEIR_TARGET_source) {
-    return refuse(fmt::format("{} is more than one source, and is blocked for SSDP alone",
-                              target_text(*key)));
+    return bad_request(fmt::format("{} is more than one source, and is blocked for SSDP alone",
+                                   target_text(*key)));
   }
   const auto duration = request.find("for_ms");
   if (duration == request.end() || !duration->is_number_unsigned() ||
       duration->get<std::uint64_t>() > kForMax_ms) {
-    return refuse("the request has no number 'for_ms' from 0 to ten years");
+    return bad_request("the request has no number 'for_ms' from 0 to ten years");
   }
   const auto allow = datapath.list_allow();
   if (!allow) return failed(allow.error());
   for (const auto& prefix : *allow) {
     if (key->target != WEIR_TARGET_victim && prefix.contains(key->address)) {
-      return refuse(
+      return bad_request(
           fmt::format("{} is on the allowlist by {}, where a block has no effect; take "
                       "that away first",
                       target_text(*key), prefix.text()));
@@ -135,7 +134,7 @@ Answer block_add(datapath::Datapath& datapath, const Json& request, PacketTime n
   const auto added = datapath.add_blocks({&block, 1});
   if (!added) return failed(added.error());
   if (*added == 0) {
-    return refuse("the kernel's blocklist is full; raise tables.blocks_max", Refused::Kind::failed);
+    return refuse(Refusal::failed, "the kernel's blocklist is full; raise tables.blocks_max");
   }
   return Json{{"added", block_json(block, now)}};
 }
@@ -151,8 +150,8 @@ Answer block_del(datapath::Datapath& datapath, const Json& request) {
     if (!blocks) return failed(blocks.error());
     for (const auto& block : *blocks) {
       if (block.key() == *key && block.value.scope != *scope) {
-        return refuse(fmt::format("{} is blocked with scope {}, not {}", target_text(*key),
-                                  scope_name(block.value.scope), *text));
+        return bad_request(fmt::format("{} is blocked with scope {}, not {}", target_text(*key),
+                                       scope_name(block.value.scope), *text));
       }
     }
   }
@@ -177,7 +176,7 @@ Answer allow_change(datapath::Datapath& datapath, const Json& request, bool add)
   const auto text = text_of(request, "prefix");
   if (!text) return tl::unexpected(text.error());
   const auto prefix = Prefix::parse(*text);
-  if (!prefix) return refuse(prefix.error().message);
+  if (!prefix) return bad_request(prefix.error().message);
   if (add) {
     if (const auto added = datapath.add_allow(*prefix); !added) return failed(added.error());
     return Json{{"added", prefix->text()}};

@@ -25,7 +25,12 @@ struct Refused {
   enum class Kind : std::uint8_t { failed, bad_request, not_permitted } kind = Kind::failed;
   std::string message;
 };
+using Refusal = Refused::Kind;
 using Answer = tl::expected<Json, Refused>;
+
+inline tl::unexpected<Refused> refuse(Refusal kind, std::string message) {
+  return tl::unexpected<Refused>(Refused{kind, std::move(message)});
+}
 
 /// Answers a request of the list above; an empty optional where the verb is none of them.
 std::optional<Answer> answer_tables(datapath::Datapath& datapath, const Json& request,

@@ -5,6 +5,7 @@
 #include <array>
 #include <cmath>
 
+#include "datapath/datapath.h"
 #include "detect/extractor.h"
 #include "forest/paths.h"
 #include "pipeline/guard.h"
@@ -14,7 +15,6 @@ namespace {
 
 constexpr std::array<const char*, 5> kMethods = {"no SSDP", "search", "notify", "reply",
                                                  "malformed"};
-constexpr std::array<const char*, 3> kTargets = {"source", "network", "victim"};
 
 Json packet_json(const detect::Evidence& evidence) {
   const detect::Context& c = evidence.context;
@@ -124,7 +124,7 @@ Json why_address(const WhySources& from, const Address& address, const detect::L
   }
   constexpr std::int64_t kMs = 1'000'000;
   json["block"] = {{"address", evidence->address.text()},
-                   {"target", kTargets[static_cast<std::size_t>(decision.target)]},
+                   {"target", datapath::target_name(static_cast<weir_target>(decision.target))},
                    {"strikes", decision.strikes},
                    {"age_ms", (now - evidence->context.time).count() / kMs},
                    {"expires_in_ms", left.count() / kMs}};

@@ -66,6 +66,13 @@ struct Counters {
   std::array<Counter, WEIR_REDIRECT_ERROR_SLOTS> redirect_errors{};
 };
 
+/// As commands, answers and reports name what a block is of.
+constexpr const char* target_name(weir_target target) noexcept {
+  return target == WEIR_TARGET_network  ? "network"
+         : target == WEIR_TARGET_victim ? "victim"
+                                        : "source";
+}
+
 /// What a block is of. A network's address has no host bits.
 struct BlockKey {
   Address address;

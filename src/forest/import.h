@@ -29,6 +29,7 @@ inline constexpr std::size_t kDepthMax = 4'096;
 inline constexpr std::size_t kFeaturesMax = 4'095;
 inline constexpr std::size_t kClassesMax = 256;
 inline constexpr std::size_t kNameMax_bytes = 256;
+inline constexpr int kNestingMax = 64;  ///< lists and objects of JSON and UBJSON within each other
 
 Result<Model> load_model(const std::string& path);
 /// The same from memory; `name` stands in for the path in errors.

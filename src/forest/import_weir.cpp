@@ -97,7 +97,7 @@ Status same_size(const View& view, std::size_t found, std::size_t nodes) {
   return view.refuse(fmt::format("{} elements for {} nodes", found, nodes));
 }
 
-struct Columns {
+struct NodeColumns {
   std::vector<std::int64_t> feature, left, right, missing_left;
   std::vector<double> threshold, cover, values;
 };
@@ -119,8 +119,8 @@ Result<std::vector<double>> read_thresholds(const View& view) {
   return values;
 }
 
-Result<Columns> read_columns(const View& tree) {
-  Columns c;
+Result<NodeColumns> read_columns(const View& tree) {
+  NodeColumns c;
   const auto integers = [&](const char* key, std::vector<std::int64_t>& into) -> Status {
     WEIR_ASSIGN(const View view, tree.at(key));
     WEIR_ASSIGN(into, view.integers(kNodesMax));
@@ -160,7 +160,7 @@ Status read_tree(const View& tree, Model& model) {
     WEIR_ASSIGN(output, view.integer());
     WEIR_TRY(in_range(view, "it", 0, output, 0, std::int64_t{model.outputs} - 1));
   }
-  WEIR_ASSIGN(const Columns c, read_columns(tree));
+  WEIR_ASSIGN(const NodeColumns c, read_columns(tree));
   const std::size_t width = output == Tree::kAllOutputs ? model.outputs : 1;
   const auto last = static_cast<std::int64_t>(c.feature.size()) - 1;
   if (c.values.size() > kValuesMax - model.values.size())

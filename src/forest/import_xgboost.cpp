@@ -138,13 +138,13 @@ Status check_best_iteration(const View& learner, std::size_t rounds) {
                   rounds, best + 1, best + 1));
 }
 
-struct Columns {
+struct TreeArrays {
   std::vector<std::int64_t> left, right, feature, default_left, split_type;
   std::vector<double> condition, hessian;
 };
 
-Result<Columns> read_columns(const View& tree, std::size_t nodes) {
-  Columns c;
+Result<TreeArrays> read_columns(const View& tree, std::size_t nodes) {
+  TreeArrays c;
   const auto check = [&](const View& view, std::size_t found) -> Status {
     if (found == nodes) return {};
     return view.refuse(fmt::format("{} elements for {} nodes", found, nodes));
@@ -176,7 +176,7 @@ Result<Columns> read_columns(const View& tree, std::size_t nodes) {
 }
 
 /// The nodes that the root leads to, in its own order; pruning leaves deleted ones between them.
-Result<std::vector<Node>> reached_nodes(const View& tree, const Columns& c, Model& model,
+Result<std::vector<Node>> reached_nodes(const View& tree, const TreeArrays& c, Model& model,
                                         std::size_t deleted) {
   const auto nodes = static_cast<std::int64_t>(c.left.size());
   std::vector<std::uint32_t> order{0};
@@ -241,7 +241,7 @@ Status read_tree(const View& tree, std::int32_t output, Model& model) {
     if (size > 1) return view.refuse("leaves of several values are not supported");
   }
   if (nodes == 0) return num_nodes.refuse("a tree without nodes");
-  WEIR_ASSIGN(const Columns columns, read_columns(tree, nodes));
+  WEIR_ASSIGN(const TreeArrays columns, read_columns(tree, nodes));
   WEIR_ASSIGN(const std::vector<Node> reached, reached_nodes(tree, columns, model, deleted));
   return append_tree(model, reached, output, tree.where());
 }

@@ -7,10 +7,10 @@
 #include <cmath>
 #include <set>
 
+#include "forest/import.h"
+
 namespace weir::forest {
 namespace {
-
-constexpr int kLevelsMax = 64;
 
 /// "line 3, column 14" of a byte offset.
 std::string position(std::string_view text, std::size_t offset) {
@@ -29,7 +29,7 @@ struct Watcher {
   std::size_t large = 0;  // what takes more memory than a number: lists, objects, keys, texts
 
   bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > kLevelsMax) fault = fmt::format("nested deeper than {} levels", kLevelsMax);
+    if (depth > kNestingMax) fault = fmt::format("nested deeper than {} levels", kNestingMax);
     using Event = Json::parse_event_t;
     const bool begins = event == Event::object_start || event == Event::array_start;
     if (begins || event == Event::key || (event == Event::value && parsed.is_string())) ++large;

@@ -34,7 +34,7 @@ Result<double> pmml_number(const std::string& name, const xml_node& at, const ch
 
 namespace {
 
-constexpr double kInf = std::numeric_limits<double>::infinity();
+constexpr double kInfinity = std::numeric_limits<double>::infinity();
 constexpr std::size_t kTreeNodesMax = 2 * kLeavesPerTreeMax;
 
 /// Where a decision goes on. Two with the same number lead to the same place, so that a missing
@@ -286,12 +286,13 @@ class TreeBuilder {
       const bool is = op == "isMissing";
       const Way& there = is ? no : yes;
       if (field.replacement) return there.make();
-      return compare(p, field, kInf, there, is ? yes : no, is ? yes : no);
+      return compare(p, field, kInfinity, there, is ? yes : no, is ? yes : no);
     }
     WEIR_ASSIGN(double t, pmml_number(context_.name, p, "value"));
     if (field.float32) t = static_cast<double>(static_cast<float>(t));
     if (!std::isfinite(t)) return refuse(p, "value does not fit a float");
-    const double before = std::nextafter(t, -kInf);  // x < t is x <= before: no double lies between
+    const double before =
+        std::nextafter(t, -kInfinity);  // x < t is x <= before: no double lies between
     if (!std::isfinite(before)) return refuse(p, "value is too small");
     const Way& missing =
         field.replacement ? (holds(op, *field.replacement, t) ? yes : no) : unknown;
@@ -321,7 +322,7 @@ class TreeBuilder {
     if (missing.id != left.id && missing.id != right.id) {
       // First: is the value there at all?
       const Way there{++ids_, [&] { return compare(p, field, threshold, left, right, right); }};
-      return compare(p, field, kInf, there, missing, missing);
+      return compare(p, field, kInfinity, there, missing, missing);
     }
     WEIR_ASSIGN(const std::uint32_t at, place(p));
     WEIR_ASSIGN(const std::uint32_t l, left.make());

@@ -8,11 +8,11 @@
 #include <cstring>
 
 #include "forest/formats.h"
+#include "forest/import.h"
 
 namespace weir::forest {
 namespace {
 
-constexpr int kLevelsMax = 64;
 /// A value takes 16 bytes in memory and may take one, or none, in the file.
 constexpr std::size_t kElementsMax = std::size_t{48} << 20U;
 
@@ -149,7 +149,8 @@ class Reader {
   /// What may follow a bracket: `$` and a type, `#` and a count.
   Result<Container> head(int level) {
     WEIR_TRY(count_large());
-    if (level > kLevelsMax) return refuse(fmt::format("nested deeper than {} levels", kLevelsMax));
+    if (level > kNestingMax)
+      return refuse(fmt::format("nested deeper than {} levels", kNestingMax));
     Container c;
     skip_no_ops();
     if (next_is('$')) {

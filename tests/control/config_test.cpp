@@ -19,101 +19,100 @@ Result<Config> parse(const std::string& text, Purpose purpose = Purpose::run) {
   return parse_config(text, "dir/w.toml", purpose, 4);
 }
 
-struct Refusal {
+struct BadKey {
   const char* what;
   const char* text;  ///< behind kPair, so its first line is line 4
   const char* message;
 };
 
-class Refused : public ::testing::TestWithParam<Refusal> {};
+class RefusedConfig : public ::testing::TestWithParam<BadKey> {};
 
-TEST_P(Refused, SaysWhereWhatAndWhatIsAllowed) {
+TEST_P(RefusedConfig, SaysWhereWhatAndWhatIsAllowed) {
   const auto config = parse(std::string(kPair) + GetParam().text);
   ASSERT_FALSE(config) << GetParam().what;
   EXPECT_EQ(config.error().message, GetParam().message);
 }
 
 INSTANTIATE_TEST_SUITE_P(
-    Config, Refused,
+    Config, RefusedConfig,
     ::testing::Values(
-        Refusal{"no such section", "[channel]\n",
-                "dir/w.toml:4:2: there is no section 'channel'; allowed are the sections "
-                "interfaces, steer, fail, channels, workers, model, policy, scope, allow, tables, "
-                "control, "
-                "log; did you mean channels?"},
-        Refusal{"no such key", "[fail]\nheartbeat_limit = 3\n",
-                "dir/w.toml:5:1: [fail] has no key 'heartbeat_limit'; its keys are fail_mode, "
-                "heartbeat_limit_ms; did you mean heartbeat_limit_ms?"},
-        Refusal{"nothing is near", "[log]\nxyzzy = 3\n",
-                "dir/w.toml:5:1: [log] has no key 'xyzzy'; its keys are level"},
-        Refusal{"choice", "[fail]\nfail_mode = \"opne\"\n",
-                "dir/w.toml:5:13: fail.fail_mode is \"opne\"; allowed is \"open\" or \"closed\"; "
-                "did you mean open?"},
-        Refusal{"type", "[fail]\nfail_mode = true\n",
-                "dir/w.toml:5:13: fail.fail_mode is true; allowed is \"open\" or \"closed\""},
-        Refusal{"a flag that is text", "[steer]\nssdp_payload = \"yes\"\n",
-                "dir/w.toml:5:16: steer.ssdp_payload is \"yes\"; allowed is true or false"},
-        Refusal{"port 0", "[steer]\nudp_ports = [1900, 0]\n",
-                "dir/w.toml:5:20: steer.udp_ports is 0; allowed is a list of integers from 1 to "
-                "65535"},
-        Refusal{"port twice", "[steer]\nudp_ports = [1900, 5353, 1900]\n",
-                "dir/w.toml:5:26: steer.udp_ports has 1900 twice; name each once"},
-        Refusal{"nothing to judge", "[steer]\nudp_ports = []\nssdp_payload = false\n",
-                "dir/w.toml:5:13: steer.udp_ports is empty and steer.ssdp_payload is false, so "
-                "nothing would be judged; set one of them"},
-        Refusal{
-            "ring no power of two", "[channels]\nring = 1000\n",
-            "dir/w.toml:5:8: channels.ring is 1000; allowed is a power of two from 64 to 65536; "
-            "the nearest are 512 and 1024"},
-        Refusal{"more prefixes of a family than have room",
-                "[tables]\nallow_max = 2\n[allow]\nprefixes = [\"192.0.2.1\", \"2001:db8::1\", "
-                "\"2001:db8::2\", \"2001:db8::3\"]\n",
-                "dir/w.toml:7:12: allow.prefixes has 3 of IPv6; allowed is tables.allow_max, 2"},
-        Refusal{"more ring than frames", "[channels]\nring = 8192\n",
-                "dir/w.toml:5:8: channels.frames is 8192 and channels.ring 8192; allowed is at "
-                "least 4 frames an entry: two fill rings full, and as many in batches and on their "
-                "way out"},
-        Refusal{"too few frames by one step", "[channels]\nframes = 4096\nring = 2048\n",
-                "dir/w.toml:5:10: channels.frames is 4096 and channels.ring 2048; allowed is at "
-                "least 4 frames an entry: two fill rings full, and as many in batches and on their "
-                "way out"},
-        Refusal{"one packet is no evidence", "[policy]\nevidence_packets = 1\n",
-                "dir/w.toml:5:20: policy.evidence_packets is 1; allowed is an integer from 2 to "
-                "10000"},
-        Refusal{"negative", "[policy]\nevidence_ms = -5\n",
-                "dir/w.toml:5:15: policy.evidence_ms is -5; allowed is an integer from 100 to "
-                "3600000"},
-        Refusal{"beyond 64 bits", "[policy]\nthreshold = 1e300\n",
-                "dir/w.toml:5:13: policy.threshold is 1e+300; allowed is a number from 0.0 to 1.0"},
-        Refusal{"not a number", "[policy]\nthreshold = nan\n",
-                "dir/w.toml:5:13: policy.threshold is nan; allowed is a number from 0.0 to 1.0"},
-        Refusal{"block longer than the longest", "[policy]\nblock_ms = 2000\nblock_max_ms = 1000\n",
-                "dir/w.toml:5:12: policy.block_ms is 2000; allowed is at most "
-                "policy.block_max_ms, 1000"},
-        Refusal{"count", "[channels]\ncount = \"many\"\n",
-                "dir/w.toml:5:9: channels.count is \"many\"; allowed is \"auto\" or an integer "
-                "from 1 to 64"},
-        Refusal{"CPU that does not exist", "[workers]\ncount = 1\ncpus = [0, 4]\n",
-                "dir/w.toml:6:12: workers.cpus names CPU 4; this machine has the CPUs 0 to 3"},
-        Refusal{"CPU twice", "[channels]\nio_cpus = [1, 1]\n",
-                "dir/w.toml:5:15: channels.io_cpus has 1 twice; name each once"},
-        Refusal{"bad prefix", "[allow]\nprefixes = [\"10.0.0.0/8\", \"10.0.0.0/33\"]\n",
-                "dir/w.toml:5:27: allow.prefixes: '10.0.0.0/33' has a prefix length that is not a "
-                "number from 0 to 32"},
-        Refusal{"prefix with host bits", "[allow]\nprefixes = [\"10.0.0.1/8\"]\n",
-                "dir/w.toml:5:13: allow.prefixes: '10.0.0.1/8' has bits set behind its prefix "
-                "length; did you mean 10.0.0.0/8?"},
-        Refusal{"prefix twice, in two spellings",
-                "[allow]\nprefixes = [\"192.0.2.1\", \"192.0.2.1/32\"]\n",
-                "dir/w.toml:5:26: allow.prefixes has \"192.0.2.1/32\" twice; name each once"},
-        Refusal{"relative path", "[control]\nrun_dir = \"run\"\n",
-                "dir/w.toml:5:11: control.run_dir is \"run\"; allowed is an absolute path, as "
-                "\"/run/weir\""},
-        Refusal{"a section that is a value", "log = 3\n",
-                "dir/w.toml:4:1: [interfaces] has no key 'log'; its keys are wan, lan, xdp"},
-        Refusal{"not TOML", "[log]\nlevel = \n",
-                "dir/w.toml:5:9: not TOML: Error while parsing key-value pair: expected value, saw "
-                "'\\n'"}),
+        BadKey{"no such section", "[channel]\n",
+               "dir/w.toml:4:2: there is no section 'channel'; allowed are the sections "
+               "interfaces, steer, fail, channels, workers, model, policy, scope, allow, tables, "
+               "control, "
+               "log; did you mean channels?"},
+        BadKey{"no such key", "[fail]\nheartbeat_limit = 3\n",
+               "dir/w.toml:5:1: [fail] has no key 'heartbeat_limit'; its keys are fail_mode, "
+               "heartbeat_limit_ms; did you mean heartbeat_limit_ms?"},
+        BadKey{"nothing is near", "[log]\nxyzzy = 3\n",
+               "dir/w.toml:5:1: [log] has no key 'xyzzy'; its keys are level"},
+        BadKey{"choice", "[fail]\nfail_mode = \"opne\"\n",
+               "dir/w.toml:5:13: fail.fail_mode is \"opne\"; allowed is \"open\" or \"closed\"; "
+               "did you mean open?"},
+        BadKey{"type", "[fail]\nfail_mode = true\n",
+               "dir/w.toml:5:13: fail.fail_mode is true; allowed is \"open\" or \"closed\""},
+        BadKey{"a flag that is text", "[steer]\nssdp_payload = \"yes\"\n",
+               "dir/w.toml:5:16: steer.ssdp_payload is \"yes\"; allowed is true or false"},
+        BadKey{"port 0", "[steer]\nudp_ports = [1900, 0]\n",
+               "dir/w.toml:5:20: steer.udp_ports is 0; allowed is a list of integers from 1 to "
+               "65535"},
+        BadKey{"port twice", "[steer]\nudp_ports = [1900, 5353, 1900]\n",
+               "dir/w.toml:5:26: steer.udp_ports has 1900 twice; name each once"},
+        BadKey{"nothing to judge", "[steer]\nudp_ports = []\nssdp_payload = false\n",
+               "dir/w.toml:5:13: steer.udp_ports is empty and steer.ssdp_payload is false, so "
+               "nothing would be judged; set one of them"},
+        BadKey{"ring no power of two", "[channels]\nring = 1000\n",
+               "dir/w.toml:5:8: channels.ring is 1000; allowed is a power of two from 64 to 65536; "
+               "the nearest are 512 and 1024"},
+        BadKey{"more prefixes of a family than have room",
+               "[tables]\nallow_max = 2\n[allow]\nprefixes = [\"192.0.2.1\", \"2001:db8::1\", "
+               "\"2001:db8::2\", \"2001:db8::3\"]\n",
+               "dir/w.toml:7:12: allow.prefixes has 3 of IPv6; allowed is tables.allow_max, 2"},
+        BadKey{"more ring than frames", "[channels]\nring = 8192\n",
+               "dir/w.toml:5:8: channels.frames is 8192 and channels.ring 8192; allowed is at "
+               "least 4 frames an entry: two fill rings full, and as many in batches and on their "
+               "way out"},
+        BadKey{"too few frames by one step", "[channels]\nframes = 4096\nring = 2048\n",
+               "dir/w.toml:5:10: channels.frames is 4096 and channels.ring 2048; allowed is at "
+               "least 4 frames an entry: two fill rings full, and as many in batches and on their "
+               "way out"},
+        BadKey{"one packet is no evidence", "[policy]\nevidence_packets = 1\n",
+               "dir/w.toml:5:20: policy.evidence_packets is 1; allowed is an integer from 2 to "
+               "10000"},
+        BadKey{"negative", "[policy]\nevidence_ms = -5\n",
+               "dir/w.toml:5:15: policy.evidence_ms is -5; allowed is an integer from 100 to "
+               "3600000"},
+        BadKey{"beyond 64 bits", "[policy]\nthreshold = 1e300\n",
+               "dir/w.toml:5:13: policy.threshold is 1e+300; allowed is a number from 0.0 to 1.0"},
+        BadKey{"not a number", "[policy]\nthreshold = nan\n",
+               "dir/w.toml:5:13: policy.threshold is nan; allowed is a number from 0.0 to 1.0"},
+        BadKey{"block longer than the longest", "[policy]\nblock_ms = 2000\nblock_max_ms = 1000\n",
+               "dir/w.toml:5:12: policy.block_ms is 2000; allowed is at most "
+               "policy.block_max_ms, 1000"},
+        BadKey{"count", "[channels]\ncount = \"many\"\n",
+               "dir/w.toml:5:9: channels.count is \"many\"; allowed is \"auto\" or an integer "
+               "from 1 to 64"},
+        BadKey{"CPU that does not exist", "[workers]\ncount = 1\ncpus = [0, 4]\n",
+               "dir/w.toml:6:12: workers.cpus names CPU 4; this machine has the CPUs 0 to 3"},
+        BadKey{"CPU twice", "[channels]\nio_cpus = [1, 1]\n",
+               "dir/w.toml:5:15: channels.io_cpus has 1 twice; name each once"},
+        BadKey{"bad prefix", "[allow]\nprefixes = [\"10.0.0.0/8\", \"10.0.0.0/33\"]\n",
+               "dir/w.toml:5:27: allow.prefixes: '10.0.0.0/33' has a prefix length that is not a "
+               "number from 0 to 32"},
+        BadKey{"prefix with host bits", "[allow]\nprefixes = [\"10.0.0.1/8\"]\n",
+               "dir/w.toml:5:13: allow.prefixes: '10.0.0.1/8' has bits set behind its prefix "
+               "length; did you mean 10.0.0.0/8?"},
+        BadKey{"prefix twice, in two spellings",
+               "[allow]\nprefixes = [\"192.0.2.1\", \"192.0.2.1/32\"]\n",
+               "dir/w.toml:5:26: allow.prefixes has \"192.0.2.1/32\" twice; name each once"},
+        BadKey{"relative path", "[control]\nrun_dir = \"run\"\n",
+               "dir/w.toml:5:11: control.run_dir is \"run\"; allowed is an absolute path, as "
+               "\"/run/weir\""},
+        BadKey{"a section that is a value", "log = 3\n",
+               "dir/w.toml:4:1: [interfaces] has no key 'log'; its keys are wan, lan, xdp"},
+        BadKey{"not TOML", "[log]\nlevel = \n",
+               "dir/w.toml:5:9: not TOML: Error while parsing key-value pair: expected value, saw "
+               "'\\n'"}),
     [](const auto& refusal) { return "Case" + std::to_string(refusal.index); });
 
 TEST(Config, NeedsTwoDifferentInterfaces) {

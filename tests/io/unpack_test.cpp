@@ -43,7 +43,7 @@ Data gzip(std::span<const std::uint8_t> data) {
   stream.next_out = out.data();
   stream.avail_out = static_cast<uInt>(out.size());
   EXPECT_EQ(deflate(&stream, Z_FINISH), Z_STREAM_END);
-  out.resize(out.size() - stream.avail_out);
+  out.erase(out.begin() + static_cast<std::ptrdiff_t>(stream.total_out), out.end());
   deflateEnd(&stream);
   return out;
 }
