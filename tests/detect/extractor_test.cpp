@@ -130,7 +130,7 @@ TEST(Extractor, RefusesAnUnknownFeatureAndNamesTheNearest) {
   ASSERT_FALSE(made);
   EXPECT_NE(made.error().message.find("'source_packet'"), std::string::npos)
       << made.error().message;
-  EXPECT_NE(made.error().message.find("'source_packets'"), std::string::npos)
+  EXPECT_NE(made.error().message.find("did you mean source_packets?"), std::string::npos)
       << made.error().message;
 }
 
