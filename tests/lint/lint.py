@@ -6,15 +6,19 @@ usage: lint.py CHECK ROOT [ARGUMENT...]
 
 Every finding is one line 'file:line: what is wrong'. The exit status is 0 where there is none.
 """
+import json
 import pathlib
 import platform
 import re
+import shlex
 import subprocess
 import sys
+import tempfile
 
 TOP_LEVEL = {"meson.build", "src", "bpf", "config", "tests", "perf", "scripts", "README.md", "LICENSE"}
 LINES_MAX = 500
 BPF_COLUMNS = 124
+TIDY_TOGETHER = 8
 
 # A library's own names, and the only files that may say them (in src; tests and perf use what they test with).
 THIRD_PARTY = [
@@ -214,14 +218,37 @@ def check_unfinished(root):
 
 
 def check_tidy(root, build):
-    # What packets, tables and the kernel pass through; the commands and the traffic laboratory, which take as long again
-    # for the libraries that they read, hold nothing that lives on.
-    names = [n for n in sources(root, suffixes=(".cpp",), folders=("src",)) if not n.startswith(("src/cli/", "src/synth/"))]
-    # The build asks g++ for warnings that clang does not know (-Wrestrict), or knows as another (-Wcast-align, which
-    # it raises for netlink's own macros).
-    jobs = [(n, ["clang-tidy-14", "--quiet", "-p", build, "--extra-arg=-Wno-unknown-warning-option",
-                 "--extra-arg=-Wno-cast-align", n]) for n in names]
-    yield from tidied(jobs, root)
+    """All of src/ but the commands, whose files name their own alike. Files that are compiled with the same options are
+    looked at together: most of the time goes into headers that they share."""
+    # The build asks g++ for warnings that clang does not know (-Wrestrict), or knows as another (-Wcast-align, which it
+    # raises for netlink's own macros).
+    tidy = ["clang-tidy-14", "--quiet", f"--config-file={root}/.clang-tidy", "--extra-arg=-Wno-unknown-warning-option",
+            "--extra-arg=-Wno-cast-align"]
+    with tempfile.TemporaryDirectory() as folder:
+        commands = []
+        for (directory, *options), members in compiled_alike(root, build).items():
+            for first in range(0, len(members), TIDY_TOGETHER):
+                file = pathlib.Path(folder, f"group{len(commands)}.cpp")
+                file.write_text("".join(f'#include "{member}"  // NOLINT(bugprone-suspicious-include)\n'
+                                        for member in members[first:first + TIDY_TOGETHER]))
+                commands.append({"directory": directory, "file": str(file), "arguments": [*options, "-c", str(file)]})
+        pathlib.Path(folder, "compile_commands.json").write_text(json.dumps(commands))
+        yield from tidied([(c["file"], [*tidy, "-p", folder, c["file"]]) for c in commands], root)
+
+
+def compiled_alike(root, build):
+    """(folder, option...) -> the files of src/, but of src/cli/, that are compiled with these."""
+    groups = {}
+    for entry in json.loads(pathlib.Path(build, "compile_commands.json").read_text()):
+        source = pathlib.Path(entry["directory"], entry["file"]).resolve()
+        name = str(source.relative_to(root)) if source.is_relative_to(root) else ""
+        if source.suffix != ".cpp" or not name.startswith("src/") or name.startswith("src/cli/"):
+            continue
+        words = shlex.split(entry["command"])
+        of_the_file = [words.index(option) for option in ("-MQ", "-MF", "-o", "-c") if option in words]
+        options = [w for at, w in enumerate(words) if at not in of_the_file and at - 1 not in of_the_file and w != "-MD"]
+        groups.setdefault((entry["directory"], *options), []).append(source)
+    return groups
 
 
 def tidied(jobs, root):

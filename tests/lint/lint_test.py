@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: BSD-2-Clause
 """Every rule of lint.py finds its fault, and finds nothing where there is none; and report.py counts right."""
+import json
 import pathlib
 import sys
 import tempfile
@@ -52,6 +53,17 @@ TORN = ("/// Makes it. Owner     the service.\n", "/// it holds the pid. Allow  
 
 
 class Lint(unittest.TestCase):
+    def test_tidy_finds_a_fault_in_each_file_of_a_group(self):
+        fault = "int NAME(const std::vector<std::string>& v) {\n  int n = 0;\n  for (const std::string s : v) n += s.empty();\n  return n;\n}\n"
+        files = {f"src/io/{name}.cpp": SPDX + "#include <string>\n#include <vector>\n" + fault.replace("NAME", name)
+                 for name in ("c", "d")}
+        with tempfile.TemporaryDirectory() as folder:
+            root = tree(folder, files | {
+                ".clang-tidy": "Checks: '-*,performance-for-range-copy'\nHeaderFilterRegex: 'src/.*'\n"}).resolve()
+            (root / "compile_commands.json").write_text(json.dumps(
+                [{"directory": folder, "file": name, "command": f"c++ -std=c++20 -MD -MQ x -MF y -o z -c {name}"} for name in files]))
+            self.assertEqual(len(list(lint.check_tidy(root, folder))), 2)
+
     def test_a_torn_page_is_found(self):
         for text in TORN:
             with tempfile.TemporaryDirectory() as folder:
