@@ -32,6 +32,7 @@ int list(const Options& options) {
 int change(const Options& options, const char* verb) {
   const auto config = load_target(options.target);
   if (!config) return report(config.error());
+  if (auto all = all_prefixes(options.prefixes); !all) return report(all.error(), kBadInput);
   Json answers = Json::array();
   for (const auto& prefix : options.prefixes) {
     const auto answer = ask_tables(*config, {{"verb", verb}, {"prefix", prefix}});

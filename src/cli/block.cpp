@@ -51,10 +51,12 @@ int list(const Options& options) {
   return kOk;
 }
 
-/// One request an address; the first that fails ends it, and what was done before stays done.
+/// One request an address; the first that the daemon refuses ends it, and what was done before
+/// stays done.
 int each(const Options& options, const Json& request, const char* key) {
   const auto config = load_target(options.target);
   if (!config) return report(config.error());
+  if (auto all = all_prefixes(options.addresses); !all) return report(all.error(), kBadInput);
   Json answers = Json::array();
   for (const auto& address : options.addresses) {
     Json one = request;

@@ -30,6 +30,20 @@ Exit status_of(control::AskError::Kind kind) {
   return kFailure;
 }
 
+tl::unexpected<Failure> unanswered(const control::AskError& error) {
+  return fail_with(error.message, status_of(error.kind));
+}
+
+/// What an operator who asks a weir that is not there needs first: whether its wire still is.
+std::string left_behind(const std::string& pins) {
+  if (!datapath::Kernel::forwards(pins)) return "start it by `weir run`";
+  return fmt::format(
+      "what an earlier one left in {} still forwards; `weir run` takes it over, `weir detach` "
+      "takes "
+      "it away",
+      pins);
+}
+
 Outcome<control::Json> ask_pinned(const control::Config& config, const control::Json& request,
                                   const std::string& nobody) {
   if (auto missing = control::missing_privileges(); !missing.empty()) {
@@ -75,13 +89,22 @@ Outcome<control::Config> load_target(const Target& target) {
 Outcome<control::Json> ask_daemon(const control::Config& config, const control::Json& request) {
   auto answer = control::ask(config.settings.control_socket, request);
   if (answer) return std::move(*answer);
-  return fail_with(answer.error().message, status_of(answer.error().kind));
+  if (answer.error().kind == control::AskError::Kind::not_running)
+    answer.error().message += "; " + left_behind(config.kernel.pin_directory);
+  return unanswered(answer.error());
 }
 
 Outcome<control::Json> ask_tables(const control::Config& config, const control::Json& request) {
-  auto answer = ask_daemon(config, request);
-  if (answer || answer.error().status != kNotRunning) return answer;
+  auto answer = control::ask(config.settings.control_socket, request);
+  if (answer) return std::move(*answer);
+  if (answer.error().kind != control::AskError::Kind::not_running)
+    return unanswered(answer.error());
   return ask_pinned(config, request, answer.error().message);
+}
+
+Status all_prefixes(const std::vector<std::string>& words) {
+  for (const auto& word : words) WEIR_TRY(Prefix::parse(word));
+  return {};
 }
 
 int report(const Failure& failure) { return report(Error{failure.message}, failure.status); }

@@ -31,10 +31,13 @@ void add_target(Command command, Target& target);
 /// The target's configuration; the defaults where the default file does not exist.
 Outcome<control::Config> load_target(const Target& target);
 
-/// Asks the daemon alone.
+/// Asks the daemon alone; where there is none, the error says what the one before left.
 Outcome<control::Json> ask_daemon(const control::Config& config, const control::Json& request);
 /// Asks the daemon, or answers a request of control/tables.h from the pinned tables.
 Outcome<control::Json> ask_tables(const control::Config& config, const control::Json& request);
+
+/// The first of these that is neither an address nor a prefix is an error, before any is acted on.
+Status all_prefixes(const std::vector<std::string>& words);
 
 int report(const Failure& failure);
 

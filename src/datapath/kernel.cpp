@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <atomic>
 #include <cerrno>
+#include <filesystem>
 #include <memory>
 
 #include "datapath/kernel_claim.h"
@@ -174,6 +175,13 @@ Result<std::unique_ptr<Kernel>> Kernel::open_pinned(const std::string& pin_direc
                     pin_directory));
   WEIR_ASSIGN(impl->tables, KernelTables::open(std::move(maps)));
   return std::unique_ptr<Kernel>(new Kernel(std::move(impl)));
+}
+
+bool Kernel::forwards(const std::string& pin_directory) {
+  const std::filesystem::path pins(pin_directory);
+  std::error_code error;
+  return std::filesystem::exists(pins / link_name(Side::wan), error) ||
+         std::filesystem::exists(pins / link_name(Side::lan), error);
 }
 
 Result<bool> Kernel::remove(const std::string& pin_directory, bool keep_blocks) {

@@ -48,6 +48,8 @@ class Kernel final : public Datapath {
   /// The pinned maps alone: block, allow, counters. An error where nothing is pinned there, the ABI
   /// differs, or a weir that runs has them.
   static Result<std::unique_ptr<Kernel>> open_pinned(const std::string& pin_directory);
+  /// Whether links are pinned there: a program forwards, with a weir or without one.
+  static bool forwards(const std::string& pin_directory);
   /// Takes program, links and pins of `pin_directory` away, daemon or not; `keep_blocks` leaves
   /// block- and allowlist. False where nothing was there; an error where a weir runs on it.
   static Result<bool> remove(const std::string& pin_directory, bool keep_blocks);

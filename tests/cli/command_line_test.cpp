@@ -153,7 +153,7 @@ TEST_F(CommandLine, CheckFindsAModelThatIsNotThere) {
 TEST_F(CommandLine, NobodyToAskIsStatus3) {
   const std::string config = nowhere();
   refuses(weir({"status", "-c", config}), 3,
-          "weir: no weir is running: nothing answers at " + folder_ + "/s");
+          "weir: no weir is running: nothing answers at " + folder_ + "/s; start it by `weir run`");
   const Ran other = weir({"status", "-c", config, "--control-socket", "/tmp/no-such-socket"});
   EXPECT_THAT(other.err, HasSubstr("/tmp/no-such-socket"));
   if (geteuid() != 0) GTEST_SKIP() << "needs root, to be allowed to look for pinned tables";
@@ -168,6 +168,14 @@ TEST_F(CommandLine, NobodyToAskIsStatus3) {
     const Ran ran = weir(command);
     EXPECT_EQ(ran.status, 3) << words[0] << ": " << ran.err;
     EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+  }
+}
+
+TEST_F(CommandLine, OneBadAddressAmongSeveralIsRefusedBeforeAnyIsActedOn) {
+  for (const std::string list : {"block", "allow"}) {
+    const Ran ran = weir({list, "add", "192.0.2.1", "192.0.2", "-c", nowhere()});
+    EXPECT_EQ(ran.status, 2) << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr("'192.0.2' is not"));
   }
 }
 

@@ -233,6 +233,9 @@ TEST_F(Life, DetachWithoutADaemonTakesEverythingAway) {
   const std::string before = settings(box);
   ASSERT_TRUE(box.start()) << box.trouble();
   box.stop(SIGKILL);
+  const Ran status = box.weir({"status"});
+  EXPECT_EQ(status.status, 3) << status.err;
+  EXPECT_NE(status.err.find("still forwards"), std::string::npos) << status.err;
   const Ran detach = box.weir({"detach"});
   EXPECT_EQ(detach.status, 0) << detach.err;
   EXPECT_EQ(settings(box), before);
