@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <exception>
 #include <future>
 #include <utility>
 
@@ -120,14 +121,19 @@ void Enforcer::call(const std::function<void(datapath::Datapath& tables)>& work)
   {
     const std::lock_guard lock(mutex_);
     requests_.emplace_back([&] {
-      Tables tables(*this);
-      work(tables);
+      std::exception_ptr fault;
+      try {
+        Tables tables(*this);
+        work(tables);
+      } catch (...) {
+        fault = std::current_exception();
+      }
       standing_count_.store(standing_.size(), std::memory_order_relaxed);
-      done.set_value();
+      fault ? done.set_exception(fault) : done.set_value();
     });
   }
   wake();
-  done.get_future().wait();
+  done.get_future().get();
 }
 
 EnforcerCounters Enforcer::counters() const noexcept {

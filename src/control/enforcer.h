@@ -67,7 +67,7 @@ class Enforcer final : public pipeline::BlockSink {
   void before(detect::Policy& policy) noexcept override { desk_.serve(policy); }
 
   /// Runs `work` on the enforcer's thread and waits for it. Changes that it makes through the
-  /// tables it is given are a person's: the policy is told of them.
+  /// tables it is given are a person's: the policy is told of them. What it throws is thrown here.
   void call(const std::function<void(datapath::Datapath& tables)>& work);
 
   /// The way to the policy, which belongs to decide.

@@ -230,7 +230,16 @@ struct SocketServer::Loop {
       return refuse(Refused::Kind::not_permitted,
                     fmt::format("'{}' is for root; run the command as root", verb));
     }
+    return handled(verb, request);
+  }
+
+  /// A field of the wrong type throws where it is read: that is the client's fault, and its alone.
+  [[nodiscard]] Answer handled(const std::string& verb, const Json& request) const try {
     return handler(request);
+  } catch (const Json::type_error&) {
+    return refuse(Refusal::bad_request, fmt::format("'{}' has a field of the wrong type", verb));
+  } catch (const std::exception& fault) {
+    return refuse(Refusal::failed, fmt::format("'{}' failed: {}", verb, fault.what()));
   }
 };
 

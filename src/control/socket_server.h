@@ -8,7 +8,8 @@
 /// Bounds    `kClients` connections: a further one takes the place of the one that was idle
 ///           longest. A request is a line of at most `kLine_bytes`, and must be whole within
 ///           `kPatience`; an answer must be read within `kPatience`. What breaks that is closed.
-/// Threads   one of its own, which calls the handler: no channel ever waits for a client.
+/// Threads   one of its own, which calls the handler: no channel ever waits for a client. What a
+///           handler throws is that request's answer, and ends nothing.
 /// Errors    `start` only: where the socket cannot be made, or another weir answers there.
 #pragma once
 

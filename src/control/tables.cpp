@@ -59,7 +59,13 @@ tl::expected<datapath::BlockKey, Refused> block_of(const Json& request) {
         fmt::format("'{}' is a multicast address, which no packet comes from", *text));
   }
   weir_target target = is_network ? WEIR_TARGET_network : WEIR_TARGET_source;
-  if (request.value("target", "") == "victim") {
+  if (request.contains("target")) {
+    const auto kind = text_of(request, "target");
+    if (!kind) return tl::unexpected(kind.error());
+    if (*kind != "victim") {
+      return bad_request(
+          fmt::format("target is '{}'; allowed is victim, or none for a source", *kind));
+    }
     if (is_network)
       return bad_request(fmt::format("'{}' is a range; a victim is one address", *text));
     target = WEIR_TARGET_victim;

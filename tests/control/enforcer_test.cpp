@@ -177,6 +177,15 @@ TEST_F(EnforcerTest, ThePolicyNeverReplacesAManualBlock) {
   EXPECT_EQ(enforcer_->counters().written, 1U);
 }
 
+TEST_F(EnforcerTest, WhatACallThrowsIsItsCallersAndTheThreadGoesOn) {
+  start(1'024);
+  EXPECT_THROW(enforcer_->call([](datapath::Datapath&) { throw std::runtime_error("thrown"); }),
+               std::runtime_error);
+  bool called = false;
+  enforcer_->call([&](datapath::Datapath&) { called = true; });
+  EXPECT_TRUE(called);
+}
+
 TEST_F(EnforcerTest, WhatWaitsAtTheEndIsWritten) {
   start(65'536);
   for (std::uint32_t i = 0; i < 30'000; ++i) enforcer_->put(block_of(i), {});

@@ -16,6 +16,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <stdexcept>
 
 #include "control/client.h"
 
@@ -43,6 +44,8 @@ class SocketTest : public ::testing::Test {
     auto server = SocketServer::start(path_, [](const Json& request) -> Answer {
       const auto verb = request["verb"].get<std::string>();
       if (verb == "long") return Json{{"text", std::string(8'000'000, 'x')}};
+      if (verb == "typed") return Json{{"text", request.value("text", std::string())}};
+      if (verb == "throw") throw std::runtime_error("it threw");
       if (verb == "fail") return tl::unexpected(Refused{Refused::Kind::failed, "it failed"});
       return Json{{"echo", request}};
     });
@@ -154,6 +157,18 @@ TEST_F(SocketTest, NoiseIsAnsweredAndChangesNothing) {
   for (int i = 0; i < 16'000; ++i) {
     ASSERT_THAT(read_line(fd), HasSubstr("bad_request")) << i;
   }
+  EXPECT_TRUE(ask(path_, {{"verb", "hello"}}));
+}
+
+TEST_F(SocketTest, AFieldOfTheWrongTypeIsRefusedAndEndsNothing) {
+  for (const Json& wrong : {Json(5), Json(nullptr), Json(true), Json::array(), Json::object()}) {
+    const auto answer = ask(path_, {{"verb", "typed"}, {"text", wrong}});
+    ASSERT_FALSE(answer) << wrong;
+    EXPECT_EQ(answer.error().message, "'typed' has a field of the wrong type");
+  }
+  const auto answer = ask(path_, {{"verb", "throw"}});
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().message, "'throw' failed: it threw");
   EXPECT_TRUE(ask(path_, {{"verb", "hello"}}));
 }
 

@@ -91,6 +91,13 @@ TEST_F(Tables, WhatIsNoBlockIsRefused) {
     request["for_ms"] = wrong;
     refuses(request, "no number 'for_ms'");
   }
+  request = add("192.0.2.1");
+  for (const Json& wrong : {Json(5), Json(nullptr), Json::object()}) {
+    request["target"] = wrong;
+    refuses(request, "no text 'target'");
+  }
+  request["target"] = "everybody";
+  refuses(request, "target is 'everybody'; allowed is victim");
   EXPECT_TRUE(blocks().empty());
 }
 
