@@ -49,9 +49,11 @@ Status check_together(const Parsed& parsed, const std::string& name, Purpose pur
         s.channels_frames, s.channels_ring, io::kFramesPerEntry));
   }
   if (s.policy_block_ms > s.policy_block_max_ms) {
-    return fail(fmt::format("{}: policy.block_ms is {}; allowed is at most policy.block_max_ms, {}",
-                            parsed.where(name, "policy.block_ms"), s.policy_block_ms,
-                            s.policy_block_max_ms));
+    return fail(fmt::format(
+        "{}: policy.block_ms is {}; allowed is at most policy.block_max_ms, {}",
+        parsed.where(name, parsed.places.contains("policy.block_ms") ? "policy.block_ms"
+                                                                     : "policy.block_max_ms"),
+        s.policy_block_ms, s.policy_block_max_ms));
   }
   for (const bool four : {true, false}) {
     const auto used = static_cast<std::size_t>(

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdlib>
+#include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <utility>
@@ -85,7 +86,10 @@ Result<Lock> Lock::take(const std::string& lock_file) {
     }
     const std::string pid = fmt::format("{}\n", getpid());
     if (ftruncate(fd, 0) != 0 || pwrite(fd, pid.data(), pid.size(), 0) < 0) {
-      return fail_errno(fmt::format("cannot write the lock {}", lock_file), errno);
+      const int cause = errno;
+      return fail(
+          fmt::format("cannot write the lock {}: {}; make room there, or set control.run_dir",
+                      lock_file, std::strerror(cause)));
     }
     return lock;
   }

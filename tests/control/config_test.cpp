@@ -89,6 +89,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadKey{"block longer than the longest", "[policy]\nblock_ms = 2000\nblock_max_ms = 1000\n",
                "dir/w.toml:5:12: policy.block_ms is 2000; allowed is at most "
                "policy.block_max_ms, 1000"},
+        BadKey{"longest below the default", "[policy]\nblock_max_ms = 1000\n",
+               "dir/w.toml:5:16: policy.block_ms is 600000; allowed is at most "
+               "policy.block_max_ms, 1000"},
         BadKey{"count", "[channels]\ncount = \"many\"\n",
                "dir/w.toml:5:9: channels.count is \"many\"; allowed is \"auto\" or an integer "
                "from 1 to 64"},
