@@ -14,6 +14,7 @@
 #include <cstring>
 #include <memory>
 #include <optional>
+#include <string_view>
 
 namespace weir::datapath {
 
@@ -29,6 +30,9 @@ struct Found {
 std::uint32_t flags_of(AttachMode mode) noexcept {
   return mode == AttachMode::native ? XDP_FLAGS_DRV_MODE : XDP_FLAGS_SKB_MODE;
 }
+
+/// The function in bpf/weir.bpf.c.
+constexpr std::string_view kOwn_name = "weir";
 
 std::string program_name(std::uint32_t id) {
   const Fd program(bpf_prog_get_fd_by_id(id));
@@ -64,11 +68,17 @@ Result<Found> look(const Port& port, const Pins& pins, Side side) {
         "the pin directory {} belongs to a weir on another interface (number {}, not {}); detach "
         "that one with `weir detach`, or choose another pin directory",
         pins.directory(), info.xdp.ifindex, port.name));
-  if (!found.link && found.program != 0)
+  const std::string name = found.link || found.program == 0 ? "" : program_name(found.program);
+  if (name == kOwn_name)  // held by a link, which neither of the tools below can take off
+    return fail(fmt::format(
+        "{} already carries the program of a weir with another pin directory than {} (id {}); take "
+        "it off with `weir detach -c FILE` and the file of that one",
+        port.name, pins.directory(), found.program));
+  if (!name.empty())
     return fail(fmt::format(
         "{} already carries an XDP program ('{}', id {}); take it off with `xdp-loader unload {} "
         "--all` or `ip link set dev {} xdp off`",
-        port.name, program_name(found.program), found.program, port.name, port.name));
+        port.name, name, found.program, port.name, port.name));
   return found;
 }
 

@@ -104,6 +104,18 @@ TEST_F(KernelTest, RefusesWhatIsMissingOrBusyAndLeavesNothing) {
   EXPECT_FALSE(std::filesystem::exists(kPins));
 }
 
+TEST_F(KernelTest, AnotherWeirsProgramIsNamedAsSuchWithTheWayToTakeItOff) {
+  const auto kernel = attach();
+  ASSERT_TRUE(kernel);
+  const std::uint32_t id = program_on("wan");
+  options_.pin_directory = std::string(kPins) + "-other";
+  EXPECT_THAT(error(),
+              testing::AllOf(HasSubstr("a weir with another pin directory"),
+                             HasSubstr("`weir detach -c FILE`"), HasSubstr(std::to_string(id))));
+  EXPECT_EQ(program_on("wan"), id);
+  EXPECT_FALSE(std::filesystem::exists(options_.pin_directory));
+}
+
 // A directory where a pin is to be made: the attach fails after both interfaces have the program.
 TEST_F(KernelTest, TakesBackWhatItDidWhereALaterStepFails) {
   const std::string obstacle = std::string(kPins) + "/link_lan_new";
