@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "forest/import.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
+#include <sys/stat.h>
 
 #include <cerrno>
 #include <cstdio>
@@ -123,11 +125,17 @@ Result<Model> parse_model(std::string_view bytes, const std::string& name) {
 }
 
 Result<Model> load_model(const std::string& path) {
-  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(std::fopen(path.c_str(), "rbe"),
+  // A FIFO or a device might never answer or never end, and a running weir would wait for it.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+  const std::unique_ptr<std::FILE, int (*)(std::FILE*)> file(fd < 0 ? nullptr : fdopen(fd, "rb"),
                                                              &std::fclose);
   if (!file)
     return fail(fmt::format("read model {}: {}; name a model file that is there and may be read",
                             path, std::strerror(errno)));
+  struct stat status {};
+  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode))
+    return fail(fmt::format("read model {}: it is {}; name a regular file", path,
+                            S_ISDIR(status.st_mode) ? "a folder" : "a pipe, socket or device"));
   std::string bytes;
   std::string chunk(std::size_t{1} << 16U, '\0');
   while (const std::size_t got = std::fread(chunk.data(), 1, chunk.size(), file.get())) {
@@ -137,8 +145,7 @@ Result<Model> load_model(const std::string& path) {
                               kModelFile_bytes));
   }
   if (std::ferror(file.get()) != 0)
-    return fail(fmt::format("read model {}: {}; name a model file, not a folder", path,
-                            std::strerror(errno)));
+    return fail(fmt::format("read model {}: {}", path, std::strerror(errno)));
   return parse_model(bytes, path);
 }
 

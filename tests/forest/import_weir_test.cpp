@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <gtest/gtest.h>
+#include <stdlib.h>
+#include <sys/stat.h>
 
+#include <filesystem>
 #include <string>
 
 #include "forest/import.h"
@@ -106,6 +109,19 @@ TEST(LoadModel, NamesAFileThatIsNotThere) {
   EXPECT_EQ(model.error().message,
             "read model /nonexistent/model.json: No such file or directory; name a model file that "
             "is there and may be read");
+}
+
+TEST(LoadModel, WhatIsNoRegularFileIsRefusedAndNeverWaitedFor) {
+  char folder[] = "/tmp/weir-model-XXXXXX";
+  ASSERT_NE(mkdtemp(folder), nullptr);
+  const std::string fifo = std::string(folder) + "/fifo";
+  ASSERT_EQ(mkfifo(fifo.c_str(), 0600), 0);
+  const std::string other = "it is a pipe, socket or device; name a regular file";
+  EXPECT_EQ(load_model(fifo).error().message, "read model " + fifo + ": " + other);
+  EXPECT_EQ(load_model("/dev/zero").error().message, "read model /dev/zero: " + other);
+  EXPECT_EQ(load_model(folder).error().message,
+            std::string("read model ") + folder + ": it is a folder; name a regular file");
+  std::filesystem::remove_all(folder);
 }
 
 }  // namespace
