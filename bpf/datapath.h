@@ -37,7 +37,7 @@ static __always_inline int weir_has_socket(struct weir_tables *tables, __u32 ind
 /* Time of the last progress; 0: none, or withdrawn. */
 static __always_inline __u64 weir_heartbeat_ns(struct weir_tables *tables, __u32 channel);
 static __always_inline __u64 weir_now_ns(struct weir_tables *tables);
-static __always_inline void weir_count_hit(struct weir_block *block, __u32 bytes);
+static __always_inline void weir_count_hit(struct weir_tables *tables, struct weir_block *block, __u32 bytes);
 
 static __always_inline int weir_is_port_steered(struct weir_tables *tables, __u32 port)
 {
@@ -152,7 +152,7 @@ static __always_inline int weir_holds(struct weir_tables *tables, const struct w
     return 0;
   if (control->allow_count && weir_is_allowed(tables, packet, h))
     return 0;
-  weir_count_hit(block, packet->bytes);
+  weir_count_hit(tables, block, packet->bytes);
   return 1;
 }
 

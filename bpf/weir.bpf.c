@@ -73,8 +73,9 @@ static __always_inline __u64 weir_now_ns(struct weir_tables *tables)
   return bpf_ktime_get_ns();
 }
 
-static __always_inline void weir_count_hit(struct weir_block *block, __u32 bytes)
+static __always_inline void weir_count_hit(struct weir_tables *tables, struct weir_block *block, __u32 bytes)
 {
+  (void)tables;
   __sync_fetch_and_add(&block->hit_packets, 1);
   __sync_fetch_and_add(&block->hit_bytes, bytes);
 }

@@ -35,8 +35,9 @@ tl::unexpected<Failure> unanswered(const control::AskError& error) {
 }
 
 /// What an operator who asks a weir that is not there needs first: whether its wire still is.
-std::string left_behind(const std::string& pins) {
-  if (!datapath::Kernel::forwards(pins)) return "start it by `weir run`";
+std::string left_behind(const control::Config& config) {
+  const std::string& pins = config.kernel.pin_directory;
+  if (config.dpdk || !datapath::Kernel::forwards(pins)) return "start it by `weir run`";
   return fmt::format(
       "what an earlier one left in {} still forwards; `weir run` takes it over, `weir detach` "
       "takes "
@@ -90,11 +91,12 @@ Outcome<control::Json> ask_daemon(const control::Config& config, const control::
   auto answer = control::ask(config.settings.control_socket, request);
   if (answer) return std::move(*answer);
   if (answer.error().kind == control::AskError::Kind::not_running)
-    answer.error().message += "; " + left_behind(config.kernel.pin_directory);
+    answer.error().message += "; " + left_behind(config);
   return unanswered(answer.error());
 }
 
 Outcome<control::Json> ask_tables(const control::Config& config, const control::Json& request) {
+  if (config.dpdk) return ask_daemon(config, request);  // its tables are nowhere else
   auto answer = control::ask(config.settings.control_socket, request);
   if (answer) return std::move(*answer);
   if (answer.error().kind != control::AskError::Kind::not_running)

@@ -26,6 +26,18 @@ std::string time_text(double us) {
   return fmt::format("{:.1f} s", us / 1e6);
 }
 
+std::string attached(const Json& interface) {
+  return fmt::format("{} XDP, {}\n", interface["attached"].get<std::string>(),
+                     interface["zero_copy"].get<bool>() ? "zero-copy" : "copy mode");
+}
+
+std::string polled(const Json& interface) {
+  const Json& c = interface["counters"];
+  return fmt::format("DPDK {}, spread by {}; missed {}, broken {}, without memory {}\n",
+                     interface["driver"].get<std::string>(), interface["spread"].get<std::string>(),
+                     number(c["rx_missed"]), number(c["rx_errors"]), number(c["rx_no_memory"]));
+}
+
 std::string head(const Json& s) {
   std::string text = fmt::format(
       "weir {} (process {}) for {}: policy {}, fail mode {}, {} workers\n",
@@ -34,10 +46,9 @@ std::string head(const Json& s) {
       s["mode"].get<std::string>(), s["fail_mode"].get<std::string>(), s["workers"].get<int>());
   for (const char* side : {"wan", "lan"}) {
     const Json& interface = s["interfaces"][side];
-    text +=
-        fmt::format("{}: {} ({}), {} XDP, {}\n", side, interface["name"].get<std::string>(),
-                    interface["link"].get<std::string>(), interface["attached"].get<std::string>(),
-                    interface["zero_copy"].get<bool>() ? "zero-copy" : "copy mode");
+    text += fmt::format("{}: {} ({}), ", side, interface["name"].get<std::string>(),
+                        interface["link"].get<std::string>());
+    text += interface["backend"] == "dpdk" ? polled(interface) : attached(interface);
   }
   const Json& model = s["model"];
   text += fmt::format("model: {} ({}), sha256 {}, from {}\n", model["name"].get<std::string>(),
@@ -121,7 +132,7 @@ int status(const Target& target) {
   }
   const Json& s = *answer;
   fmt::print("{}", head(s));
-  fmt::print("{}{}", heading("In the kernel"), outcomes(s));
+  fmt::print("{}{}", heading("In the datapath"), outcomes(s));
   fmt::print("{}{}", heading("Judged in userspace"), verdicts(s));
   fmt::print("{}{}", heading("Blocks"), blocks(s));
   fmt::print("{}{}", heading("Channels, by frames"), channels(s));

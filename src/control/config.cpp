@@ -17,23 +17,30 @@
 namespace weir::control {
 namespace {
 
+/// Two interfaces, or two devices, by the backend.
+Status check_interfaces(const Parsed& parsed, const std::string& name) {
+  const Settings& s = parsed.settings;
+  const bool dpdk = s.interfaces_backend == "dpdk";
+  const std::string section = dpdk ? "dpdk" : "interfaces";
+  const std::string& wan = dpdk ? s.dpdk_wan : s.interfaces_wan;
+  const std::string& lan = dpdk ? s.dpdk_lan : s.interfaces_lan;
+  for (const auto& [key, value] : {std::pair{"wan", &wan}, {"lan", &lan}}) {
+    if (!value->empty()) continue;
+    return fail(fmt::format("{}: {}.{} is missing; name {}, as {} = \"{}\"", name, section, key,
+                            dpdk ? "a device" : "an interface", key,
+                            dpdk ? "0000:03:00.0" : "eth0"));
+  }
+  // A device's arguments may differ, and it is still one device.
+  if (wan.substr(0, wan.find(',')) != lan.substr(0, lan.find(','))) return {};
+  return fail(fmt::format("{}: {}.lan is \"{}\", which is {}.wan too; allowed are two {}",
+                          parsed.where(name, section + ".lan"), section, lan, section,
+                          dpdk ? "devices" : "interfaces"));
+}
+
 /// What keys must say together. `name` is the file in errors.
 Status check_together(const Parsed& parsed, const std::string& name, Purpose purpose) {
   const Settings& s = parsed.settings;
-  if (purpose == Purpose::run) {
-    for (const auto& [key, value] :
-         {std::pair{"wan", &s.interfaces_wan}, {"lan", &s.interfaces_lan}}) {
-      if (value->empty()) {
-        return fail(fmt::format("{}: interfaces.{} is missing; name an interface, as {} = \"eth0\"",
-                                name, key, key));
-      }
-    }
-    if (s.interfaces_wan == s.interfaces_lan) {
-      return fail(fmt::format(
-          "{}: interfaces.lan is \"{}\", which is interfaces.wan too; allowed are two interfaces",
-          parsed.where(name, "interfaces.lan"), s.interfaces_lan));
-    }
-  }
+  if (purpose == Purpose::run) WEIR_TRY(check_interfaces(parsed, name));
   if (s.steer_udp_ports.empty() && !s.steer_ssdp_payload) {
     return fail(
         fmt::format("{}: steer.udp_ports is empty and steer.ssdp_payload is false, so nothing "
@@ -145,6 +152,17 @@ void fill_modules(Config& config) {
   x.busy_poll_budget = s.channels_busy_poll_budget;
   x.busy_poll_us = s.channels_busy_poll_us;
   x.tx_budget = s.channels_tx_budget;
+
+  config.dpdk = s.interfaces_backend == "dpdk";
+  config.poll = {.devices = {s.dpdk_wan, s.dpdk_lan},
+                 .arguments = s.dpdk_eal,
+                 .hugepages = s.dpdk_hugepages,
+                 .memory_mb = s.dpdk_memory_mb,
+                 .channels = s.channels_count,
+                 .mtu = s.dpdk_mtu,
+                 .ring = s.channels_ring,
+                 .frames = s.channels_frames,
+                 .log = {}};
 
   auto& t = config.tables;
   t.sources_max = s.tables_sources_max;

@@ -21,6 +21,7 @@
 #include "detect/extractor.h"
 #include "detect/policy.h"
 #include "io/af_xdp.h"
+#include "io/poll_device.h"
 #include "pipeline/engine.h"
 
 namespace weir::control {
@@ -30,6 +31,7 @@ inline constexpr std::size_t kConfigFile_bytes = 1U << 20U;
 /// C++ types of the kinds in config_keys.h.
 namespace kind {
 using interface = std::string;
+using device = std::string;
 using text = std::string;
 using path = std::string;
 using file = std::string;
@@ -41,6 +43,7 @@ using choice = std::string;
 using quantity = std::uint32_t;
 using numbers = std::vector<std::uint32_t>;
 using prefixes = std::vector<Prefix>;
+using words = std::vector<std::string>;
 }  // namespace kind
 
 /// The file as it stands: one field a key, named section_key.
@@ -59,6 +62,8 @@ struct Config {
   datapath::Config datapath;
   datapath::KernelOptions kernel;
   io::AfXdpConfig af_xdp;
+  bool dpdk = false;    ///< the backend: `poll` counts, not `kernel` and `af_xdp`
+  io::PollConfig poll;  ///< but for its log
   detect::TableConfig tables;
   detect::PolicyConfig policy;
   pipeline::EngineConfig engine;

@@ -6,6 +6,7 @@
 /// Key       X(section, key, kind, default, allowed, help)
 ///           default and allowed are TOML text; a kind says what `allowed` means:
 ///   interface  a name of an interface; the default is only an example, the key must be given
+///   device     a device as its backend names it; empty: none
 ///   text       a string that is not empty
 ///   path       an absolute path
 ///   file       a path; a relative one starts at the configuration file's folder
@@ -17,27 +18,32 @@
 ///   quantity   "auto" or an integer, "least..most" (0 in `Settings` means auto)
 ///   numbers    a list of integers without duplicates, each "least..most"
 ///   prefixes   a list of addresses or prefixes without duplicates
+///   words      a list of strings
 /// Units     stand at the end of a key's name (`_ms`); a bare number is a count.
 #pragma once
 
-#define WEIR_CONFIG_SECTIONS(X)                                                               \
-  X(interfaces, "The two interfaces that weir joins into a wire. Both must exist and be up.") \
-  X(steer, "Which packets are looked at by userspace; all else goes straight to the peer.")   \
-  X(fail, "What happens to steered packets while userspace is dead, stuck or overloaded.")    \
-  X(channels, "A channel is one rx/tx queue of both interfaces, with one I/O thread.")        \
-  X(workers, "Threads that score batches of packets.")                                        \
-  X(model, "The forest that scores packets.")                                                 \
-  X(policy, "When a packet is dropped, and when its source is blocked.")                      \
-  X(scope,                                                                                    \
-    "What is dropped for its direction alone, whatever its score. Solicited answers never.")  \
-  X(allow, "Sources that are never dropped and never blocked.")                               \
-  X(tables, "Bounds of everything that is remembered. Memory is taken at start.")             \
-  X(control, "Where weir keeps its files.")                                                   \
+#define WEIR_CONFIG_SECTIONS(X)                                                                  \
+  X(interfaces, "The two interfaces that weir joins into a wire. Both must exist and be up.")    \
+  X(steer, "Which packets are looked at by userspace; all else goes straight to the peer.")      \
+  X(fail, "What happens to steered packets while userspace is dead, stuck or overloaded.")       \
+  X(channels, "A channel is one rx/tx queue of both interfaces, with one I/O thread.")           \
+  X(workers, "Threads that score batches of packets.")                                           \
+  X(model, "The forest that scores packets.")                                                    \
+  X(policy, "When a packet is dropped, and when its source is blocked.")                         \
+  X(scope,                                                                                       \
+    "What is dropped for its direction alone, whatever its score. Solicited answers never.")     \
+  X(allow, "Sources that are never dropped and never blocked.")                                  \
+  X(tables, "Bounds of everything that is remembered. Memory is taken at start.")                \
+  X(control, "Where weir keeps its files.")                                                      \
+  X(dpdk, "DPDK's devices, where interfaces.backend is \"dpdk\"; else nothing of this is read.") \
   X(log, "Messages on stderr.")
 
 #define WEIR_CONFIG_KEYS(X)                                                                        \
   X(interfaces, wan, interface, "\"eth0\"", "", "The side that attacks come from.")                \
   X(interfaces, lan, interface, "\"eth1\"", "", "The side that is protected.")                     \
+  X(interfaces, backend, choice, "\"af_xdp\"", "af_xdp|dpdk",                                      \
+    "af_xdp: interfaces of the kernel, which go on forwarding whatever happens to weir; dpdk: "    \
+    "the devices of [dpdk], polled by weir itself, which is the wire while it runs.")              \
   X(interfaces, xdp, choice, "\"auto\"", "auto|generic",                                           \
     "auto: the driver's native XDP, or the kernel's slower generic XDP where there is none.")      \
   X(steer, udp_ports, numbers, "[1900]", "1..65535",                                               \
@@ -159,5 +165,18 @@
     "Unix socket that weir status, block, allow, report and why talk to.")                         \
   X(control, pin_directory, path, "\"/sys/fs/bpf/weir\"", "",                                      \
     "Folder in a BPF file system for the kernel's tables: one for each pair of interfaces.")       \
+  X(dpdk, wan, device, "\"\"", "",                                                                 \
+    "The side that attacks come from: a PCI address bound to vfio-pci, as \"0000:03:00.0\", or a " \
+    "virtual device, as \"net_af_packet0,iface=eth0\".")                                           \
+  X(dpdk, lan, device, "\"\"", "", "The side that is protected.")                                  \
+  X(dpdk, hugepages, flag, "true", "",                                                             \
+    "Packet memory in hugepages, which PCI devices need; false: ordinary memory.")                 \
+  X(dpdk, memory_mb, number, "512", "64..65536", "Ordinary memory for DPDK, without hugepages.")   \
+  X(dpdk, mtu, number, "1500", "1280..9600", "Of both devices, set at the start.")                 \
+  X(dpdk, sleep_us, number, "50", "0..10000",                                                      \
+    "How long a channel sleeps that found nothing; 0: never, a CPU a channel that is always "      \
+    "busy.")                                                                                       \
+  X(dpdk, eal, words, "[]", "",                                                                    \
+    "More arguments for DPDK's EAL, as they are, for instance [\"--iova-mode=pa\"].")              \
   X(log, level, choice, "\"info\"", "debug|info|warning|error",                                    \
     "Lines below this level are not written.")

@@ -25,6 +25,7 @@ constexpr Section kSections[] = {
 
 enum class Kind : std::uint8_t {
   interface,
+  device,
   text,
   path,
   file,
@@ -35,7 +36,8 @@ enum class Kind : std::uint8_t {
   choice,
   quantity,
   numbers,
-  prefixes
+  prefixes,
+  words
 };
 
 struct Key {
@@ -86,6 +88,8 @@ std::string allowed_text(const Key& key) {
   switch (key.kind) {
     case Kind::interface:
       return "the name of an interface, as \"eth0\"";
+    case Kind::device:
+      return "a device, as \"0000:03:00.0\" or \"net_tap0,iface=tap0\"";
     case Kind::text:
       return "a string";
     case Kind::path:
@@ -108,6 +112,8 @@ std::string allowed_text(const Key& key) {
       return "a list of integers from " + range();
     case Kind::prefixes:
       return "a list of addresses or prefixes, as [\"192.168.0.0/16\"]";
+    case Kind::words:
+      return "a list of strings that are not empty";
   }
   return {};
 }
@@ -156,7 +162,7 @@ struct Reader {
 
   Status read(const toml::node& node, std::string& field) const {
     const auto* text = node.as_string();
-    if (text == nullptr || text->get().empty()) return refuse(node);
+    if (text == nullptr || (text->get().empty() && key.kind != Kind::device)) return refuse(node);
     const std::string& value = text->get();
     if (value.find('\0') != std::string::npos) return refuse(node);
     if (key.kind == Kind::choice) {
@@ -231,6 +237,19 @@ struct Reader {
     return read_list(node, field, [&](const toml::node& item, std::uint32_t& value) {
       return read(item, value);
     });
+  }
+
+  /// An argument may be there twice.
+  Status read(const toml::node& node, std::vector<std::string>& field) const {
+    const auto* list = node.as_array();
+    if (list == nullptr) return refuse(node);
+    field.clear();
+    for (const toml::node& item : *list) {
+      std::string value;
+      WEIR_TRY(read(item, value));
+      field.push_back(std::move(value));
+    }
+    return {};
   }
 
   Status read(const toml::node& node, std::vector<Prefix>& field) const {

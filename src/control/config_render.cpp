@@ -28,6 +28,7 @@ void comment(std::string& out, std::string_view text) {
 std::string_view unit(std::string_view key) {
   if (key.ends_with("_ms")) return " ms";
   if (key.ends_with("_us")) return " us";
+  if (key.ends_with("_mb")) return " MB";
   if (key.ends_with("_per_s")) return " a second";
   return "";
 }

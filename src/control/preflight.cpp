@@ -10,6 +10,7 @@
 #include "control/privileges.h"
 #include "datapath/kernel_claim.h"
 #include "io/host.h"
+#include "io/poll_module.h"
 
 namespace weir::control {
 namespace {
@@ -80,12 +81,16 @@ Result<std::uint32_t> channel_count(const Config& config, std::vector<std::strin
 }
 
 Status check_machine(const Config& config) {
-  WEIR_TRY(io::HostSettings::check(config.kernel.interfaces));
-  std::vector<std::string> unsaid;
-  if (const auto count = channel_count(config, unsaid); !count) {
-    return tl::unexpected(count.error());
+  if (config.dpdk) {  // devices can only be asked by opening them
+    if (const auto module = io::load_dpdk_module(); !module) return tl::unexpected(module.error());
+  } else {
+    WEIR_TRY(io::HostSettings::check(config.kernel.interfaces));
+    std::vector<std::string> unsaid;
+    if (const auto count = channel_count(config, unsaid); !count) {
+      return tl::unexpected(count.error());
+    }
+    WEIR_TRY(datapath::Claim::check(config.kernel, missing_privileges().empty()));
   }
-  WEIR_TRY(datapath::Claim::check(config.kernel, missing_privileges().empty()));
   WEIR_TRY(check_run_dir(config.settings.control_run_dir));
   return check_socket(config.settings.control_socket, config.settings.control_run_dir);
 }

@@ -12,6 +12,7 @@
 #include <csignal>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 
 #include "control/client.h"
 #include "control/privileges.h"
@@ -58,12 +59,13 @@ Status follow_links(io::LinkWatch& links, const std::array<std::string, kSides>&
 
 /// Serves SIGHUP and follows the links meanwhile. What ended the wait, in words; an error where it
 /// was no order to stop.
-Result<std::string> wait_for_end(int signal_fd, io::LinkWatch& links, const Config& config,
-                                 Service& service) {
+Result<std::string> wait_for_end(int signal_fd, std::optional<io::LinkWatch>& links,
+                                 const Config& config, Service& service) {
   for (;;) {
-    WEIR_TRY(follow_links(links, config.kernel.interfaces));
-    std::array<pollfd, 3> polled{
-        {{signal_fd, POLLIN, 0}, {service.stop_fd(), POLLIN, 0}, {links.fd(), POLLIN, 0}}};
+    if (links) WEIR_TRY(follow_links(*links, config.kernel.interfaces));
+    std::array<pollfd, 3> polled{{{signal_fd, POLLIN, 0},
+                                  {service.stop_fd(), POLLIN, 0},
+                                  {links ? links->fd() : -1, POLLIN, 0}}};
     if (poll(polled.data(), polled.size(), -1) < 0) continue;
     if (polled[1].revents != 0) return "asked over the control socket";
     if (polled[0].revents == 0) continue;
@@ -72,6 +74,17 @@ Result<std::string> wait_for_end(int signal_fd, io::LinkWatch& links, const Conf
     if (info.ssi_signo != SIGHUP) return sigdescr_np(static_cast<int>(info.ssi_signo));
     [[maybe_unused]] const auto answer = service.reload();  // in the log, either way
   }
+}
+
+/// Behind the start, which changes the interfaces; one that went meanwhile is gone at once. DPDK's
+/// devices are not the kernel's: `weir status` has their links.
+Result<std::string> watch_and_wait(int signal_fd, const Config& config, Service& service) {
+  std::optional<io::LinkWatch> links;
+  if (!config.dpdk) {
+    WEIR_ASSIGN(auto opened, io::LinkWatch::open(config.kernel.interfaces));
+    links.emplace(std::move(opened));
+  }
+  return wait_for_end(signal_fd, links, config, service);
 }
 
 }  // namespace
@@ -92,14 +105,7 @@ tl::expected<void, Refused> run_service(const Config& config) {
     close(signal_fd);
     return tl::unexpected(service.error());
   }
-  // Behind the start, which changes the interfaces; one that went meanwhile is gone at once.
-  auto links = io::LinkWatch::open(config.kernel.interfaces);
-  Result<std::string> ended = "";
-  if (links) {
-    ended = wait_for_end(signal_fd, *links, config, **service);
-  } else {
-    ended = tl::unexpected(links.error());
-  }
+  const auto ended = watch_and_wait(signal_fd, config, **service);
   spdlog::info("stopping: {}", ended ? *ended : ended.error().message);
   const Status stopped = (*service)->stop();
   close(signal_fd);
@@ -110,7 +116,7 @@ tl::expected<void, Refused> run_service(const Config& config) {
 }
 
 tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks) {
-  if (auto missing = missing_privileges(); !missing.empty()) {
+  if (auto missing = missing_privileges(); !config.dpdk && !missing.empty()) {
     return refuse(Refusal::not_permitted, std::move(missing));
   }
   bool found = false;
@@ -129,6 +135,7 @@ tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks) {
   }
   auto lock = Lock::take(config.lock_file);
   if (!lock) return refuse(Refusal::failed, lock.error().message);
+  if (config.dpdk) return found;  // nothing outlives that one
   const auto removed = datapath::Kernel::remove(config.kernel.pin_directory, keep_blocks);
   if (!removed) return refuse(Refusal::failed, removed.error().message);
   std::error_code ignored;

@@ -25,20 +25,12 @@
 #include "control/socket_server.h"
 #include "control/status.h"
 #include "control/why.h"
-#include "datapath/kernel.h"
-#include "datapath/kernel_claim.h"
+#include "control/wire.h"
 #include "forest/import.h"
-#include "io/host.h"
 #include "pipeline/bind.h"
 #include "pipeline/channel.h"
 
 namespace weir::control {
-namespace {
-
-constexpr Side kBothSides[] = {Side::wan, Side::lan};
-
-}  // namespace
-
 /// In the order in which it is set up; `stop` goes backwards.
 struct Service::Impl {
   explicit Impl(const Config& c) : config(c) {}
@@ -46,8 +38,6 @@ struct Service::Impl {
   Config config;
   PacketTime started = monotonic_now();
   int stop_fd = -1;
-  bool host_changed = false;
-  bool attached_before = false;        // an earlier run was killed, and its program forwards still
   std::atomic<bool> succeeded{false};  // the start, and so what is attached is kept
   std::vector<std::string> warnings;
   std::optional<Lock> lock;
@@ -58,8 +48,7 @@ struct Service::Impl {
   pipeline::Bound bound;
   std::unique_ptr<detect::Policy> policy;
   std::unique_ptr<detect::Ledger> ledger;
-  std::unique_ptr<datapath::Kernel> kernel;
-  std::vector<std::unique_ptr<io::Channel>> channels;
+  std::unique_ptr<Wire> wire;
   std::unique_ptr<Enforcer> enforcer;
   std::vector<std::unique_ptr<pipeline::ChannelLoop>> loops;
   std::unique_ptr<pipeline::Engine> engine;
@@ -73,12 +62,10 @@ struct Service::Impl {
   // Steps of the start. The first three can only find that what was given is wrong.
   Status load_model();
   Status attach();
-  Status open_channels();
   Status start_engine();
   Status start_threads();
   Status open_control();
   Status follow_lists();
-  Status register_sockets();
   tl::expected<void, Refused> start();
   void say_hello() const;
 
@@ -100,25 +87,8 @@ Status Service::Impl::load_model() {
 }
 
 Status Service::Impl::attach() {
-  WEIR_ASSIGN(auto claim, datapath::Claim::take(config.kernel));
-  attached_before = claim.attached();
-  host_changed = true;  // what it did before it failed is in the state file
-  if (auto applied = io::HostSettings::apply(config.kernel.interfaces, config.state_file, warnings);
-      !applied) {
-    return tl::unexpected(applied.error());
-  }
-  WEIR_ASSIGN(kernel, datapath::Kernel::attach(config.datapath, std::move(claim)));
-  return {};
-}
-
-Status Service::Impl::open_channels() {
-  // Again: drivers may change their queues when a program is attached.
-  WEIR_ASSIGN(const std::uint32_t count, channel_count(config, warnings));
-  for (std::uint32_t i = 0; i < count; ++i) {
-    WEIR_ASSIGN(auto channel, io::open_af_xdp(config.af_xdp, i));
-    channels.push_back(std::move(channel));
-  }
-  return {};
+  wire = make_wire(config);
+  return wire->attach(warnings);
 }
 
 Status Service::Impl::start_engine() {
@@ -129,7 +99,8 @@ Status Service::Impl::start_engine() {
                            .sources_max = config.settings.tables_report_sources,
                            .blocks_max = config.settings.tables_blocks_kept,
                            .hash_seed = config.policy.hash_seed});
-  WEIR_ASSIGN(enforcer, Enforcer::start(*kernel));
+  WEIR_ASSIGN(enforcer, Enforcer::start(wire->tables()));
+  const auto channels = wire->channels();
   for (std::uint32_t i = 0; i < channels.size(); ++i) {
     const Nanoseconds limit = std::chrono::milliseconds(config.datapath.heartbeat_limit_ms);
     pipeline::ChannelConfig loop{.number = i,
@@ -141,7 +112,7 @@ Status Service::Impl::start_engine() {
     loop.sleep_max = std::min(loop.sleep_max, limit / 4);
     WEIR_ASSIGN(auto made, pipeline::ChannelLoop::make(
                                loop, *channels[i], bound.columns,
-                               [this, i](PacketTime now) { kernel->heartbeat(i, now); }));
+                               [this, i](PacketTime now) { wire->heartbeat(i, now); }));
     loops.push_back(std::move(made));
   }
   const pipeline::Judge judge{.extractor = *bound.extractor,
@@ -188,15 +159,6 @@ Status Service::Impl::follow_lists() {
   return {};
 }
 
-Status Service::Impl::register_sockets() {
-  for (std::uint32_t i = 0; i < channels.size(); ++i) {
-    for (const Side side : kBothSides) {
-      WEIR_TRY(kernel->add_socket(side, i, channels[i]->socket_fd(side)));
-    }
-  }
-  return {};
-}
-
 Status Service::Impl::open_control() {
   stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
   if (stop_fd < 0) return fail_errno("making the stop descriptor (eventfd)", errno);
@@ -216,34 +178,21 @@ tl::expected<void, Refused> Service::Impl::start() {
   return step(load_model(), Refusal::bad_request)
       .and_then([&] { return step(check_machine(config), Refusal::bad_request); })
       .and_then([&] { return step(attach(), Refusal::bad_request); })
-      .and_then([&] { return step(open_channels(), Refusal::bad_request); })
+      .and_then([&] { return step(wire->open_channels(warnings), Refusal::bad_request); })
       .and_then([&] { return step(start_engine(), Refusal::failed); })
       .and_then([&] { return step(start_threads(), Refusal::failed); })
       .and_then([&] { return step(open_control(), Refusal::bad_request); })
       .and_then([&] { return step(follow_lists(), Refusal::failed); })
-      .and_then([&] { return step(register_sockets(), Refusal::failed); })
-      .and_then([&] { return step(kernel->keep(), Refusal::failed); });
+      .and_then([&] { return step(wire->connect(), Refusal::failed); })
+      .and_then([&] { return step(wire->keep(), Refusal::failed); });
 }
 
 void Service::Impl::say_hello() const {
   for (const auto& warning : config.warnings) spdlog::warn("{}", warning);
   for (const auto& warning : warnings) spdlog::warn("{}", warning);
-  for (const auto& note : kernel->notes()) spdlog::warn("{}", note);
-  if (config.af_xdp.busy_poll && !channels.front()->busy_poll()) {
-    spdlog::warn("channels.busy_poll: this kernel does not grant it (5.11 does); channels sleep");
-  }
-  for (const Side side : kBothSides) {
-    const bool native = kernel->mode(side) == datapath::AttachMode::native;
-    const bool zero_copy = channels.front()->zero_copy(side);
-    spdlog::info("{} is {}: {} XDP, {}, {} channels", side_name(side),
-                 config.kernel.interfaces[index(side)], native ? "native" : "generic",
-                 zero_copy ? "zero-copy" : "copy mode", channels.size());
-  }
+  wire->say_hello();
   spdlog::info("model {} from {} ({}), sha256 {}", model.name, config.model_path, evaluator,
                model.sha256);
-  if (kernel->took_over()) {
-    spdlog::info("took over what an earlier weir left in {}", config.kernel.pin_directory);
-  }
   spdlog::info("forwarding; {} workers, fail mode {}, policy {}", config.engine.workers,
                config.settings.fail_fail_mode, config.settings.policy_mode);
 }
@@ -254,24 +203,17 @@ Status Service::Impl::stop() {
     if (first && !status) first = status;
   };
   server.reset();
-  for (std::uint32_t i = 0; kernel && i < channels.size(); ++i) {
-    for (const Side side : kBothSides) note(kernel->remove_socket(side, i));
-  }
+  if (wire) note(wire->disconnect());
   for (const auto& loop : loops) loop->request_stop();
   for (auto& thread : threads) thread.join();
   threads.clear();
   if (engine) engine->drain();
   engine.reset();
   enforcer.reset();
-  if (kernel && succeeded) note(kernel->detach());
+  if (wire && succeeded) note(wire->detach());
   loops.clear();
-  channels.clear();
-  kernel.reset();  // after a start that failed: puts back the program that it found
-  // Where that one forwards again, it needs its interfaces as they are.
-  const bool leave = !succeeded && attached_before;
-  if (std::exchange(host_changed, false) && !leave) {
-    note(io::HostSettings::restore(config.state_file));
-  }
+  if (wire) note(wire->close());
+  wire.reset();
   lock.reset();
   return first;
 }
@@ -309,8 +251,7 @@ Result<Json> Service::Impl::status() const {
   return status_document({.config = config,
                           .model = model,
                           .evaluator = evaluator,
-                          .kernel = *kernel,
-                          .channels = channels,
+                          .wire = *wire,
                           .loops = loops,
                           .enforcer = *enforcer,
                           .started = started});
@@ -378,7 +319,7 @@ Service::~Service() {
 }
 
 tl::expected<std::unique_ptr<Service>, Refused> Service::start(const Config& config) {
-  if (auto missing = missing_privileges(); !missing.empty()) {
+  if (auto missing = missing_privileges(); !config.dpdk && !missing.empty()) {
     return refuse(Refusal::not_permitted, missing);
   }
   auto service = std::unique_ptr<Service>(new Service(std::make_unique<Impl>(config)));

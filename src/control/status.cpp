@@ -4,7 +4,6 @@
 #include <unistd.h>
 
 #include "io/frame_pool.h"
-#include "io/link_watch.h"
 
 namespace weir::control {
 namespace {
@@ -101,18 +100,9 @@ Json verdicts_json(std::span<const std::unique_ptr<pipeline::ChannelLoop>> loops
           {"shed_dropped", sum.shed_dropped}};
 }
 
-Json interfaces_json(const StatusSources& from) {
+Json interfaces_json(const Wire& wire) {
   Json json = Json::object();
-  for (const Side side : {Side::wan, Side::lan}) {
-    bool zero_copy = !from.channels.empty();
-    for (const auto& channel : from.channels) zero_copy = zero_copy && channel->zero_copy(side);
-    const bool native = from.kernel.mode(side) == datapath::AttachMode::native;
-    const std::string& interface = from.config.kernel.interfaces[index(side)];
-    json[side_name(side)] = {{"name", interface},
-                             {"attached", native ? "native" : "generic"},
-                             {"link", io::name(io::link_of(interface))},
-                             {"zero_copy", zero_copy}};
-  }
+  for (const Side side : {Side::wan, Side::lan}) json[side_name(side)] = wire.interface_json(side);
   return json;
 }
 
@@ -156,10 +146,10 @@ Json outcomes_json(const datapath::Counters& counters) {
 }
 
 Result<Json> status_document(const StatusSources& from) {
-  WEIR_ASSIGN(const datapath::Counters counters, from.kernel.counters());
+  WEIR_ASSIGN(const datapath::Counters counters, from.wire.tables().counters());
   Json channels = Json::array();
-  for (std::size_t i = 0; i < from.channels.size(); ++i) {
-    channels.push_back(channel_json(i, *from.channels[i], *from.loops[i]));
+  for (std::size_t i = 0; i < from.loops.size(); ++i) {
+    channels.push_back(channel_json(i, *from.wire.channels()[i], *from.loops[i]));
   }
   const auto policy = from.enforcer.desk().counters();
   return Json{{"version", WEIR_VERSION},
@@ -169,9 +159,9 @@ Result<Json> status_document(const StatusSources& from) {
               {"mode", from.config.policy.shadow ? "shadow" : "active"},
               {"fail_mode", from.config.datapath.fail_closed ? "closed" : "open"},
               {"workers", from.config.engine.workers},
-              {"took_over", from.kernel.took_over()},
+              {"took_over", from.wire.took_over()},
               {"model", model_json(from.config, from.model, from.evaluator)},
-              {"interfaces", interfaces_json(from)},
+              {"interfaces", interfaces_json(from.wire)},
               {"channels", std::move(channels)},
               {"outcomes", outcomes_json(counters)},
               {"redirect_errors",

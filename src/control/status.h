@@ -4,8 +4,11 @@
 /// {"version", "pid", "uptime_ms", "config", "mode": "active"|"shadow", "fail_mode", "workers",
 ///  "took_over": whether blocks or links of an earlier run were found,
 ///  "model": {"path", "name", "sha256", "evaluator"},
-///  "interfaces": {"wan": {"name", "attached": "native"|"generic",
-///                 "link": "up"|"no carrier"|"down"|"gone", "zero_copy"}, "lan": ...},
+///  "interfaces": {"wan": {"name", "backend": "af_xdp"|"dpdk",
+///                 "link": "up"|"no carrier"|"down"|"gone", "zero_copy",
+///                 af_xdp: "attached": "native"|"generic"
+///                 dpdk: "driver", "spread", "promiscuous", "counters": {the device's own}},
+///                 "lan": ...},
 ///  "channels": [{"number", "frames": {"free", "fill", "rx", "batch", "tx", "completion"},
 ///                "frames_total", "conserved", "busy_poll", "headroom", "received", "forwarded",
 ///                "dropped", "shed_forwarded", "shed_dropped", "batches", "pool_empty",
@@ -28,9 +31,8 @@
 #include "control/config.h"
 #include "control/enforcer.h"
 #include "control/tables.h"
-#include "datapath/kernel.h"
+#include "control/wire.h"
 #include "forest/model.h"
-#include "io/interface.h"
 #include "pipeline/channel.h"
 
 namespace weir::control {
@@ -39,8 +41,7 @@ struct StatusSources {
   const Config& config;
   const forest::Model& model;
   const std::string& evaluator;
-  const datapath::Kernel& kernel;
-  std::span<const std::unique_ptr<io::Channel>> channels;
+  const Wire& wire;
   std::span<const std::unique_ptr<pipeline::ChannelLoop>> loops;
   const Enforcer& enforcer;
   PacketTime started;

@@ -40,7 +40,7 @@ INSTANTIATE_TEST_SUITE_P(
                "dir/w.toml:4:2: there is no section 'channel'; allowed are the sections "
                "interfaces, steer, fail, channels, workers, model, policy, scope, allow, tables, "
                "control, "
-               "log; did you mean channels?"},
+               "dpdk, log; did you mean channels?"},
         BadKey{"no such key", "[fail]\nheartbeat_limit = 3\n",
                "dir/w.toml:5:1: [fail] has no key 'heartbeat_limit'; its keys are fail_mode, "
                "heartbeat_limit_ms; did you mean heartbeat_limit_ms?"},
@@ -111,8 +111,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadKey{"relative path", "[control]\nrun_dir = \"run\"\n",
                "dir/w.toml:5:11: control.run_dir is \"run\"; allowed is an absolute path, as "
                "\"/run/weir\""},
-        BadKey{"a section that is a value", "log = 3\n",
-               "dir/w.toml:4:1: [interfaces] has no key 'log'; its keys are wan, lan, xdp"},
+        BadKey{
+            "a section that is a value", "log = 3\n",
+            "dir/w.toml:4:1: [interfaces] has no key 'log'; its keys are wan, lan, backend, xdp"},
         BadKey{"not TOML", "[log]\nlevel = \n",
                "dir/w.toml:5:9: not TOML: Error while parsing key-value pair: expected value, saw "
                "'\\n'"}),
@@ -134,7 +135,31 @@ TEST(Config, NeedsTwoDifferentInterfaces) {
       parse("lgo = 3\n").error().message,
       "dir/w.toml:1:1: there is no key outside sections 'lgo'; allowed are the sections "
       "interfaces, steer, fail, channels, workers, model, policy, scope, allow, tables, control, "
-      "log; did you mean log?");
+      "dpdk, log; did you mean log?");
+}
+
+TEST(Config, DpdkNeedsTwoDevicesAndNoInterfaces) {
+  const std::string backend = "[interfaces]\nbackend = \"dpdk\"\n[dpdk]\n";
+  EXPECT_EQ(parse(backend).error().message,
+            "dir/w.toml: dpdk.wan is missing; name a device, as wan = \"0000:03:00.0\"");
+  EXPECT_EQ(
+      parse(backend + "wan = \"0000:03:00.0\"\nlan = \"0000:03:00.0,x=1\"\n").error().message,
+      "dir/w.toml:5:7: dpdk.lan is \"0000:03:00.0,x=1\", which is dpdk.wan too; allowed are two "
+      "devices");
+  const auto config =
+      parse(backend +
+            "wan = \"net_tap0\"\nlan = \"net_tap1,iface=x\"\nhugepages = false\n"
+            "eal = [\"-d\", \"x.so\", \"-d\"]\nmtu = 9000\n[channels]\ncount = 2\n");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_TRUE(config->dpdk);
+  EXPECT_EQ(config->poll.devices[index(Side::lan)], "net_tap1,iface=x");
+  EXPECT_EQ(config->poll.arguments, (std::vector<std::string>{"-d", "x.so", "-d"}));
+  EXPECT_FALSE(config->poll.hugepages);
+  EXPECT_EQ(config->poll.mtu, 9000U);
+  EXPECT_EQ(config->poll.channels, 2U);
+  EXPECT_THAT(parse(backend + "eal = [\"\"]\n").error().message,
+              HasSubstr("dpdk.eal is \"\"; allowed is a list of strings"));
+  EXPECT_THAT(parse(backend + "eal = \"-d\"\n").error().message, HasSubstr("dpdk.eal is \"-d\""));
 }
 
 TEST(Config, AReplayNeedsNoInterfacesAndNotTheirCpus) {

@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-TOP_LEVEL = {"meson.build", "src", "bpf", "config", "tests", "perf", "scripts", "README.md", "LICENSE"}
+TOP_LEVEL = {"meson.build", "meson_options.txt", "src", "bpf", "config", "tests", "perf", "scripts", "README.md", "LICENSE"}
 LINES_MAX = 500
 BPF_COLUMNS = 124
 TIDY_TOGETHER = 8
@@ -26,6 +26,7 @@ THIRD_PARTY = [
     ("Highway", r"#include [<\"]hwy/|\bhwy::|\bHWY_", r"forest/evaluate[^/]*"),
     ("libbpf", r"#include <bpf/", r"datapath/kernel[^/]*\.(cpp|h)|io/(xsk|af_xdp)[^/]*"),
     ("libxdp", r"#include <xdp/", r"io/(xsk|af_xdp)[^/]*|datapath/kernel[^/]*\.cpp"),
+    ("DPDK", r"#include <rte_|\brte_\w+\(", r"io/dpdk[^/]*"),
     ("toml++", r"#include <toml|\btoml::", r"control/config[^/]*"),
     ("CLI11", r"#include <CLI/|\bCLI::", r"cli/command_line\.(cpp|h)"),
     ("zlib", r"#include <zlib", r"io/unpack\.cpp"),

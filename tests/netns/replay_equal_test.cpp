@@ -44,6 +44,10 @@ std::vector<Sent> episode() {
   return all;
 }
 
+std::vector<const char*> backends() {
+  return WEIR_HAS_DPDK ? std::vector{"af_xdp", "dpdk"} : std::vector{"af_xdp"};
+}
+
 /// One packet's part of the digest, as src/pipeline/replay.h defines it.
 std::uint64_t digest_of(std::uint64_t number, bool drop) {
   std::uint64_t x = 2 * number + (drop ? 1U : 0U) + 0x9e3779b97f4a7c15ULL;
@@ -52,11 +56,17 @@ std::uint64_t digest_of(std::uint64_t number, bool drop) {
   return x ^ (x >> 31U);
 }
 
-TEST(ReplayEqualsLive, VerdictByVerdict) {
+class ReplayEqualsLive : public testing::TestWithParam<const char*> {};
+
+TEST_P(ReplayEqualsLive, VerdictByVerdict) {
   WEIR_NEEDS_PRIVILEGE();
   Appliance box;
   // Sources are blocked early, so that much of the episode meets blocks.
-  box.configure("[policy]\nevidence_span_ms = 0\nnetwork_sources = 0");
+  const std::string more = "[policy]\nevidence_span_ms = 0\nnetwork_sources = 0";
+  if (GetParam() == std::string_view("dpdk"))
+    box.configure_polled(more);
+  else
+    box.configure(more);
   ASSERT_TRUE(box.start()) << box.trouble();
   box.equip();
   for (const Side side : {Side::wan, Side::lan}) box.sink(side).record(true);
@@ -114,6 +124,9 @@ TEST(ReplayEqualsLive, VerdictByVerdict) {
               fmt::format("{:016x}", digest));
   }
 }
+
+INSTANTIATE_TEST_SUITE_P(Backends, ReplayEqualsLive, testing::ValuesIn(backends()),
+                         [](const auto& backend) { return std::string(backend.param); });
 
 }  // namespace
 }  // namespace weir::test

@@ -1,0 +1,140 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <spdlog/spdlog.h>
+
+#include <utility>
+
+#include "control/preflight.h"
+#include "control/wire.h"
+#include "datapath/kernel.h"
+#include "datapath/kernel_claim.h"
+#include "io/af_xdp.h"
+#include "io/host.h"
+#include "io/link_watch.h"
+
+namespace weir::control {
+namespace {
+
+constexpr Side kWireSides[] = {Side::wan, Side::lan};
+
+class KernelWire final : public Wire {
+ public:
+  explicit KernelWire(const Config& config) : config_(config) {}
+
+  Status attach(std::vector<std::string>& warnings) override;
+  Status open_channels(std::vector<std::string>& warnings) override;
+  Status connect() override;
+  Status keep() override;
+  Status disconnect() override;
+  Status detach() override { return kernel_->detach(); }
+  Status close() override;
+
+  [[nodiscard]] datapath::Datapath& tables() noexcept override { return *kernel_; }
+  [[nodiscard]] const datapath::Datapath& tables() const noexcept override { return *kernel_; }
+  void heartbeat(std::uint32_t channel, PacketTime now) noexcept override {
+    kernel_->heartbeat(channel, now);
+  }
+  void say_hello() const override;
+  [[nodiscard]] Json interface_json(Side side) const override;
+  [[nodiscard]] bool took_over() const noexcept override { return kernel_->took_over(); }
+
+ private:
+  [[nodiscard]] const char* mode(Side side) const noexcept {
+    return kernel_->mode(side) == datapath::AttachMode::native ? "native" : "generic";
+  }
+
+  const Config& config_;
+  bool host_changed_ = false;
+  bool attached_before_ = false;  // an earlier run was killed, and its program forwards still
+  bool kept_ = false;
+  std::unique_ptr<datapath::Kernel> kernel_;
+};
+
+Status KernelWire::attach(std::vector<std::string>& warnings) {
+  WEIR_ASSIGN(auto claim, datapath::Claim::take(config_.kernel));
+  attached_before_ = claim.attached();
+  host_changed_ = true;  // what it did before it failed is in the state file
+  WEIR_TRY(io::HostSettings::apply(config_.kernel.interfaces, config_.state_file, warnings));
+  WEIR_ASSIGN(kernel_, datapath::Kernel::attach(config_.datapath, std::move(claim)));
+  return {};
+}
+
+Status KernelWire::open_channels(std::vector<std::string>& warnings) {
+  // Again: drivers may change their queues when a program is attached.
+  WEIR_ASSIGN(const std::uint32_t count, channel_count(config_, warnings));
+  for (std::uint32_t i = 0; i < count; ++i) {
+    WEIR_ASSIGN(auto channel, io::open_af_xdp(config_.af_xdp, i));
+    channels_.push_back(std::move(channel));
+  }
+  return {};
+}
+
+Status KernelWire::connect() {
+  for (std::uint32_t i = 0; i < channels_.size(); ++i) {
+    for (const Side side : kWireSides)
+      WEIR_TRY(kernel_->add_socket(side, i, channels_[i]->socket_fd(side)));
+  }
+  return {};
+}
+
+Status KernelWire::keep() {
+  WEIR_TRY(kernel_->keep());
+  kept_ = true;
+  return {};
+}
+
+Status KernelWire::disconnect() {
+  Status first;
+  for (std::uint32_t i = 0; kernel_ && i < channels_.size(); ++i) {
+    for (const Side side : kWireSides) {
+      auto removed = kernel_->remove_socket(side, i);
+      if (first && !removed) first = std::move(removed);
+    }
+  }
+  return first;
+}
+
+Status KernelWire::close() {
+  channels_.clear();
+  kernel_.reset();  // after a start that failed: puts back the program that it found
+  // Where that one forwards again, it needs its interfaces as they are.
+  const bool leave = !kept_ && attached_before_;
+  if (!std::exchange(host_changed_, false) || leave) return {};
+  return io::HostSettings::restore(config_.state_file);
+}
+
+void KernelWire::say_hello() const {
+  for (const auto& note : kernel_->notes()) spdlog::warn("{}", note);
+  if (config_.af_xdp.busy_poll && !channels_.front()->busy_poll()) {
+    spdlog::warn("channels.busy_poll: this kernel does not grant it (5.11 does); channels sleep");
+  }
+  for (const Side side : kWireSides) {
+    spdlog::info("{} is {}: {} XDP, {}, {} channels", side_name(side),
+                 config_.kernel.interfaces[index(side)], mode(side),
+                 channels_.front()->zero_copy(side) ? "zero-copy" : "copy mode", channels_.size());
+  }
+  if (took_over())
+    spdlog::info("took over what an earlier weir left in {}", config_.kernel.pin_directory);
+}
+
+Json KernelWire::interface_json(Side side) const {
+  bool zero_copy = !channels_.empty();
+  for (const auto& channel : channels_) zero_copy = zero_copy && channel->zero_copy(side);
+  const std::string& interface = config_.kernel.interfaces[index(side)];
+  return {{"name", interface},
+          {"backend", "af_xdp"},
+          {"attached", mode(side)},
+          {"link", io::name(io::link_of(interface))},
+          {"zero_copy", zero_copy}};
+}
+
+}  // namespace
+
+std::unique_ptr<Wire> make_kernel_wire(const Config& config) {
+  return std::make_unique<KernelWire>(config);
+}
+
+std::unique_ptr<Wire> make_wire(const Config& config) {
+  return config.dpdk ? make_poll_wire(config) : make_kernel_wire(config);
+}
+
+}  // namespace weir::control

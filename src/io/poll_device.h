@@ -1,0 +1,96 @@
+// SPDX-License-Identifier: BSD-2-Clause
+/// A pair of interfaces that userspace polls itself, as a module of its own provides them: what a
+/// backend besides AF_XDP offers to weir, and all that weir knows of it.
+///
+/// Module    a shared object with one C function, `kPollModuleSymbol`, that gives a `PollModule`.
+///           It is loaded where a configuration asks for it (poll_module.h), so that a weir that
+///           does not use it links, loads and needs none of it.
+/// Owns      the devices, their memory, and every packet that is not handed out.
+/// May not   know anything of the datapath, channels, policy or configuration files.
+/// Packets   handed out by `receive` as a handle; each comes back by `transmit` or `release`,
+///           exactly once. Nothing is copied.
+/// Threads   `receive`, `transmit` and `release` of a channel by that channel's thread; `counters`
+///           and `is_up` by anyone; all else by the owner. A process opens one pair at a time.
+/// Errors    one sentence with the device and the remedy; a failed `open` leaves nothing behind.
+///           None at run time: everything is counted.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/types.h"
+
+namespace weir::io {
+
+struct PollPacket {
+  const std::uint8_t* data = nullptr;
+  std::uint32_t length = 0;     ///< bytes at `data`, from the Ethernet header on
+  std::uint32_t continues = 0;  ///< bytes of the packet that are elsewhere
+  void* handle = nullptr;
+};
+
+struct PollConfig {
+  std::array<std::string, kSides> devices;  ///< as the backend names them, with their arguments
+  std::vector<std::string> arguments;       ///< for the backend itself, as they are
+  bool hugepages = true;
+  std::uint32_t memory_mb = 512;  ///< without hugepages: what there is for packets
+  std::uint32_t channels = 0;     ///< 0: as many as there are queues and CPUs for
+  std::uint32_t mtu = 1500;
+  std::uint32_t ring = 2048;    ///< descriptors a queue, where the device has so many
+  std::uint32_t frames = 8192;  ///< packets of a channel that may be under way in weir
+  std::function<void(const std::string& line)> log;  ///< what the backend says while it runs
+};
+
+/// What an opened device is like.
+struct PollFacts {
+  std::string name;
+  std::string driver;
+  std::string spread;  ///< how packets are spread over the channels, in words
+  bool promiscuous = false;
+};
+
+/// A device's own counts.
+struct PollCounters {
+  std::uint64_t rx_packets = 0, tx_packets = 0;
+  std::uint64_t rx_missed = 0;     ///< the receive ring was full
+  std::uint64_t rx_errors = 0;     ///< broken frames
+  std::uint64_t rx_no_memory = 0;  ///< no packet memory was free
+  std::uint64_t tx_errors = 0;
+};
+
+class PollDevices {
+ public:
+  virtual ~PollDevices() = default;  ///< stops and closes both devices
+
+  /// Takes what has arrived, up to `out.size()`.
+  virtual std::size_t receive(Side side, std::uint32_t channel,
+                              std::span<PollPacket> out) noexcept = 0;
+  /// Sends these out of `side`, in order; returns how many there was room for, from the first on.
+  virtual std::size_t transmit(Side side, std::uint32_t channel,
+                               std::span<void* const> handles) noexcept = 0;
+  virtual void release(std::span<void* const> handles) noexcept = 0;
+
+  [[nodiscard]] virtual std::uint32_t channels() const noexcept = 0;
+  [[nodiscard]] virtual const PollFacts& facts(Side side) const noexcept = 0;
+  [[nodiscard]] virtual PollCounters counters(Side side) const noexcept = 0;
+  [[nodiscard]] virtual bool is_up(Side side) const noexcept = 0;
+  /// What a person should know though nothing failed, a sentence each.
+  [[nodiscard]] virtual const std::vector<std::string>& notes() const noexcept = 0;
+};
+
+/// Program and module hand C++ objects to each other: both must be of one build.
+struct PollModule {
+  const char* built_as;  ///< WEIR_POLL_BUILD, which the build gives to both
+  const char* version;   ///< of the backend's library
+  Result<std::unique_ptr<PollDevices>> (*open)(const PollConfig& config);
+};
+
+inline constexpr const char* kPollModuleSymbol = "weir_poll_module";
+
+}  // namespace weir::io

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// The box with DPDK's devices: over the interfaces of namespaces (net_af_packet, net_af_xdp), and
+// over captures (net_pcap).
+#include <fmt/format.h>
+#include <gtest/gtest.h>
+
+#include <algorithm>
+#include <csignal>
+#include <filesystem>
+#include <fstream>
+
+#include "appliance.h"
+#include "base/clock.h"
+#include "frames.h"
+#include "io/capture.h"
+
+namespace weir::test {
+namespace {
+
+class Dpdk : public testing::Test {
+ protected:
+  void SetUp() override {
+    WEIR_NEEDS_PRIVILEGE();
+    shared_before_ = shared_files();
+    box_.emplace();
+  }
+
+  /// `weir run` must refuse with one line that holds each of `words`.
+  void refuses(std::initializer_list<std::string_view> words) {
+    const Ran ran = box_->bare({"run", "-c", Appliance::config_file()});
+    EXPECT_EQ(ran.status, 2) << ran.err;
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+    for (const std::string_view word : words)
+      EXPECT_NE(ran.err.find(word), std::string::npos) << "'" << word << "' is not in: " << ran.err;
+    EXPECT_EQ(ran.out, "");
+    nothing_is_left();
+  }
+
+  void nothing_is_left() {
+    const std::string links = box_->wire.box.must("ip -details link show");
+    EXPECT_EQ(links.find("promiscuity 1"), std::string::npos) << links;
+    EXPECT_EQ(links.find("prog/xdp"), std::string::npos) << links;
+    EXPECT_EQ(shared_files(), shared_before_);
+  }
+
+  /// What DPDK shares between processes by default, with the time of its last change.
+  static std::string shared_files() {
+    std::string all;
+    std::error_code error;
+    for (const auto& file : std::filesystem::recursive_directory_iterator("/var/run/dpdk", error))
+      all += fmt::format("{} {}\n", file.path().string(),
+                         file.last_write_time(error).time_since_epoch().count());
+    return all;
+  }
+
+  /// All of them but those that hold a word of `without`.
+  void every_kind_crosses(const std::vector<std::string>& without = {}) {
+    box_->equip();
+    for (const Side from : {Side::wan, Side::lan}) {
+      box_->sink(opposite(from)).record(true);
+      for (const WireFrame& frame : every_kind(from)) {
+        if (std::find(without.begin(), without.end(), frame.name) != without.end()) continue;
+        box_->send(from, {frame.bytes});
+        EXPECT_EQ(box_->received(opposite(from), {frame.bytes}).size(), 1U) << frame.name;
+      }
+      box_->sink(opposite(from)).record(false);
+    }
+  }
+
+  std::optional<Appliance> box_;
+  std::string shared_before_;
+};
+
+TEST_F(Dpdk, EveryKindOfFrameCrossesBothWays) {
+  box_->configure_polled();
+  ASSERT_TRUE(box_->start()) << box_->trouble();
+  // net_af_packet has the kernel put fragments together (PACKET_FANOUT_FLAG_DEFRAG), and knows one
+  // kind of tag: what came with 0x88a8 it hands over as 0x8100.
+  every_kind_crosses({"later fragment", "QinQ", "three tags"});
+  const nlohmann::json wan = box_->status().at("interfaces").at("wan");
+  EXPECT_EQ(wan.at("name"), "net_af_packet0");
+  EXPECT_EQ(wan.at("backend"), "dpdk");
+  EXPECT_EQ(wan.at("link"), "up");
+  EXPECT_TRUE(wan.at("promiscuous").get<bool>());
+  EXPECT_EQ(box_->stop(SIGTERM), 0) << box_->trouble();
+  nothing_is_left();
+}
+
+TEST_F(Dpdk, ReflectorsAreBlockedAndPeopleAreObeyed) {
+  box_->configure_polled("[policy]\nevidence_span_ms = 0\nnetwork_sources = 0");
+  ASSERT_TRUE(box_->start()) << box_->trouble();
+  box_->equip();
+  box_->sink(Side::lan).record(true);
+  constexpr unsigned kReflectors = 20;
+  const auto reflector_text = [](unsigned i) { return reflector(Shape::ip4, i).text(); };
+  const auto blocked = [&] { return box_->totals().blocks; };
+  ASSERT_TRUE(eventually([&] {
+    for (unsigned i = 0; i < kReflectors; ++i) box_->send(Side::wan, {reflection(Shape::ip4, i)});
+    return blocked() == kReflectors;
+  })) << blocked();
+
+  // Blocked: in the datapath, by its name, and counted at the block.
+  const auto dropped = [&] { return box_->totals().outcomes["drop_block_ssdp"]; };
+  const std::uint64_t before = dropped();
+  box_->send(Side::wan, {reflection(Shape::ip4, 3)});
+  EXPECT_TRUE(eventually([&] { return dropped() == before + 1; }));
+  const nlohmann::json blocks = box_->blocks().at("blocks");
+  const auto third = std::find_if(blocks.begin(), blocks.end(), [&](const auto& block) {
+    return block.at("address") == reflector_text(3);
+  });
+  ASSERT_NE(third, blocks.end());
+  EXPECT_GE(third->at("hit_packets").template get<std::uint64_t>(), 1U);
+  const Ran why = box_->weir({"why", reflector_text(3)});
+  EXPECT_EQ(why.status, 0) << why.err;
+  EXPECT_NE(why.out.find(reflector_text(3)), std::string::npos) << why.out;
+
+  // The LAN searches, and is answered; background goes both ways.
+  box_->sink(Side::wan).record(true);
+  box_->send(Side::lan, {search(Shape::ip4, 1)});
+  EXPECT_EQ(box_->received(Side::wan, {search(Shape::ip4, 1)}).size(), 1U);
+  for (const Bytes& wanted : {reply(Shape::ip4, 1, 1), background(Shape::vlan)}) {
+    box_->send(Side::wan, {wanted});
+    EXPECT_EQ(box_->received(Side::lan, {wanted}).size(), 1U);
+  }
+
+  // A block by hand of everything, and the allowlist against it.
+  const std::string device_text = device(Shape::ip4, 200).text();
+  ASSERT_EQ(box_->weir({"block", "add", device_text, "--scope", "all"}).status, 0);
+  const auto dropped_all = [&] { return box_->totals().outcomes["drop_block_all"]; };
+  box_->send(Side::wan, {background(Shape::ip4)});
+  EXPECT_TRUE(eventually([&] { return dropped_all() == 1; }));
+  ASSERT_EQ(box_->weir({"allow", "add", device_text}).status, 0);
+  box_->send(Side::wan, {background(Shape::ip4)});
+  EXPECT_EQ(box_->received(Side::lan, {background(Shape::ip4)}).size(), 1U);
+
+  const Totals totals = box_->totals();
+  EXPECT_TRUE(totals.conserved);
+  EXPECT_EQ(totals.frames_placed, Appliance::kFrames);
+  EXPECT_EQ(totals.socket_errors, 0U);
+  EXPECT_EQ(box_->stop(SIGTERM), 0) << box_->trouble();
+  nothing_is_left();
+}
+
+TEST_F(Dpdk, ANetAfXdpDeviceIsAWireToo) {
+  box_->configure_polled("", "net_af_xdp");
+  ASSERT_TRUE(box_->start()) << box_->trouble();
+  every_kind_crosses();
+  EXPECT_EQ(box_->stop(SIGTERM), 0) << box_->trouble();
+  nothing_is_left();
+}
+
+TEST_F(Dpdk, WhatIsWrongIsSaidInOneLine) {
+  box_->configure("", "backend = \"dpdk\"");
+  refuses({"dpdk.wan is missing"});
+  const auto devices = [&](const std::string& wan, const std::string& lan,
+                           const std::string& more) {
+    box_->configure(
+        fmt::format("[dpdk]\nwan = \"{}\"\nlan = \"{}\"\nhugepages = false\n{}", wan, lan, more),
+        "backend = \"dpdk\"");
+  };
+  devices("net_ring0", "net_ring0,nodeaction=x", "");
+  refuses({"which is dpdk.wan too"});
+  devices("net_af_packet0,iface=nosuch", "net_af_packet1,iface=lan", "");
+  refuses({"dpdk.wan", "net_af_packet0", "No such device"});
+  devices("net_af_packet0,iface=wan", "net_nosuch0", "");
+  refuses({"dpdk.lan", "net_nosuch0"});
+  devices("net_af_packet0,iface=wan", "net_af_packet1,iface=lan", "eal = [\"--nosuch\"]");
+  refuses({"DPDK does not start", "--nosuch"});
+  devices("net_af_packet0,iface=wan", "net_af_packet1,iface=lan", "[channels]\ncount = 64");
+  refuses({"channels.count is 64"});
+  devices("net_af_packet0,iface=wan", "net_af_packet1,iface=lan",
+          "memory_mb = 64\n[channels]\nframes = 262144");
+  refuses({"no memory", "dpdk.memory_mb"});
+}
+
+TEST_F(Dpdk, AWeirWithoutTheModuleSaysSo) {
+  box_->configure_polled();
+  const std::string alone = "/run/weir/weir";
+  std::filesystem::copy_file(std::getenv("WEIR"), alone,
+                             std::filesystem::copy_options::overwrite_existing);
+  const Ran ran = run({alone, "run", "-c", Appliance::config_file()}, box_->wire.box.fd());
+  EXPECT_EQ(ran.status, 2);
+  EXPECT_NE(ran.err.find("built without DPDK"), std::string::npos) << ran.err;
+  EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+}
+
+std::vector<Bytes> read_capture(const std::string& path) {
+  std::vector<Bytes> all;
+  auto reader = io::CaptureReader::open(path);
+  WEIR_CHECK(reader.has_value());
+  io::CapturedPacket packet;
+  while ((*reader)->next(packet) == io::Step::packet)
+    all.emplace_back(packet.bytes.begin(), packet.bytes.end());
+  return all;
+}
+
+void write_capture(const std::string& path, const std::vector<Bytes>& frames) {
+  auto writer = io::CaptureWriter::create(path, io::CaptureFormat::pcap, {});
+  WEIR_CHECK(writer.has_value());
+  for (const Bytes& frame : frames) {
+    io::CapturedPacket packet;
+    packet.bytes = frame;
+    packet.original_length = static_cast<std::uint32_t>(frame.size());
+    packet.time = monotonic_now();
+    WEIR_CHECK((*writer)->write(packet).has_value());
+  }
+  WEIR_CHECK((*writer)->close().has_value());
+}
+
+// What is dropped here is dropped for its direction, whenever it comes: a capture goes through
+// DPDK's device as fast as it can, and through a replay by its own clock.
+TEST_F(Dpdk, ForwardsOfACaptureWhatAReplayForwards) {
+  std::vector<Bytes> frames;
+  for (unsigned round = 0; round < 10; ++round) {
+    for (const WireFrame& frame : every_kind(Side::wan)) frames.push_back(frame.bytes);
+    for (const Shape shape : {Shape::ip4, Shape::ip6, Shape::vlan, Shape::qinq, Shape::pppoe}) {
+      frames.push_back(reflection(shape, round));
+      frames.push_back(background(shape));
+    }
+  }
+  const std::string in = "/run/weir/in.pcap", out = "/run/weir/out.pcap";
+  write_capture(in, frames);
+  write_capture("/run/weir/none.pcap", {});
+  box_->configure(fmt::format("[dpdk]\nwan = \"net_pcap0,rx_pcap={},tx_pcap=/run/weir/back.pcap\"\n"
+                              "lan = \"net_pcap1,rx_pcap=/run/weir/none.pcap,tx_pcap={}\"\n"
+                              "hugepages = false\nmemory_mb = 256\n[scope]\nwan = \"internet\"",
+                              in, out),
+                  "backend = \"dpdk\"");
+  ASSERT_TRUE(box_->start()) << box_->trouble();
+  EXPECT_TRUE(eventually([&] {
+    const Totals totals = box_->totals();
+    return totals.received[index(Side::wan)] == frames.size() &&
+           totals.judged_forward + totals.judged_drop == totals.sockets_received;
+  })) << box_->totals().received[index(Side::wan)];
+  EXPECT_EQ(box_->stop(SIGTERM), 0) << box_->trouble();
+
+  const std::string expected = "/run/weir/expected.pcapng";
+  const Ran replay = box_->weir({"replay", "--wan", in, "--write-forwarded", expected, "--json"});
+  ASSERT_EQ(replay.status, 0) << replay.err;
+  auto here = read_capture(out), there = read_capture(expected);
+  EXPECT_LT(there.size(), frames.size());
+  EXPECT_GT(there.size(), 400U);
+  // What is judged leaves behind what is not: that is no order of a flow's.
+  std::sort(here.begin(), here.end());
+  std::sort(there.begin(), there.end());
+  EXPECT_TRUE(here == there) << here.size() << " and " << there.size();
+}
+
+}  // namespace
+}  // namespace weir::test
