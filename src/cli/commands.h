@@ -8,6 +8,7 @@
 namespace weir::cli {
 
 void add_allow(Command app, Run& run);
+void add_blast(Command app, Run& run);
 void add_block(Command app, Run& run);
 void add_check(Command app, Run& run);
 void add_detach(Command app, Run& run);

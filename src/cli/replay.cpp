@@ -9,6 +9,7 @@
 #include "cli/progress.h"
 #include "cli/replay_features.h"
 #include "cli/replay_files.h"
+#include "cli/replay_live.h"
 #include "cli/replay_plot.h"
 #include "cli/replay_report.h"
 #include "cli/replay_setup.h"
@@ -36,6 +37,7 @@ struct Options {
   std::string write_forwarded;
   std::string write_dropped;
   std::string plot;
+  PortOptions live;
   bool report = false;
   bool json = false;
 };
@@ -46,7 +48,8 @@ constexpr const char* kExamples =
     "  weir replay office.pcap --lan-prefix 198.51.100.0/24 --features rows.csv\n"
     "  weir replay flood.pcap.zst --write-dropped dropped.pcapng --plot flood.html\n"
     "  weir replay flood.pcapng --sweep workers=0,1,2,4\n"
-    "  weir replay flood.pcapng --speed 1\n";
+    "  weir replay flood.pcapng --speed 1\n"
+    "  weir replay flood.pcapng --live eth0 --rate 100000\n";
 
 constexpr std::uint32_t kSweepRounds = 5;
 
@@ -167,6 +170,16 @@ Status replay(const Options& options) {
         "--write-dropped, --plot) is asked for in a run of its own");
   if (options.rate > 0 && options.speed > 0)
     return fail("--rate and --speed both set the pace: one of them is possible");
+  if (!options.live.port.empty()) {
+    if (repeated || writes)
+      return fail("--live only sends: it measures and writes nothing; leave --live away to judge");
+    WEIR_ASSIGN(auto captures, inputs(options));
+    return play_live({.captures = std::move(captures),
+                      .port = options.live,
+                      .pace = {options.rate, options.speed},
+                      .loops = options.loops,
+                      .json = options.json});
+  }
   WEIR_ASSIGN(const Ready ready, prepare(options));
   return repeated ? several(options, ready) : once(options, ready);
 }
@@ -227,6 +240,11 @@ void add_replay(Command app, Run& run) {
       .add_option("--plot", options->plot,
                   "Draw packets, drops and blocks over time into this HTML file")
       .type_name("FILE");
+  command
+      .add_option("--live", options->live.port,
+                  "Judge nothing: send the captures out of this interface, at --rate or --speed")
+      .type_name("INTERFACE");
+  add_port_options(command, options->live);
   command.add_flag("--report", options->report,
                    "Add what was dropped, by rule and source, as weir report does live");
   command.add_flag("--json", options->json, "Print one JSON object");

@@ -24,7 +24,6 @@
 namespace weir::io {
 namespace {
 
-constexpr Side kBothSides[] = {Side::wan, Side::lan};
 constexpr std::uint32_t kChannelsMax = 64;
 constexpr std::uint32_t kPoolCache = 256;
 constexpr std::uint32_t kHeaders_bytes = RTE_ETHER_HDR_LEN + RTE_ETHER_CRC_LEN + 2 * RTE_VLAN_HLEN;
@@ -102,8 +101,7 @@ std::uint32_t own_cpu_count() {
   return static_cast<std::uint32_t>(std::max(CPU_COUNT(&set), 1));
 }
 
-Result<std::uint32_t> channel_count(const PollConfig& config,
-                                    const std::array<Port, kSides>& ports) {
+Result<std::uint32_t> channel_count(const PollConfig& config, std::span<const Port> ports) {
   std::uint32_t usable = kChannelsMax;
   bool spreads = true;
   for (const Port& port : ports) {
@@ -114,7 +112,7 @@ Result<std::uint32_t> channel_count(const PollConfig& config,
     return fail(fmt::format(
         "channels.count is {}, but {} and {} have only {} rx and tx queues in common; set "
         "channels.count = \"auto\", or give the devices more queues by their arguments",
-        config.channels, ports[0].facts.name, ports[1].facts.name, usable));
+        config.channels, ports.front().facts.name, ports.back().facts.name, usable));
   }
   if (config.channels != 0) return config.channels;
   return spreads ? std::min(usable, own_cpu_count()) : std::min(usable, 1U);
@@ -175,6 +173,8 @@ class DpdkDevices final : public PollDevices {
   std::size_t transmit(Side side, std::uint32_t channel,
                        std::span<void* const> handles) noexcept override;
   void release(std::span<void* const> handles) noexcept override;
+  std::size_t send_copies(Side side, std::uint32_t channel,
+                          std::span<const std::span<const std::uint8_t>> frames) noexcept override;
 
   [[nodiscard]] std::uint32_t channels() const noexcept override {
     return static_cast<std::uint32_t>(pools_.size());
@@ -199,6 +199,7 @@ class DpdkDevices final : public PollDevices {
   std::unique_ptr<Eal> eal_;                                   // first: goes last
   std::vector<std::unique_ptr<rte_mempool, PoolFree>> pools_;  // by channel
   std::array<Port, kSides> ports_;
+  std::vector<Side> sides_;
   std::vector<std::string> notes_;
 };
 
@@ -210,13 +211,16 @@ Result<std::unique_ptr<PollDevices>> DpdkDevices::open(const PollConfig& config)
 }
 
 Status DpdkDevices::set_up(const PollConfig& config) {
-  for (const Side side : kBothSides) {
+  sides_ = {Side::wan};
+  if (!config.devices[index(Side::lan)].empty()) sides_.push_back(Side::lan);
+  for (const Side side : sides_) {
     WEIR_ASSIGN(ports_[index(side)], find_port(config, side, *eal_));
   }
-  WEIR_ASSIGN(const std::uint32_t channels, channel_count(config, ports_));
-  for (const Side side : kBothSides) WEIR_TRY(configure(config, side, channels));
+  WEIR_ASSIGN(const std::uint32_t channels,
+              channel_count(config, std::span(ports_).first(sides_.size())));
+  for (const Side side : sides_) WEIR_TRY(configure(config, side, channels));
   WEIR_TRY(make_pools(config, channels));
-  for (const Side side : kBothSides) WEIR_TRY(start(side));
+  for (const Side side : sides_) WEIR_TRY(start(side));
   return {};
 }
 
@@ -328,6 +332,26 @@ std::size_t DpdkDevices::transmit(Side side, std::uint32_t channel,
 
 void DpdkDevices::release(std::span<void* const> handles) noexcept {
   for (void* handle : handles) rte_pktmbuf_free(static_cast<rte_mbuf*>(handle));
+}
+
+std::size_t DpdkDevices::send_copies(
+    Side side, std::uint32_t channel,
+    std::span<const std::span<const std::uint8_t>> frames) noexcept {
+  Eal::join_thread();
+  std::size_t sent = 0;
+  for (const auto& frame : frames) {
+    rte_mbuf* packet = rte_pktmbuf_alloc(pools_[channel].get());
+    if (packet == nullptr) break;
+    char* room = rte_pktmbuf_append(packet, static_cast<std::uint16_t>(frame.size()));
+    if (room != nullptr) std::memcpy(room, frame.data(), frame.size());
+    void* handle = packet;
+    if (room == nullptr || transmit(side, channel, {&handle, 1}) == 0) {
+      rte_pktmbuf_free(packet);
+      break;
+    }
+    ++sent;
+  }
+  return sent;
 }
 
 PollCounters DpdkDevices::counters(Side side) const noexcept {

@@ -113,6 +113,7 @@ std::vector<std::string> arguments_of(const PollConfig& config) {
   }
   bool pci = false;
   for (const std::string& device : config.devices) {
+    if (device.empty()) continue;
     const bool is = is_pci(device.substr(0, device.find(',')));
     arguments.emplace_back(is ? "-a" : "--vdev");
     arguments.push_back(device);

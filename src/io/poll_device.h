@@ -36,8 +36,9 @@ struct PollPacket {
 };
 
 struct PollConfig {
-  std::array<std::string, kSides> devices;  ///< as the backend names them, with their arguments
-  std::vector<std::string> arguments;       ///< for the backend itself, as they are
+  /// As the backend names them, with their arguments. An empty second one: there is only a WAN side.
+  std::array<std::string, kSides> devices;
+  std::vector<std::string> arguments;  ///< for the backend itself, as they are
   bool hugepages = true;
   std::uint32_t memory_mb = 512;  ///< without hugepages: what there is for packets
   std::uint32_t channels = 0;     ///< 0: as many as there are queues and CPUs for
@@ -75,6 +76,10 @@ class PollDevices {
   virtual std::size_t transmit(Side side, std::uint32_t channel,
                                std::span<void* const> handles) noexcept = 0;
   virtual void release(std::span<void* const> handles) noexcept = 0;
+  /// Sends copies of these frames, whoever's they are; returns how many there was room for.
+  virtual std::size_t send_copies(
+      Side side, std::uint32_t channel,
+      std::span<const std::span<const std::uint8_t>> frames) noexcept = 0;
 
   [[nodiscard]] virtual std::uint32_t channels() const noexcept = 0;
   [[nodiscard]] virtual const PollFacts& facts(Side side) const noexcept = 0;

@@ -39,6 +39,10 @@ class MemoryDevices final : public PollDevices {
     for (void* handle : handles) take_back(handle);
     released += handles.size();
   }
+  std::size_t send_copies(Side, std::uint32_t,
+                          std::span<const std::span<const std::uint8_t>>) noexcept override {
+    return 0;
+  }
   [[nodiscard]] std::uint32_t channels() const noexcept override { return 1; }
   [[nodiscard]] const PollFacts& facts(Side) const noexcept override { return facts_; }
   [[nodiscard]] PollCounters counters(Side) const noexcept override { return {}; }
