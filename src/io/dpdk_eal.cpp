@@ -104,7 +104,8 @@ Status check_hugepages() {
 
 std::vector<std::string> arguments_of(const PollConfig& config) {
   std::vector<std::string> arguments{
-      "weir", fmt::format("--lcores=0@({})", fmt::join(own_cpus(), ",")), "--no-telemetry"};
+      "weir", fmt::format("--lcores=0@({})", fmt::join(own_cpus(), ",")), "--no-telemetry",
+      fmt::format("--file-prefix=weir{}", getpid())};
   if (config.hugepages) {
     arguments.emplace_back("--in-memory");
   } else {
@@ -122,6 +123,14 @@ std::vector<std::string> arguments_of(const PollConfig& config) {
   if (!pci) arguments.emplace_back("--no-pci");
   arguments.insert(arguments.end(), config.arguments.begin(), config.arguments.end());
   return arguments;
+}
+
+/// EAL makes a folder for what processes share, though here there is nothing to share: it is empty,
+/// and named after this process.
+void remove_runtime_folder() {
+  const std::filesystem::path folder = rte_eal_get_runtime_dir();
+  rmdir(folder.c_str());
+  rmdir(folder.parent_path().c_str());  // where no other program of DPDK has one
 }
 
 /// Lasts as long as its thread.
@@ -153,6 +162,7 @@ Result<std::unique_ptr<Eal>> Eal::start(const PollConfig& config) {
   Overheard overheard;
   const int started = rte_eal_init(static_cast<int>(argv.size() - 1), argv.data());
   const std::string said = overheard.take();
+  remove_runtime_folder();
   eal->complaint_ = complaint_in(said);
   if (started < 0) {
     if (eal->complaint_.empty()) eal->complaint_ = rte_strerror(rte_errno);
