@@ -111,6 +111,7 @@ void Searcher::send_search(World& world) {
               .source_port = port_,
               .destination_port = finds ? controller_.broadcast_port : std::uint16_t{1900},
               .ttl = asked_ != nullptr ? std::uint8_t{64} : controller_.ttl,
+              .broadcast = finds && asked_ == nullptr,
               .payload = text},
              false, finds ? kinds_.finder : kinds_.search);
 }

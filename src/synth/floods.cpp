@@ -53,7 +53,7 @@ class Flooder final : public Actor {
       sources_.push_back(
           {own_address ? world.new_host(Side::lan) : world.stranger(), world.far_ttl()});
     }
-    target_ = world.new_host(Side::lan);
+    target_ = how.what == What::search ? device_of_lan(world) : world.new_host(Side::lan);
     for (unsigned i = 0; i < 32; ++i) texts_.push_back(make_text(world));
     begin_ = World::at(world.options.attack_after_s);
   }
@@ -72,6 +72,15 @@ class Flooder final : public Actor {
     Address address;
     std::uint8_t ttl;
   };
+
+  /// Who wants answers asks where there are some.
+  static Address device_of_lan(World& world) {
+    std::vector<const Device*> near;
+    for (const Device& device : world.devices)
+      if (device.side == Side::lan) near.push_back(&device);
+    if (near.empty()) return world.new_host(Side::lan);
+    return near[world.random.below(static_cast<std::uint32_t>(near.size()))]->address;
+  }
 
   double gap(World& world) {
     double rate_pps = world.options.rate_pps * how_.rate;

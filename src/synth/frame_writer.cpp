@@ -53,6 +53,10 @@ std::uint16_t fold(std::uint64_t total) noexcept {
 void put_mac(std::uint8_t* to, const Datagram& d, bool source) noexcept {
   const Address& address = source ? d.source : d.destination;
   const std::uint8_t* const bytes = address.bytes().data();
+  if (!source && d.broadcast) {
+    std::memset(to, 0xff, 6);
+    return;
+  }
   if (!source && address.is_multicast()) {
     if (address.is_v4()) {  // RFC 1112, 6.4
       const std::uint8_t mac[6] = {

@@ -23,6 +23,7 @@ struct Datagram {
   Address source, destination;
   std::uint16_t source_port = 0, destination_port = 0;
   std::uint8_t ttl = 64;
+  bool broadcast = false;  ///< to every host of the link, whatever `destination` is
   std::string_view payload;
 };
 
