@@ -183,6 +183,11 @@ void fill_modules(Config& config) {
   p.burst_packets = s.policy_burst_packets;
   p.trusted_times = s.policy_trusted_times;
   p.other_packets = s.policy_other_packets;
+  p.group_searches = s.policy_group_searches;
+  p.group_notifies = s.policy_group_notifies;
+  p.repeated_searches = s.policy_repeated_searches;
+  p.blind_searches = s.policy_blind_searches;
+  p.crowd_packets = s.policy_crowd_packets;
   p.network_sources = s.policy_network_sources;
   p.victim_sources = s.policy_victim_sources;
   p.victim_block_ms = s.policy_victim_block_ms;

@@ -109,6 +109,23 @@
   X(policy, other_packets, number, "100", "0..1000000",                                            \
     "What is no SSDP and belongs to no flow of the LAN is dropped only while its source or "       \
     "destination has so many packets in about a second: other protocols use these ports too.")     \
+  X(policy, group_searches, number, "60", "0..1000000",                                            \
+    "Searches to a group that one source may send in about a second; 0: no limit. Real ones send " \
+    "9 "                                                                                           \
+    "at most; a proxy searches for many.")                                                         \
+  X(policy, group_notifies, number, "400", "0..1000000",                                           \
+    "Announcements to a group that one source may send in about a second; 0: no limit. Real "      \
+    "devices send up to 52, a proxy for forty of them 220.")                                       \
+  X(policy, repeated_searches, number, "30", "0..1000000",                                         \
+    "Searches of one source to the same single address in about half a minute; 0: no limit.")      \
+  X(policy, blind_searches, number, "8", "0..1000000",                                             \
+    "Searches from one side to single addresses where no device was ever heard, in about half a "  \
+    "minute: what is over it is a scan; 0: no limit.")                                             \
+  X(policy, crowd_packets, number, "400", "0..1000000",                                            \
+    "Announcements, searches or unasked answers of strangers from one side in about a second: "    \
+    "from "                                                                                        \
+    "there on all of them are dropped until it is over, and who was known before is not; 0: "      \
+    "never.")                                                                                      \
   X(policy, block_ms, number, "600000", "1000..86400000",                                          \
     "How long a first block lasts; each repeat doubles it.")                                       \
   X(policy, block_max_ms, number, "86400000", "1000..2592000000", "The longest block.")            \

@@ -16,13 +16,15 @@ namespace weir::detect {
 struct DestinationEntry {
   using Key = Address;
   Key key;
-  PacketTime first_seen;
-  FadeClock clock;
-  std::uint32_t searched_ticks = 0;  // window.h; of its own latest search by the LAN
+  // These fit in behind the key's 17 bytes.
   bool searched = false;             // it did search
-  float packets = 0, bytes = 0;      // short
+  std::uint32_t searched_ticks = 0;  // window.h; of its own latest search by the LAN
+  PacketTime first_seen;
+  PacketTime flooded_since;                                          // zero: it is not flooded
+  float packets = 0, bytes = 0;                                      // short
   float unsolicited = 0, searches = 0, new_sources = 0, wanted = 0;  // long
-  std::uint32_t total = 0;                                           // packets ever, saturating
+  FadeClock clock;
+  std::uint32_t total = 0;  // packets ever, saturating
   SecondsSeen seconds;      // with packets that it did not ask for
   DistinctSketch<1> ports;  // that such packets went to
   DistinctSketch<4> sources;
@@ -30,6 +32,18 @@ struct DestinationEntry {
   void begin(PacketTime now) noexcept {
     first_seen = now;
     clock.begin(now);
+  }
+
+  /// From so many unasked packets in the long window on it is flooded, until a quarter is left: on
+  /// real captures and synthetic campuses it is a third at most.
+  static constexpr float kFlood = 200;
+
+  /// Counts a packet that it did not ask for.
+  void count_unasked(PacketTime now, std::uint64_t port_hash) noexcept {
+    unsolicited += 1;
+    seconds.mark();
+    ports.add(now, port_hash);
+    if (unsolicited >= kFlood && flooded_since == PacketTime{}) flooded_since = now;
   }
 
   [[nodiscard]] bool lasting(PacketTime now) const noexcept {
@@ -45,6 +59,7 @@ struct DestinationEntry {
     searches *= f.long_window;
     new_sources *= f.long_window;
     wanted *= f.long_window;
+    if (unsolicited < kFlood / 4) flooded_since = {};
     seconds.advance(f.seconds_begun);
   }
 };

@@ -2,9 +2,6 @@
 #include "detect/expectations.h"
 
 namespace weir::detect {
-namespace {
-constexpr std::uint32_t kCountMask = 0xff;
-}
 
 std::uint32_t* Expectations::slot_of(Entry& entry, std::uint32_t fingerprint) noexcept {
   for (unsigned i = 0; i < entry.sources; ++i) {
@@ -13,24 +10,25 @@ std::uint32_t* Expectations::slot_of(Entry& entry, std::uint32_t fingerprint) no
   return nullptr;
 }
 
-void Expectations::open(const Address& searcher, std::uint16_t port, const Address& asked, int mx_s,
+void Expectations::open(const Address& searcher, std::uint16_t port, const Asked& asked, int mx_s,
                         PacketTime now) noexcept {
   bool fresh = false;
   Entry& entry = table_.touch({searcher, port}, hash(searcher, port), now, fresh);
   const bool expired = !fresh && now - entry.searched > open_for_;
   entry.searched = now;
-  entry.replies = 0;
+  entry.replies = entry.replies_of_strangers = 0;
   entry.late_sources = 0;
+  entry.twins = 0;
   entry.mx_s = static_cast<std::uint8_t>(mx_s < 1 ? 1 : mx_s);
-  if (asked.is_multicast() || expired) {
+  if (asked.anyone || expired) {
     entry.sources = 0;
-    entry.any_source = false;
+    entry.anyone = false;
   }
-  if (asked.is_multicast()) {
-    entry.any_source = true;
+  if (asked.anyone) {
+    entry.anyone = true;
     return;
   }
-  const std::uint32_t print = fingerprint(asked);
+  const std::uint32_t print = fingerprint(asked.one);
   if (std::uint32_t* slot = slot_of(entry, print)) {
     *slot = print;
   } else if (entry.sources < kSourcesMax) {
@@ -40,37 +38,50 @@ void Expectations::open(const Address& searcher, std::uint16_t port, const Addre
   }
 }
 
+/// Whether one more source may answer.
+bool Expectations::has_room(Entry& entry, Standing standing, bool late) noexcept {
+  if (standing.unsolicited >= (standing.known ? kSuspicionKnown : kSuspicion)) return false;
+  if (!entry.anyone) {
+    if (late || entry.twins >= kTwinsMax) return false;
+    ++entry.twins;
+  }
+  if (standing.known) return true;
+  if (entry.sources >= kSourcesMax) return entry.replies_of_strangers < earned_by_known(entry);
+  if (!late) return true;
+  if (entry.late_sources >= kLateSourcesMax) return false;
+  ++entry.late_sources;
+  return true;
+}
+
 Expectations::Admission Expectations::admit(const Address& searcher, std::uint16_t port,
                                             const Address& source, Standing standing,
                                             PacketTime now) noexcept {
   Entry* entry = table_.find({searcher, port}, hash(searcher, port));
   if (entry == nullptr || now - entry->searched > open_for_) return {};
-  const Nanoseconds delay = now - entry->searched;
-  const bool late = delay > std::chrono::seconds(entry->mx_s) + kSlack;
-  const Admission no{false, false, delay};
-  const Admission yes{true, late, delay};
-  if (entry->replies >= kRepliesMax) return no;
+  Admission admission;
+  admission.delay = now - entry->searched;
+  admission.late = admission.delay > std::chrono::seconds(entry->mx_s) + kSlack;
+  admission.due = !admission.late;
   const std::uint32_t print = fingerprint(source);
-  if (std::uint32_t* slot = slot_of(*entry, print)) {
-    const unsigned most = standing.known ? kRepliesPerKnown : kRepliesPerSource;
-    if ((*slot & kCountMask) >= most) return no;
+  std::uint32_t* const slot = slot_of(*entry, print);
+  const bool asked_itself = slot != nullptr && !entry->anyone;
+  if (entry->replies >= kRepliesMax) return admission;
+  if (!standing.known &&
+      ((standing.flooded && !asked_itself) ||
+       entry->replies_of_strangers >= kRepliesOfStrangers + earned_by_known(*entry)))
+    return admission;
+  if (slot != nullptr) {
+    const unsigned most = standing.known ? kRepliesPerKnown : kRepliesPerStranger;
+    if ((*slot & kCountMask) >= most) return admission;
     ++*slot;
-    ++entry->replies;
-    return yes;
-  }
-  const float suspicion = standing.known ? kSuspicionKnown : kSuspicion;
-  if (!entry->any_source || standing.unsolicited >= suspicion) return no;
-  if (late && !standing.known && entry->late_sources++ >= kLateSourcesMax) {
-    entry->late_sources = kLateSourcesMax;
-    return no;
-  }
-  if (entry->sources < kSourcesMax) {
-    entry->slots[entry->sources++] = print + 1;
-  } else if (!standing.known) {
-    return no;
+  } else {
+    if (!has_room(*entry, standing, admission.late)) return admission;
+    if (entry->sources < kSourcesMax) entry->slots[entry->sources++] = print + 1;
   }
   ++entry->replies;
-  return yes;
+  if (!standing.known) ++entry->replies_of_strangers;
+  admission.wanted = true;
+  return admission;
 }
 
 }  // namespace weir::detect

@@ -64,14 +64,15 @@ class TableExtractor final : public Extractor {
  public:
   TableExtractor(const TableConfig& config, std::vector<std::uint8_t> wanted)
       : seed_(config.hash_seed),
+        open_for_(std::chrono::milliseconds(config.expectation_ms)),
         wanted_(std::move(wanted)),
         wants_network_(wants("network_")),
         wants_location_(wants("location_elsewhere")),
         sources_(config.sources_max),
         destinations_(config.destinations_max),
         networks_(wants_network_ ? config.networks_max : 1),
-        asked_by_{Expectations(config.expectations_max / 4, open_for(config), ~config.hash_seed),
-                  Expectations(config.expectations_max, open_for(config), config.hash_seed)},
+        asked_by_{Expectations(config.expectations_max / 4, open_for_, ~config.hash_seed),
+                  Expectations(config.expectations_max, open_for_, config.hash_seed)},
         flows_(config.flows_max, config.hash_seed) {}
 
   void prefetch(const packet::Frame& frame,
@@ -92,19 +93,24 @@ class TableExtractor final : public Extractor {
     const std::uint32_t gap_ticks = source.fade_to(context.time);
     context.first_seen = source.first_seen;
     context.wrong_side = source.note_side(context.side, context.time, fresh);
-    const Nanoseconds delay = relate(context, source, ssdp.mx);
+    const std::uint64_t destination_hash = context.destination.hash(seed_);
+    const Expectations::Admission admission = relate(context, source, destination_hash, ssdp.mx);
+    note_device(context, source);
 
     const bool unasked = is_unasked(context);
     const auto bytes = static_cast<float>(headers.payload_length);
-    count_source(source, context, bytes, unasked);
+    count_source(source, context, bytes, unasked && !admission.due);
     context.source_wanted = source.wanted;
-    const std::uint64_t destination_hash = context.destination.hash(seed_);
     DestinationEntry& destination =
         count_destination(context, destination_hash, bytes, unasked, fresh);
     context.source_packets = source.packets;
+    context.source_alike =
+        source.share(context.method == Method::search ? source.searches : source.notifies);
     context.destination_packets = destination.packets;
+    context.flooding = destination.flooded_since != PacketTime{} &&
+                       (context.wrong_side || !source.known(destination.flooded_since));
     fill_packet(values, context, headers, ssdp);
-    fill_context(values, context, delay);
+    fill_context(values, context, admission);
     fill_source(values, context, source, fresh ? kAgeMost_s : gap_s(gap_ticks));
     fill_destination(values, context, destination);
     count_spread(values, context, source, destination, source_hash, destination_hash);
@@ -123,10 +129,6 @@ class TableExtractor final : public Extractor {
   }
 
  private:
-  static Nanoseconds open_for(const TableConfig& config) noexcept {
-    return std::chrono::milliseconds(config.expectation_ms);
-  }
-
   [[nodiscard]] bool wants(std::string_view prefix) const noexcept {
     return std::any_of(wanted_.begin(), wanted_.end(), [&](std::uint8_t feature) {
       return std::string_view(kInfos[feature].name).starts_with(prefix);
@@ -141,7 +143,8 @@ class TableExtractor final : public Extractor {
     context.time = frame.time;
     context.side = frame.side;
     context.method = ssdp.method;
-    context.multicast = context.destination.is_multicast();
+    constexpr std::uint8_t kGroupBit = 1;  // of an Ethernet address (IEEE 802.3, 3.2.3)
+    context.multicast = context.destination.is_multicast() || (frame.bytes()[0] & kGroupBit) != 0;
     context.source_port = headers.source_port;
     context.destination_port = headers.destination_port;
     return context;
@@ -149,7 +152,8 @@ class TableExtractor final : public Extractor {
 
   void note_search(const Context& context, int mx_s) noexcept {
     if (context.wrong_side) return;  // a forged search would make its victim's port an open door
-    asked_by_[index(context.side)].open(context.source, context.source_port, context.destination,
+    asked_by_[index(context.side)].open(context.source, context.source_port,
+                                        {.one = context.destination, .anyone = context.multicast},
                                         mx_s, context.time);
     if (context.side != Side::lan) return;
     bool fresh = false;
@@ -160,27 +164,54 @@ class TableExtractor final : public Extractor {
     searcher.searched_ticks = static_cast<std::uint32_t>(tick(context.time));
   }
 
-  /// How the packet fits to what the other side did before: solicited, client_flow. Returns the
-  /// time since the search of the other side to whose port it came; zero where there is none.
-  Nanoseconds relate(Context& context, const SourceEntry& source, int mx_s) noexcept {
+  /// Who speaks for itself is a device; and whether a search knows of one where it goes.
+  void note_device(Context& context, SourceEntry& source) noexcept {
+    const bool notify = context.method == Method::notify;
+    if ((notify || context.method == Method::reply) && !context.wrong_side) {
+      source.device = true;
+      source.announced = source.announced || (notify && context.multicast);
+    }
+    if (context.method != Method::search || context.multicast) return;
+    const SourceEntry* const asked =
+        sources_.find(context.destination, context.destination.hash(seed_));
+    context.blind = asked == nullptr || !asked->device || asked->side == context.side;
+  }
+
+  /// What the source of an answer to `context`'s destination is known for.
+  Expectations::Standing standing(const Context& context, const SourceEntry& source,
+                                  std::uint64_t destination_hash) noexcept {
+    DestinationEntry* const destination = destinations_.find(context.destination, destination_hash);
+    if (destination != nullptr) destination->fade_to(context.time);
+    const bool flooded = destination != nullptr && destination->flooded_since != PacketTime{};
+    const PacketTime known_until = flooded ? destination->flooded_since : context.time;
+    return {
+        .unsolicited = source.unsolicited, .known = source.known(known_until), .flooded = flooded};
+  }
+
+  /// How the packet fits to what the other side did before: solicited, client_flow. Returns what
+  /// the searches of the other side say of it.
+  Expectations::Admission relate(Context& context, const SourceEntry& source,
+                                 std::uint64_t destination_hash, int mx_s) noexcept {
     if (context.method == Method::notify) return {};
     if (context.method == Method::search) {
       note_search(context, mx_s);
       return {};
     }
     if (context.multicast) return {};
+    const Expectations::Standing known = standing(context, source, destination_hash);
     const auto asked_by = [&](Side side) noexcept {
-      return asked_by_[index(side)].admit(
-          context.destination, context.destination_port, context.source,
-          {.unsolicited = source.unsolicited, .known = source.lasting(context.time)}, context.time);
+      return asked_by_[index(side)].admit(context.destination, context.destination_port,
+                                          context.source, known, context.time);
     };
     const auto admission = asked_by(opposite(context.side));
     context.solicited = admission.wanted;
-    context.late = admission.late;
+    context.late = admission.wanted && admission.late;
+    context.due = admission.due;
+    context.awaited = admission.due || admission.late;
     context.asked_same_side = !context.solicited && asked_by(context.side).wanted;
     if (!context.solicited && !context.asked_same_side && context.method == Method::none)
       relate_flow(context);
-    return admission.delay;
+    return admission;
   }
 
   void relate_flow(Context& context) noexcept {
@@ -242,24 +273,21 @@ class TableExtractor final : public Extractor {
     if (is_wanted(context)) return entry;
     entry.packets += 1;
     entry.bytes += bytes;
-    if (unasked) {
-      entry.unsolicited += 1;
-      entry.seconds.mark();
-      entry.ports.add(context.time, port_hash(context.destination_port));
-    }
+    if (unasked) entry.count_unasked(context.time, port_hash(context.destination_port));
     if (context.method == Method::search) entry.searches += 1;
     if (new_source) entry.new_sources += 1;
     return entry;
   }
 
-  static void count_spread(Row& row, const Context& context, SourceEntry& source,
+  static void count_spread(Row& row, Context& context, SourceEntry& source,
                            DestinationEntry& destination, std::uint64_t source_hash,
                            std::uint64_t destination_hash) noexcept {
     RowWriter out(row);
     const bool wanted = is_wanted(context);
-    out.set(Feature::source_destinations,
-            wanted ? source.destinations.at(context.time)
-                   : source.destinations.add(context.time, destination_hash));
+    const float destinations = wanted ? source.destinations.at(context.time)
+                                      : source.destinations.add(context.time, destination_hash);
+    context.searches_each = source.searches / std::max(destinations, 1.0F);
+    out.set(Feature::source_destinations, destinations);
     out.set(Feature::destination_sources, wanted
                                               ? destination.sources.at(context.time)
                                               : destination.sources.add(context.time, source_hash));
@@ -323,15 +351,18 @@ class TableExtractor final : public Extractor {
                                              Address::v4(host) != context.source);
   }
 
-  static void fill_context(Row& row, const Context& context, Nanoseconds delay) noexcept {
+  static void fill_context(Row& row, const Context& context,
+                           const Expectations::Admission& admission) noexcept {
     RowWriter out(row);
     out.set(Feature::solicited, context.solicited);
     out.set(Feature::answer_late, context.late);
     out.set(Feature::answer_delay_s,
-            std::clamp(static_cast<float>(seconds(delay)), 0.0F, kAgeMost_s));
+            std::clamp(static_cast<float>(seconds(admission.delay)), 0.0F, kAgeMost_s));
+    out.set(Feature::answer_due, admission.due);
     out.set(Feature::asked_same_side, context.asked_same_side);
     out.set(Feature::client_flow, context.client_flow);
     out.set(Feature::wrong_side, context.wrong_side);
+    out.set(Feature::search_blind, context.blind);
   }
 
   static float gap_s(std::uint32_t ticks) noexcept {
@@ -372,6 +403,7 @@ class TableExtractor final : public Extractor {
   }
 
   const std::uint64_t seed_;
+  const Nanoseconds open_for_;              // an answer is awaited
   const std::vector<std::uint8_t> wanted_;  // numbers of `Feature`, in the model's order
   const bool wants_network_;                // else that table is never looked at
   const bool wants_location_;

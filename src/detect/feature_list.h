@@ -12,9 +12,9 @@
 /// Units     "short" counts fade with a half-life of 1.07 s and "long" ones with 34 s (window.h);
 ///           "lately" is 8.6 to 17.2 s (sketch.h); a "second" of source_seconds is 1.07 s.
 /// Cost      parsed: a number that parsing left. entry: one multiplication and addition in a table
-///           entry that each packet looks at anyway. sketch: a bit in such an entry. lookup: the
-///           network table's entry, one cache line or two more, taken only where a model asks for
-///           one of its features. text: a few bytes of a header's text, read where asked for.
+///           entry that each packet looks at anyway. sketch: a bit in such an entry. lookup: one
+///           more entry, one cache line or two: of the network table, only where a model asks for
+///           one of its features; of the source table, for searches to one address. text: a few bytes of a header's text, read where asked for.
 /// Counting  answers that were asked for and client flows count in none of the source, destination
 ///           and network features but source_wanted and destination_wanted: the policy forwards
 ///           them, whatever else their host does.
@@ -52,7 +52,8 @@
   X(source_bytes, source, box, entry, "bytes", "of payload of its source, short")                  \
   X(source_packets_long, source, box, entry, "packets", "of its source, long")                     \
   X(source_unsolicited, source, box, entry, "packets",                                             \
-    "of its source that nobody asked for (no search, announcement or client flow), long")          \
+    "of its source that nobody asked for (no search, announcement or client flow, nor an answer "  \
+    "that is due), long")                                                                          \
   X(source_searches, source, box, entry, "packets", "M-SEARCH of its source, long")                \
   X(source_notifies, source, box, entry, "packets", "NOTIFY of its source, long")                  \
   X(source_broken, source, box, entry, "packets", "malformed messages of its source, long")        \
@@ -95,9 +96,14 @@
     "solicited, but later than the search's MX and 2 s")                                           \
   X(answer_delay_s, context, box, entry, "s",                                                      \
     "since the search to whose port it came, admitted or not; 0 where there is none")              \
+  X(answer_due, context, box, entry, "0 or 1",                                                     \
+    "comes to a search's port while its answers are due, admitted or not")                         \
   X(asked_same_side, context, box, entry, "0 or 1", "answers a search of its own side")            \
   X(client_flow, context, box, entry, "0 or 1", "no SSDP, of a flow that the LAN opened")          \
-  X(wrong_side, context, box, entry, "0 or 1", "its source address lives on the other side: forged")
+  X(wrong_side, context, box, entry, "0 or 1",                                                     \
+    "its source address lives on the other side: forged")                                          \
+  X(search_blind, context, box, lookup, "0 or 1",                                                  \
+    "a search to one address that no announcement or answer was ever seen from")
 
 /// What most real devices send, for each feature that a sender sets: where these count nothing
 /// (pipeline/guard.h), the model sees this. Medians over the announcements and answers of real

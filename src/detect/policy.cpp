@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <utility>
 
+#include "detect/crowd.h"
 #include "detect/network_table.h"
 #include "detect/scope.h"
 #include "detect/suspects.h"
 
 namespace weir::detect {
 namespace {
+
+using packet::Method;
 
 /// Longer than a block takes from here into the kernel (batches every few ms), shorter than a
 /// person would notice.
@@ -55,7 +58,7 @@ struct Policy::Impl {
   /// Whether an attack packet speaks against the address that it claims to be from.
   [[nodiscard]] bool is_evidence(const Context& context) const noexcept {
     if (context.wrong_side || context.asked_same_side) return false;
-    if (context.side == Side::lan && (config.immune_lan || context.method == packet::Method::reply))
+    if (context.side == Side::lan && (config.immune_lan || context.method == Method::reply))
       return false;
     return !immune.contains(context.source);
   }
@@ -138,7 +141,7 @@ struct Policy::Impl {
 
   bool is_victim(const Context& context) noexcept {
     if (context.time >= victims_until || context.side != Side::wan || context.multicast ||
-        context.method == packet::Method::none || context.asked_same_side)
+        context.method == Method::none || context.asked_same_side)
       return false;
     const Victim* victim = victims.find(context.destination, hash(context.destination));
     return victim != nullptr && victim->sentence.stands(context.time);
@@ -229,12 +232,47 @@ struct Policy::Impl {
 
   /// No SSDP, and no flood: somebody's flow that happens to use the port.
   [[nodiscard]] bool is_other_protocol(const Context& context) const noexcept {
-    return context.method == packet::Method::none &&
+    return context.method == Method::none &&
            std::max(context.source_packets, context.destination_packets) <
                static_cast<float>(config.other_packets);
   }
 
-  /// Rules 3 to 7.
+  static bool exceeds(float count, std::uint32_t most) noexcept {
+    return most > 0 && count > static_cast<float>(most);
+  }
+
+  /// Rule 8.
+  [[nodiscard]] bool is_over_limit(const Context& context) const noexcept {
+    if (context.method == Method::search)
+      return context.multicast ? exceeds(context.source_alike, config.group_searches)
+                               : exceeds(context.searches_each, config.repeated_searches);
+    return context.method == Method::notify && context.multicast &&
+           exceeds(context.source_alike, config.group_notifies);
+  }
+
+  /// Rule 9.
+  bool is_scan(const Context& context) noexcept {
+    return context.blind && exceeds(blind_searches[index(context.side)].add_long(context.time),
+                                    config.blind_searches);
+  }
+
+  /// Rule 10.
+  bool is_crowd(const Context& context) noexcept {
+    const bool search = context.method == Method::search;
+    if (config.crowd_packets == 0 || context.method == Method::none || context.asked_same_side)
+      return false;
+    if (!context.multicast) {
+      if (search) return false;
+      if (context.flooding) return true;
+      if (context.awaited) return false;
+    }
+    Crowds& crowds = crowds_from[index(context.side)];
+    Crowd& crowd = !context.multicast ? crowds.unasked : search ? crowds.searches : crowds.notifies;
+    const PacketTime known_since = context.wrong_side ? context.time : context.first_seen;
+    return crowd.add(known_since, context.time, static_cast<float>(config.crowd_packets));
+  }
+
+  /// Rules 3 to 10.
   Decision judge(const Context& context, std::uint64_t source_hash, float score) noexcept {
     if (context.solicited) {
       befriend(context);
@@ -245,8 +283,14 @@ struct Policy::Impl {
     if (is_out_of_scope(context, config.scope))
       return judge_attack(Reason::scope, context, source_hash);
     if (is_victim(context)) return drop(Reason::victim);
-    if (score >= config.threshold && !is_other_protocol(context))
+    // Both count, whatever the score: a flood of which the forest lets little pass is one.
+    const bool scan = is_scan(context);
+    const bool crowd = is_crowd(context);
+    if (score >= config.threshold && !context.due && !is_other_protocol(context))
       return judge_attack(Reason::scored, context, source_hash);
+    if (is_over_limit(context)) return judge_attack(Reason::limit, context, source_hash);
+    if (scan) return drop(Reason::blind);
+    if (crowd) return drop(Reason::crowd);
     return {};
   }
 
@@ -259,7 +303,12 @@ struct Policy::Impl {
   BoundedTable<Suspect> suspects;
   BoundedTable<SuspectNetwork> networks;
   BoundedTable<Victim> victims;
-  PacketTime networks_until;  // no network's block stands longer
+  struct Crowds {
+    Crowd searches, notifies, unasked;
+  };
+  std::array<Crowds, kSides> crowds_from;            // by side
+  std::array<FadingCount, kSides> blind_searches{};  // by side
+  PacketTime networks_until;                         // no network's block stands longer
   PacketTime victims_until;
   Budget budget;
   PolicyCounters counters;
@@ -283,8 +332,7 @@ Decision Policy::decide(const Context& context, float score) noexcept {
     if (my.is_blocked(context, source_hash, made)) return made;
     made = my.judge(context, source_hash, score);
   }
-  if (context.side == Side::lan && context.method == packet::Method::search &&
-      my.config.victim_sources > 0)
+  if (context.side == Side::lan && context.method == Method::search && my.config.victim_sources > 0)
     my.note_search(made, context);
   return made;
 }

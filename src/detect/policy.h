@@ -14,8 +14,23 @@
 ///           6. unasked SSDP to a blocked victim is dropped;
 ///           7. a score from `threshold` on drops the packet; what is no SSDP, though, only while
 ///              its source or destination has `other_packets` unasked ones in the short window: a
-///              flow of another protocol whose first packets came from outside is no flood.
-///           All but 6 are evidence against the source.
+///              flow of another protocol whose first packets came from outside is no flood. Nor is
+///              an answer that is due: only numbers tell whether there are too many of them (10);
+///           8. one source may send `group_searches` searches and `group_notifies` announcements to
+///              groups in the short window, and `repeated_searches` to each single address that it
+///              asks in the long one: nobody needs the same answer over and over but who wants it
+///              sent to somebody else;
+///           9. a search to one address from which no device was ever heard (`Context::blind`) is
+///              dropped beyond `blind_searches` of its side in the long window. Where there is a
+///              device, it answers the first of them, and is heard from then on: so this stops
+///              scans, and nobody who looks for what is there;
+///           10. strangers in numbers are dropped: what nobody asked for to an address that is
+///              flooded with that (`Context::flooding`), and, from `crowd_packets` a side in the
+///              short window on, searches to a group, announcements to a group, and what comes to
+///              ports that nobody searched from (crowd.h): floods of forged sources, carpets over a
+///              prefix.
+///           4, 5, 7 and 8 are evidence against the source; 6, 9 and 10 speak of many, among whom
+///           may be anybody.
 /// Clears    only context does: that someone asked (3), or time. A clean packet takes nothing of the
 ///           evidence away, and what a sender sets freely can only raise a score
 ///           (pipeline/guard.h), so no TTL and no banner clears anybody.
@@ -73,7 +88,10 @@ namespace weir::detect {
   X(8, impossible, "no SSDP in any direction: its addresses, ports or method exclude that") \
   X(9, scope, "not legitimate in its direction, by a rule of section [scope]")              \
   X(10, victim, "unasked SSDP to an address that is under attack")                          \
-  X(11, network, "the /24 or /64 of its source is blocked")
+  X(11, network, "the /24 or /64 of its source is blocked")                                 \
+  X(12, limit, "more searches or announcements than one source may send")                   \
+  X(13, blind, "a search to one address, of many to where no device was ever heard")        \
+  X(14, crowd, "one of a crowd of strangers, to a group or to who did not ask")
 
 enum class Reason : std::uint8_t {
 #define WEIR_REASON_CLASS(number, name, help) name = number,
@@ -111,6 +129,11 @@ struct PolicyConfig {
   std::uint32_t burst_packets = 64;
   std::uint32_t trusted_times = 10;
   std::uint32_t other_packets = 100;
+  std::uint32_t group_searches = 60;  ///< 0: no limit; so for the next four
+  std::uint32_t group_notifies = 400;
+  std::uint32_t repeated_searches = 30;
+  std::uint32_t blind_searches = 8;
+  std::uint32_t crowd_packets = 400;
   std::uint32_t block_ms = 600'000;  ///< the first block's length; each repeat doubles it
   std::uint32_t block_max_ms = 86'400'000;
   std::uint32_t suspects_max = 131'072;

@@ -40,6 +40,9 @@ bool is_drop(Reason reason) noexcept {
     case Reason::scope:
     case Reason::victim:
     case Reason::network:
+    case Reason::limit:
+    case Reason::blind:
+    case Reason::crowd:
       return true;
     default:
       return false;

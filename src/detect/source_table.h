@@ -23,7 +23,9 @@ struct SourceEntry {
   Key key;
   // These fit in behind the key's 17 bytes.
   Side side = Side::wan;
-  std::uint16_t total = 0;           // packets ever, saturating
+  std::uint8_t total = 0;            // packets ever, saturating
+  bool device : 1 = false;           // it announced itself, or answered
+  bool announced : 1 = false;        // to a group
   std::uint32_t from_lan_ticks = 0;  // window.h; of the latest packet from the LAN
   PacketTime first_seen;
   SecondsSeen seconds;           // with packets that nobody asked for
@@ -44,6 +46,11 @@ struct SourceEntry {
     return total >= 4 && now - first_seen >= std::chrono::seconds(10);
   }
 
+  /// Whether it was known at `then`: for longer, or by its announcement.
+  [[nodiscard]] bool known(PacketTime then) const noexcept {
+    return lasting(then) || (announced && first_seen < then);
+  }
+
   /// Moves on to `now`; returns the ticks since the packet before.
   std::uint32_t fade_to(PacketTime now) noexcept {
     const Factors f = clock.advance(now);
@@ -58,6 +65,12 @@ struct SourceEntry {
     wanted *= f.long_window;
     seconds.advance(f.seconds_begun);
     return f.ticks;
+  }
+
+  /// Of the packets in the short window, about how many were of the kind that the long one counts
+  /// as `kind`.
+  [[nodiscard]] float share(float kind) const noexcept {
+    return packets_long > 0 ? packets * kind / packets_long : 0;
   }
 
   /// Notes a packet that came in by `from`; true where the address lives on the other side.

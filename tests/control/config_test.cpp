@@ -203,6 +203,11 @@ evidence_span_ms = 1500
 burst_packets = 70
 trusted_times = 3
 other_packets = 99
+group_searches = 11
+group_notifies = 12
+repeated_searches = 15
+blind_searches = 13
+crowd_packets = 14
 network_sources = 9
 victim_sources = 10
 victim_block_ms = 1111
@@ -262,6 +267,11 @@ pin_directory = "/sys/fs/bpf/pair1/"
   EXPECT_EQ(config->policy.burst_packets, 70U);
   EXPECT_EQ(config->policy.trusted_times, 3U);
   EXPECT_EQ(config->policy.other_packets, 99U);
+  EXPECT_EQ(config->policy.group_searches, 11U);
+  EXPECT_EQ(config->policy.group_notifies, 12U);
+  EXPECT_EQ(config->policy.repeated_searches, 15U);
+  EXPECT_EQ(config->policy.blind_searches, 13U);
+  EXPECT_EQ(config->policy.crowd_packets, 14U);
   EXPECT_EQ(config->policy.network_sources, 9U);
   EXPECT_EQ(config->policy.victim_sources, 10U);
   EXPECT_EQ(config->policy.victim_block_ms, 1111U);

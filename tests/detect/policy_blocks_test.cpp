@@ -37,6 +37,7 @@ Context reply(const Address& source, Nanoseconds at) {
   context.time = kBegin + at;
   context.method = Method::reply;
   context.first_seen = kBegin;
+  context.awaited = true;
   context.source_port = 1900;
   context.destination_port = 50'000;
   return context;

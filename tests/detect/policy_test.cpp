@@ -23,6 +23,7 @@ Context reply_from(const Address& source, Nanoseconds at) {
   context.time = kBegin + at;
   context.method = packet::Method::reply;
   context.first_seen = kBegin;
+  context.awaited = true;
   context.source_port = 1900;
   context.destination_port = 50'000;
   return context;
@@ -233,6 +234,171 @@ TEST(Reasons, HaveNamesAndHelpWithoutGaps) {
     EXPECT_TRUE(names.insert(info.name).second) << info.name;
   }
   EXPECT_EQ(names.count("solicited"), 1U);
+}
+
+Context to_group(packet::Method method, const Address& source, Nanoseconds at) {
+  Context context = reply_from(source, at);
+  context.destination = *Address::parse("239.255.255.250");
+  context.destination_port = 1900;
+  context.method = method;
+  context.multicast = true;
+  context.awaited = false;
+  return context;
+}
+
+TEST(Limits, OfWhatOneSourceSendsToAGroup) {
+  using packet::Method;
+  Policy policy(config());
+  Context search = to_group(Method::search, address(1), seconds(60));
+  Context notify = to_group(Method::notify, address(2), seconds(60));
+  search.source_alike = 60;
+  notify.source_alike = 400;
+  EXPECT_EQ(policy.decide(search, kClean).reason, Reason::clean);
+  EXPECT_EQ(policy.decide(notify, kClean).reason, Reason::clean);
+  search.source_alike = 61;
+  notify.source_alike = 401;
+  EXPECT_EQ(policy.decide(search, kClean).reason, Reason::limit);
+  EXPECT_EQ(policy.decide(notify, kClean).reason, Reason::limit);
+  EXPECT_FALSE(policy.decide(search, kClean).block) << "never on two";
+  const Decision third = policy.decide(search, kClean);
+  EXPECT_TRUE(third.block);
+  EXPECT_EQ(third.cause, Reason::limit);
+  notify.multicast = false;
+  EXPECT_EQ(policy.decide(notify, kClean).reason, Reason::clean) << "to one host: the forest's";
+}
+
+TEST(Limits, OfHowOftenOneSourceAsksTheSameAddress) {
+  Policy policy(config());
+  Context search = reply_from(address(1), seconds(60));
+  search.method = packet::Method::search;
+  search.searches_each = 30;
+  EXPECT_EQ(policy.decide(search, kClean).reason, Reason::clean);
+  search.searches_each = 31;
+  EXPECT_EQ(policy.decide(search, kClean).reason, Reason::limit);
+  search.multicast = true;
+  EXPECT_EQ(policy.decide(search, kClean).reason, Reason::clean) << "to a group: another limit";
+}
+
+TEST(Policy, LeavesAnAnswerThatIsDueToNumbers) {
+  Policy policy(config());
+  Context answer = reply_from(address(1), seconds(60));
+  answer.due = true;
+  EXPECT_EQ(policy.decide(answer, kAttack).reason, Reason::clean);
+  answer.flooding = true;
+  EXPECT_EQ(policy.decide(answer, kAttack).reason, Reason::crowd);
+  answer.due = false;
+  EXPECT_EQ(policy.decide(answer, kAttack).reason, Reason::scored);
+}
+
+TEST(Limits, OfSearchesToWhereNoDeviceWasHeard) {
+  Policy policy(config());
+  Context search = reply_from(address(1), seconds(0));
+  search.method = packet::Method::search;
+  search.blind = true;
+  const auto passed = [&](Nanoseconds from, int packets) {
+    int count = 0;
+    for (int i = 0; i < packets; ++i) {
+      search.time = kBegin + from + milliseconds(500 * i);
+      search.source = address(static_cast<std::uint32_t>(i));
+      const Decision d = policy.decide(search, kClean);
+      EXPECT_FALSE(d.block) << "its senders may be anybody";
+      count += d.reason == Reason::clean ? 1 : 0;
+      EXPECT_TRUE(d.reason == Reason::clean || d.reason == Reason::blind);
+    }
+    return count;
+  };
+  EXPECT_EQ(passed(seconds(0), 100), 8);
+  EXPECT_EQ(passed(seconds(400), 100), 8) << "it fades";
+  search.blind = false;
+  EXPECT_EQ(policy.decide(search, kClean).reason, Reason::clean) << "a device was heard there";
+  search.blind = true;
+  EXPECT_EQ(policy.decide(search, kClean).reason, Reason::blind);
+  search.side = Side::lan;
+  EXPECT_EQ(policy.decide(search, kClean).reason, Reason::clean) << "sides count apart";
+}
+
+class Crowds : public testing::Test {
+ protected:
+  /// A packet of a stranger that nobody saw before, or of who was first seen at `known`.
+  Decision send(packet::Method method, Nanoseconds at, bool multicast = true,
+                Nanoseconds known = Nanoseconds::max()) {
+    Context context = to_group(method, address(next_++), at);
+    context.multicast = multicast;
+    context.first_seen = known == Nanoseconds::max() ? context.time : kBegin + known;
+    return policy_.decide(context, kClean);
+  }
+  /// Of `packets` strangers, a millisecond apart.
+  int passed(packet::Method method, Nanoseconds from, int packets, bool multicast = true) {
+    int count = 0;
+    for (int i = 0; i < packets; ++i) {
+      const Decision d = send(method, from + milliseconds(i), multicast);
+      count += d.verdict == Verdict::forward ? 1 : 0;
+      EXPECT_FALSE(d.block);
+      EXPECT_TRUE(d.reason == Reason::clean || d.reason == Reason::crowd);
+    }
+    return count;
+  }
+  Policy policy_{config()};
+  std::uint32_t next_ = 0;
+};
+
+TEST_F(Crowds, OfStrangersAreStoppedAndKnownDevicesAreNot) {
+  const int passed_all = passed(packet::Method::notify, seconds(60), 5'000);
+  EXPECT_GE(passed_all, 400);
+  EXPECT_LE(passed_all, 470) << "they fade while they come";
+  EXPECT_EQ(send(packet::Method::notify, seconds(65), true, seconds(50)).reason, Reason::clean);
+  EXPECT_EQ(send(packet::Method::notify, seconds(65), true, seconds(58)).reason, Reason::crowd)
+      << "a crowd is not known for having begun early";
+  EXPECT_EQ(send(packet::Method::search, seconds(65)).reason, Reason::clean) << "of its sort alone";
+  EXPECT_EQ(passed(packet::Method::notify, seconds(75), 300), 300) << "it ends";
+}
+
+TEST_F(Crowds, OfAnswersToHostsThatDidNotAsk) {
+  EXPECT_LE(passed(packet::Method::reply, seconds(60), 5'000, false), 470);
+  Context awaited = reply_from(address(1), seconds(65));
+  awaited.first_seen = awaited.time;
+  awaited.awaited = true;
+  EXPECT_EQ(policy_.decide(awaited, kClean).reason, Reason::clean) << "it asked";
+  awaited.flooding = true;
+  EXPECT_EQ(policy_.decide(awaited, kClean).reason, Reason::crowd) << "but it is flooded";
+  awaited.solicited = true;
+  EXPECT_EQ(policy_.decide(awaited, kClean).reason, Reason::solicited);
+}
+
+TEST_F(Crowds, AreCountedWhateverTheForestStops) {
+  for (int i = 0; i < 2'000; ++i) {
+    Context context = to_group(packet::Method::notify, address(next_++), milliseconds(i));
+    context.first_seen = context.time;
+    policy_.decide(context, i % 10 == 0 ? kClean : kAttack);
+  }
+  EXPECT_EQ(send(packet::Method::notify, seconds(2)).reason, Reason::crowd);
+}
+
+TEST_F(Crowds, AForgedAddressOfTheOtherSideIsAStranger) {
+  passed(packet::Method::notify, seconds(60), 1'000);
+  Context forged = to_group(packet::Method::notify, address(7), seconds(61));
+  forged.wrong_side = true;
+  EXPECT_EQ(policy_.decide(forged, kClean).reason, Reason::crowd);
+}
+
+TEST(Limits, CanBeTurnedOff) {
+  PolicyConfig c = config();
+  c.group_searches = c.group_notifies = c.blind_searches = c.crowd_packets = 0;
+  c.repeated_searches = 0;
+  Policy policy(c);
+  for (std::uint32_t i = 0; i < 3'000; ++i) {
+    Context context = to_group(packet::Method::search, address(i), milliseconds(i));
+    context.first_seen = context.time;
+    context.source_alike = 1e6F;
+    context.blind = true;
+    context.multicast = i % 2 == 0;
+    context.flooding = true;
+    context.searches_each = 1e6F;
+    ASSERT_EQ(policy.decide(context, kClean).reason, Reason::clean);
+    context.method = packet::Method::reply;
+    context.multicast = false;
+    ASSERT_EQ(policy.decide(context, kClean).reason, Reason::clean);
+  }
 }
 
 }  // namespace
