@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""The training set: rows of every training capture, drawn once."""
+"""The training set: rows of every training capture, drawn once; and the processes that replay captures side by side."""
 import argparse
+import multiprocessing
 import os
 import pathlib
 import sys
@@ -9,6 +10,7 @@ import numpy
 
 from learning import traffic
 from learning.forest import ROOT, Sample
+from learning.rows import Bench
 
 
 def training_captures(options, folder):
@@ -20,14 +22,41 @@ def training_captures(options, folder):
     return [*traffic.synthetic(options.quick, "train"), *real, *given]
 
 
+class Hands:
+    """A process for each CPU, with a bench and a folder of its own; what they are given and give back comes in order."""
+
+    def __init__(self, bench, work):
+        Hands.work = work  # a function of (bench, job), which the processes inherit
+        self.pool = multiprocessing.get_context("fork").Pool(os.cpu_count(), Hands.begin, (bench.weir, bench.folder))
+
+    @staticmethod
+    def begin(weir, folder):
+        own = folder / str(os.getpid())
+        own.mkdir()
+        Hands.bench = Bench(weir, own)
+
+    @staticmethod
+    def do(job):
+        return Hands.work(Hands.bench, job)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.pool.terminate()
+
+    def map(self, jobs):
+        return self.pool.imap(Hands.do, jobs)
+
+
 def collect(options, bench):
     """[Sample] of all training captures."""
     random = numpy.random.RandomState(options.seed)
     captures, samples = training_captures(options, bench.folder), []
-    for number, capture in enumerate(captures, 1):
-        progress(f"reading {number}/{len(captures)} {capture.name}")
-        _, rows = bench.universe(capture)
-        samples.append(Sample(rows, options.rows, random))
+    with Hands(bench, lambda own, capture: own.universe(capture)[1]) as hands:
+        for number, rows in enumerate(hands.map(captures), 1):
+            progress(f"reading {number}/{len(captures)} {rows.capture.name}")
+            samples.append(Sample(rows, options.rows, random))
     progress("")
     return samples
 

@@ -14,7 +14,7 @@ NOT_LEARNED = {
     "has_banner", "location_elsewhere", "source_age_s", "source_notifies", "source_bytes", "destination_bytes", "source_wanted",
     "answer_delay_s", "source_gap_s",
     # The policy decides by these itself.
-    "solicited", "client_flow",
+    "solicited", "client_flow", "search_blind",
 }
 METHODS = ["none", "search", "notify", "reply", "malformed"]
 
@@ -147,16 +147,24 @@ class Rows:
         """Values of the features that are learned from."""
         return self.all_values[:, [self.names.index(n) for n in learned(self.names)]]
 
+    def under_way(self, packets=16, seconds=1.0):
+        """Of a capture's attack, all packets but so many at its begin, and those of its first second."""
+        mine = numpy.flatnonzero(self.attack)
+        late = numpy.zeros(len(self.attack), dtype=bool)
+        late[mine[packets:]] = True
+        return late & (self.time_s > self.time_s[mine[0]] + seconds) if len(mine) else late
+
     def sample(self, most, random):
         """At most `most` rows of each kind that the forest decides, the first of each source among them: there a decision
-        is hardest."""
+        is hardest. Of an attack none of its beginning: nothing tells that from a late answer, and a model that learns it drops those."""
         order = numpy.argsort(self.source, kind="stable")
         starts = numpy.flatnonzero(numpy.r_[True, self.source[order][1:] != self.source[order][:-1]]) if len(order) else order
         rank = numpy.empty(len(order), dtype=numpy.int64)
         rank[order] = numpy.arange(len(order)) - numpy.repeat(starts, numpy.diff(numpy.r_[starts, len(order)]))
+        learnable = self.left_to_forest & (~self.attack | self.under_way())
         chosen = []
         for kind in sorted(set(self.kind)):
             for group, share in ((rank < 4, 0.5), (rank >= 4, 0.5)):
-                rows = numpy.flatnonzero((self.kind == kind) & group & self.left_to_forest)
+                rows = numpy.flatnonzero((self.kind == kind) & group & learnable)
                 chosen.append(random.permutation(rows)[:int(most * share)])
         return numpy.concatenate(chosen) if chosen else numpy.array([], dtype=int)
