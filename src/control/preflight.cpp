@@ -50,6 +50,17 @@ Status check_socket(const std::string& socket, const std::string& run_dir) {
   return {};
 }
 
+/// Each by itself, so that the key is told whose interface it is.
+Status check_interfaces(const Config& config) {
+  for (const Side side : {Side::wan, Side::lan}) {
+    const auto facts = io::inspect(config.kernel.interfaces[index(side)]);
+    if (facts) continue;
+    return fail(fmt::format("{}: interfaces.{}: {}", config.file, side == Side::wan ? "wan" : "lan",
+                            facts.error().message));
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<std::uint32_t> channel_count(const Config& config, std::vector<std::string>& warnings) {
@@ -66,9 +77,9 @@ Result<std::uint32_t> channel_count(const Config& config, std::vector<std::strin
   const std::uint32_t wanted = config.settings.channels_count;
   if (wanted > usable) {
     return fail(
-        fmt::format("channels.count is {}, but {} and {} have only {} rx and tx queues in "
+        fmt::format("{}: channels.count is {}, but {} and {} have only {} rx and tx queues in "
                     "common; set channels.count = \"auto\", or more queues by ethtool -L",
-                    wanted, facts[0].name, facts[1].name, usable));
+                    config.file, wanted, facts[0].name, facts[1].name, usable));
   }
   const std::uint32_t count = wanted == 0 ? usable : wanted;
   if (count < received) {
@@ -84,6 +95,7 @@ Status check_machine(const Config& config) {
   if (config.dpdk) {  // devices can only be asked by opening them
     if (const auto module = io::load_dpdk_module(); !module) return tl::unexpected(module.error());
   } else {
+    WEIR_TRY(check_interfaces(config));
     WEIR_TRY(io::HostSettings::check(config.kernel.interfaces));
     std::vector<std::string> unsaid;
     if (const auto count = channel_count(config, unsaid); !count) {

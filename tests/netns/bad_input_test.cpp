@@ -49,13 +49,13 @@ TEST_F(BadInput, AnInterfaceThatIsMissing) {
   std::ifstream file(Appliance::config_file());
   std::string text{std::istreambuf_iterator<char>(file), {}};
   write(text.replace(text.find("\"wan\""), 5, "\"nosuch0\""));
-  refuses({"nosuch0"});
+  refuses({"weir: /run/weir/weir.toml: interfaces.wan: ", "'nosuch0' does not exist"});
 }
 
 TEST_F(BadInput, AnInterfaceThatIsDown) {
   box_->configure();
   box_->wire.box.must("ip link set lan down");
-  refuses({"lan", "down"});
+  refuses({"weir: /run/weir/weir.toml: interfaces.lan: ", "is down"});
   box_->wire.box.must("ip link set lan up");
 }
 
