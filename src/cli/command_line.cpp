@@ -7,6 +7,7 @@
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
+#include <string_view>
 #include <system_error>
 #include <utility>
 
@@ -93,10 +94,26 @@ void print_help(const CLI::App& command) {
   fmt::print("{}", command.help(parent == nullptr ? "" : path_of(*parent)));
 }
 
+/// What CLI11 says in its own words of a value that is no number, or is not there.
+std::string plain(const CLI::ParseError& error) {
+  const std::string said = error.what();
+  constexpr std::string_view kConvert = "Could not convert: ";
+  const auto equals = said.find(" = ");
+  if (said.starts_with(kConvert) && equals != std::string::npos) {
+    return fmt::format("{}: '{}' is no number that it may have",
+                       said.substr(kConvert.size(), equals - kConvert.size()),
+                       said.substr(equals + 3));
+  }
+  if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && said.ends_with(" missing")) {
+    return said.substr(0, said.find(':')) + ": its value is missing";
+  }
+  return said;
+}
+
 /// CLI11's complaint as one sentence, with the nearest command or option where a word is unknown.
 int refuse(CLI::App& app, const CLI::ParseError& error) {
   CLI::App* command = chosen(app);
-  std::string message = error.what();
+  std::string message = plain(error);
   if (dynamic_cast<const CLI::RequiredError*>(&error) != nullptr &&
       !command->get_subcommands({}).empty()) {
     message = fmt::format("'{}' needs a command", path_of(*command));

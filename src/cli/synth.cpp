@@ -55,6 +55,12 @@ int synthesize(Options options) {
       options.out.ends_with(".pcap") ? io::CaptureFormat::pcap : io::CaptureFormat::pcapng;
   const auto written = synth::write(options.synth, options.out, format);
   if (!written) return report(written.error(), kBadInput);
+  if (written->packets == 0) {
+    fmt::print(stderr,
+               "weir: warning: {} has no packet: none falls into {} s; attacks begin at second {} "
+               "(--attack-after)\n",
+               options.out, options.synth.seconds, options.synth.attack_after_s);
+  }
   if (options.json) {
     fmt::print(
         "{{\"file\": {}, \"packets\": {}, \"attack_packets\": {}}}\n",

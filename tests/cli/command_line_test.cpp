@@ -112,6 +112,12 @@ TEST_F(CommandLine, UsageThatIsWrongIsOneLineAndStatus2) {
     EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
     EXPECT_THAT(ran.err, StartsWith("weir: "));
   }
+  refuses(weir({"check", "-c"}), 2, "weir: --config: its value is missing (see weir check --help)");
+  for (const char* wrong : {"-1", "x", "1.5", "99999999999999999999"}) {
+    refuses(weir({"replay", "x.pcap", "--workers", wrong}), 2,
+            std::string("weir: --workers: '") + wrong +
+                "' is no number that it may have (see weir replay --help)");
+  }
 }
 
 TEST_F(CommandLine, OutputThatCannotBeWrittenIsAFailure) {
@@ -224,6 +230,12 @@ TEST_F(CommandLine, SynthWritesTheSameBytesAgainAndSaysWhat) {
   EXPECT_GT(contents[0].size(), 10'000U);
   EXPECT_EQ(contents[0], contents[1]);
   EXPECT_THAT(weir({"synth", "--list"}).out, HasSubstr("reflection"));
+  const Ran nothing =
+      weir({"synth", "--scenario", "reflection", "--seconds", "1", "-o", folder_ + "/c.pcapng"});
+  EXPECT_EQ(nothing.status, 0) << "a capture without a packet is one";
+  EXPECT_THAT(nothing.err,
+              HasSubstr("has no packet: none falls into 1 s; attacks begin at second 1 "
+                        "(--attack-after)"));
   refuses(weir({"synth"}), 2, "weir: no file was named; give one by -o, as -o flood.pcapng");
 }
 
