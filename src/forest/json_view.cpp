@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 #include <set>
+#include <stdexcept>
 
 #include "forest/import.h"
 
@@ -22,18 +23,35 @@ std::string position(std::string_view text, std::size_t offset) {
   return fmt::format("line {}, column {}", line, column);
 }
 
-/// Watches nlohmann's parser: duplicate keys and too many levels, which it would accept.
+/// Why the parser stopped before byte `offset`, counted from 1. Python and XGBoost write NaN and
+/// Infinity, which are no JSON; XGBoost does for the thresholds of categorical splits.
+const char* parse_reason(std::string_view text, std::size_t offset) {
+  if (offset >= text.size())
+    return "the JSON text ends too early; the file is cut off: copy it again";
+  const std::size_t space = text.substr(0, offset).find_last_of(" \t\r\n,:[");
+  std::string_view token = text.substr(space == std::string_view::npos ? 0 : space + 1);
+  if (token.starts_with('-')) token.remove_prefix(1);
+  if (token.starts_with("NaN") || token.starts_with("nan") || token.starts_with("Inf"))
+    return "NaN or Infinity stands where a number is expected, which weir reads nowhere (XGBoost "
+           "writes NaN for categorical splits, which are not supported: train on numbers)";
+  return "this is not valid JSON";
+}
+
+/// Watches nlohmann's parser: duplicate keys and too many levels, which it would accept. What it
+/// finds is thrown: a callback that returns false only has the parser drop the value and read on,
+/// however long the file is.
 struct Watcher {
   std::vector<std::set<std::string>> keys;
-  std::string fault;
   std::size_t large = 0;  // what takes more memory than a number: lists, objects, keys, texts
 
   bool operator()(int depth, Json::parse_event_t event, Json& parsed) {
-    if (depth > kNestingMax) fault = fmt::format("nested deeper than {} levels", kNestingMax);
+    if (depth > kNestingMax)
+      throw std::length_error(fmt::format("nested deeper than {} levels", kNestingMax));
     using Event = Json::parse_event_t;
     const bool begins = event == Event::object_start || event == Event::array_start;
     if (begins || event == Event::key || (event == Event::value && parsed.is_string())) ++large;
-    if (large > kLargeMax) fault = fmt::format("more than {} lists, objects and texts", kLargeMax);
+    if (large > kLargeMax)
+      throw std::length_error(fmt::format("more than {} lists, objects and texts", kLargeMax));
     switch (event) {
       case Json::parse_event_t::object_start:
         keys.emplace_back();
@@ -43,30 +61,26 @@ struct Watcher {
         break;
       case Json::parse_event_t::key:
         if (!keys.empty() && !keys.back().insert(parsed.get<std::string>()).second)
-          fault = fmt::format("key '{}' stands twice in one object", parsed.get<std::string>());
+          throw std::invalid_argument(
+              fmt::format("key '{}' stands twice in one object", parsed.get<std::string>()));
         break;
       default:
         break;
     }
-    return fault.empty();
+    return true;
   }
 };
 
 }  // namespace
 
 Result<Json> read_json(std::string_view text, const std::string& name) {
-  // The parser recurses nowhere, so the level limit may be checked while it runs.
   Watcher watcher;
   try {
-    Json json = Json::parse(text.begin(), text.end(), std::ref(watcher));
-    if (!watcher.fault.empty()) return fail(fmt::format("{}: {}", name, watcher.fault));
-    return json;
+    return Json::parse(text.begin(), text.end(), std::ref(watcher));
   } catch (const Json::parse_error& e) {
-    const bool cut = e.byte >= text.size();
-    return fail(fmt::format("{}: {}: {}", name, position(text, e.byte),
-                            cut ? "the JSON text ends too early; the file is cut off: copy it again"
-                                : "this is not valid JSON"));
-  } catch (const Json::exception& e) {
+    return fail(
+        fmt::format("{}: {}: {}", name, position(text, e.byte), parse_reason(text, e.byte)));
+  } catch (const std::exception& e) {  // of Watcher, or another of the parser's
     return fail(fmt::format("{}: {}", name, e.what()));
   }
 }
