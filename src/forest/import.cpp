@@ -23,13 +23,16 @@ bool starts_with_any(std::string_view bytes, std::initializer_list<std::string_v
   return false;
 }
 
-/// Pickles of protocol 2 and later begin with PROTO; joblib may wrap them in zlib, gzip, bz2, xz.
+/// Pickles of protocol 2 and later begin with PROTO; older ones are a program that begins with a
+/// class, a mark, a list or a dictionary, and all end with STOP. joblib may wrap them in zlib, gzip,
+/// bz2, xz, lzma or lz4.
 bool is_pickle(std::string_view bytes) {
   if (bytes.size() >= 2 && bytes[0] == '\x80' && bytes[1] >= 2 && bytes[1] <= 5) return true;
   using namespace std::string_view_literals;
-  return starts_with_any(
-      bytes, {"\x78\x01"sv, "\x78\x5e"sv, "\x78\x9c"sv, "\x78\xda"sv, "\x1f\x8b"sv, "BZh"sv,
-              "\xfd\x37zXZ"sv, "ccopy_reg"sv, "c__builtin__"sv, "ZF"sv});
+  if (starts_with_any(bytes, {"c"sv, "("sv, "]"sv, "}"sv}) && bytes.ends_with('.')) return true;
+  return starts_with_any(bytes, {"\x78\x01"sv, "\x78\x5e"sv, "\x78\x9c"sv, "\x78\xda"sv,
+                                 "\x1f\x8b"sv, "BZh"sv, "\xfd\x37zXZ"sv, "\x5d\0\0"sv,
+                                 "\x04\x22\x4d\x18"sv, "ccopy_reg"sv, "c__builtin__"sv, "ZF"sv});
 }
 
 std::string_view skip_space(std::string_view text) {

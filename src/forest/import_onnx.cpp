@@ -5,6 +5,7 @@
 // "name,name,...".
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <map>
 #include <memory>
 #include <set>
@@ -99,6 +100,7 @@ class Graph {
     if ((op == "ZipMap" || op == "Normalizer") && role != Role::scores)
       return node.refuse("it does not stand behind the model's scores");
     if (op == "Normalizer") WEIR_TRY(check_normalizer(node));
+    if (op == "ZipMap") WEIR_TRY(check_zip_map(node));
     return give(proto.output(0), role, node);
   }
 
@@ -123,6 +125,17 @@ class Graph {
         model_.link == Link::softmax || (model_.link == Link::sigmoid && model_.outputs == 1);
     if (norm == "L1" && sums_to_one) return {};
     return node.refuse(fmt::format("norm {} of these scores is not supported", norm.substr(0, 80)));
+  }
+
+  /// It gives each score a name: the class's own.
+  Status check_zip_map(const OnnxNode& node) const {
+    Model named;
+    WEIR_TRY(onnx_classes(node, "classlabels_strings", "classlabels_int64s", named));
+    const auto same = [](const ClassShare& a, const ClassShare& b) { return a.name == b.name; };
+    if (std::equal(named.classes.begin(), named.classes.end(), model_.classes.begin(),
+                   model_.classes.end(), same))
+      return {};
+    return node.refuse("it gives the scores other names than the model's classes have");
   }
 
   Status read_model(const onnx::NodeProto& proto, const OnnxNode& node, Role role) {

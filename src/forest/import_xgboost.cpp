@@ -125,7 +125,7 @@ Status refuse_categories(const View& learner) {
 /// Early stopping leaves trees behind the best iteration: Booster.predict uses them,
 /// XGBClassifier.predict does not. The file does not say which one the user means.
 Status check_best_iteration(const View& learner, std::size_t rounds) {
-  if (!learner.has("attributes")) return {};
+  if (rounds == 0 || !learner.has("attributes")) return {};
   WEIR_ASSIGN(const View attributes, learner.at("attributes"));
   if (!attributes.has("best_iteration")) return {};
   WEIR_ASSIGN(const View view, attributes.at("best_iteration"));
@@ -136,6 +136,29 @@ Status check_best_iteration(const View& learner, std::size_t rounds) {
                   "differ in which "
                   "they use; save booster[:{}] or delete the attribute",
                   rounds, best + 1, best + 1));
+}
+
+/// scikit-learn's interface keeps its parameters as a text, among them the number that its predict
+/// takes for a missing value; Booster.predict and weir know NaN only. (The text is no JSON: NaN is
+/// in it.)
+Status check_missing(const View& learner) {
+  if (!learner.has("attributes")) return {};
+  WEIR_ASSIGN(const View attributes, learner.at("attributes"));
+  if (!attributes.has("scikit_learn")) return {};
+  WEIR_ASSIGN(const View view, attributes.at("scikit_learn"));
+  WEIR_ASSIGN(const std::string parameters, view.text());
+  constexpr std::string_view kKey = "\"missing\":";
+  const std::size_t key = parameters.find(kKey);
+  if (key == std::string::npos) return {};
+  std::string_view value = std::string_view(parameters).substr(key + kKey.size());
+  value = value.substr(0, value.find_first_of(",}"));
+  value.remove_prefix(std::min(value.find_first_not_of(' '), value.size()));
+  if (value == "NaN" || value == "null") return {};
+  return view.refuse(fmt::format(
+      "trained with missing={}, and XGBoost's interfaces differ in whether they take "
+      "that number for a missing value; weir takes NaN only: train with missing=NaN, or "
+      "delete the attribute where no row has that number",
+      value.substr(0, 40)));
 }
 
 struct TreeArrays {
@@ -291,6 +314,7 @@ Result<Model> import_xgboost(const Json& document, const std::string& format,
   model.vote = Vote::sum;
   model.sums = Sums::float32;
   WEIR_TRY(refuse_categories(learner));
+  WEIR_TRY(check_missing(learner));
   WEIR_ASSIGN(const Header header, read_parameters(learner, model));
   WEIR_TRY(read_trees(booster, header, model));
   WEIR_ASSIGN(const View body, booster.at("model"));

@@ -36,7 +36,10 @@ Status check_names(const Model& model, const std::string& name) {
   if (model.classes.size() == 1 || model.classes.size() > kClassesMax)
     return fail(fmt::format("{}: {} classes, 2 to {} are supported", name, model.classes.size(),
                             kClassesMax));
+  seen.clear();
   for (const ClassShare& share : model.classes) {
+    if (!seen.insert(share.name).second)
+      return fail(fmt::format("{}: class '{}' stands twice", name, share.name));
     if (share.name.size() > kNameMax_bytes)
       return fail(fmt::format("{}: a class's name is longer than {} bytes", name, kNameMax_bytes));
     if (!std::isfinite(share.rows) || share.rows < 0)

@@ -73,6 +73,12 @@ TEST(ImportFormats, RefusesPicklesByWhatTheyAre) {
     expect(head, "would run code");
     expect(head, "scripts/export_sklearn.py");
   }
+  // pickle.dumps of an object, a dictionary and a list in protocols 0 and 1; joblib's lzma and lz4.
+  for (const std::string& old :
+       {"ccopy_reg\n_reconstructor\np0\n."s, "csklearn.tree\nTree\n."s, "(dp0\nVa\np1\nI1\ns."s,
+        "(lp0\nI1\na."s, "}q\0X\1\0\0\0aq\1K\1s."s, "]q\0K\1a."s, "\x5d\0\0\x80\0"s,
+        "\x04\x22\x4d\x18"s})
+    expect(old, "Python pickle");
 }
 
 TEST(ImportFormats, SaysWhatIsWrongInXgboost) {
@@ -104,6 +110,27 @@ TEST(ImportFormats, SaysWhatIsWrongInXgboost) {
   expect("binf\1\2", "old binary format");
 }
 
+/// XGBClassifier(missing=0) keeps its trees as if nothing were special about zero.
+TEST(ImportFormats, KnowsWhatXgboostTakesForMissing) {
+  const std::string sample = sample_model("XGBoost JSON");
+  const auto with = [&](const std::string& value) {
+    return changed(sample, "\"attributes\": {",
+                   R"("attributes": {"scikit_learn": "{\"base_score\": null, \"missing\": )" +
+                       value + R"(, \"n_jobs\": null}", )");
+  };
+  for (const char* value : {"0.0", "-999", "Infinity"})
+    expect(with(value), "trained with missing=");
+  expect(with("-999"), "learner.attributes.scikit_learn: trained with missing=-999,");
+  for (const char* value : {"NaN", "null"}) EXPECT_EQ(error_of(with(value)), "accepted") << value;
+}
+
+TEST(ImportFormats, NamesNumbersThatAreNoJson) {
+  const std::string sample = sample_model("XGBoost JSON");
+  for (const char* number : {"[NaN,", "[-Infinity,", "[Infinity,", "[-nan,"})
+    expect(changed(sample, "[5E-1,", number), "NaN or Infinity stands where a number is expected");
+  expect(changed(sample, "[5E-1,", "[x,"), "this is not valid JSON");
+}
+
 TEST(ImportFormats, BelievesNoSizeInUbjson) {
   using namespace std::string_literals;
   const std::string sample = sample_model("XGBoost UBJSON");
@@ -123,6 +150,11 @@ TEST(ImportFormats, BoundsWhatJsonMayAllocate) {
   std::string lists = "{\"a\":[";
   for (int i = 0; i < 1'100'000; ++i) lists += "[],";
   expect(lists + "0]}", "more than 1000000 lists, objects and texts");
+  // The rest is not read: were it, the missing end would be what is found.
+  expect(lists, "more than 1000000 lists, objects and texts");
+  std::string nested;
+  for (int i = 0; i < 100'000; ++i) nested += "{\"a\":";
+  expect(nested, "nested deeper than 64 levels");
 }
 
 TEST(ImportFormats, SaysWhatIsWrongInLightGbm) {
@@ -216,6 +248,9 @@ TEST(ImportFormats, SaysWhatIsWrongInOnnx) {
   expect(changed(sample, "nodes_modes", "nodes_moods"), "attribute nodes_moods is not supported");
   // nodes_values: 0, 0.5, 0, 0; the threshold becomes NaN.
   expect(changed(sample, "\0\0\0\x3f"s, "\0\0\xc0\x7f"s), "is not a number");
+  // classlabels_int64s: 10, 20, 30; the model's last becomes 31, which its ZipMap calls 30.
+  expect(changed(sample, "\x40\x14\x40\x1e", "\x40\x14\x40\x1f"),
+         "node 1 (ZipMap): it gives the scores other names");
   // A tag with a length of two gigabytes.
   expect("\x08\x07\x3a\xff\xff\xff\xff\x07"s, "cut off or damaged");
   expect("\x08\x07"s + std::string("\xca\x01\x00", 3), "\"functions\" is not supported");

@@ -89,6 +89,7 @@ TEST(WeirJson, SaysFilePlaceAndReason) {
   expect(changed("\"<=\"", "\"=<\""), "compare: \"=<\" is none of \"<=\", \"<\"");
   expect(changed("\"outputs\": 1", "\"outputs\": 3"), "m.json: ");
   expect(changed("\"rows\": 60", "\"rows\": -1"), "class 'benign' has -1 training rows");
+  expect(changed("\"attack\"", "\"benign\""), "class 'benign' stands twice");
   expect(changed("\"length\"", "\"\""), "a feature's name has 0 bytes");
   expect(changed("\"vote\": \"mean\", ", ""), "'vote' is missing");
   expect("[1, 2]", "not a model file");

@@ -184,6 +184,13 @@ std::string onnx_trees() {
   add_floats(node, "class_weights", {0.5F, 0.25F, 0.125F});
   add_ints(node, "classlabels_int64s", {10, 20, 30});
   set_text(node, "post_transform", "SOFTMAX");
+  onnx::NodeProto* names = model.mutable_graph()->add_node();
+  names->set_op_type("ZipMap");
+  names->set_domain("ai.onnx.ml");
+  names->add_input("scores");
+  names->add_output("named");
+  add_ints(names, "classlabels_int64s", {10, 20, 30});
+  model.mutable_graph()->add_output()->set_name("named");
   return model.SerializeAsString();
 }
 
