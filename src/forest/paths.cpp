@@ -25,6 +25,8 @@ struct Bounds {
 std::string condition(const Model& model, std::size_t feature, const Bounds& bounds) {
   const std::string& name = model.features[feature];
   if (bounds.missing) return fmt::format("{} is missing", name);
+  // An infinite threshold asks only whether there is a value.
+  if (std::isinf(bounds.low) && std::isinf(bounds.high)) return fmt::format("{} is known", name);
   const std::string unit = model.units[feature].empty() ? "" : " " + model.units[feature];
   const char* up = model.compare == Compare::less_equal ? "<=" : "<";
   const char* down = model.compare == Compare::less_equal ? ">" : ">=";

@@ -4,6 +4,7 @@
 #include <gtest/gtest.h>
 
 #include <cmath>
+#include <limits>
 
 #include "forest/fixed.h"
 #include "tests/forest/random_model.h"
@@ -50,6 +51,14 @@ TEST(Paths, SaysThatAValueIsMissing) {
   const Model model = small();
   const float row[] = {200, std::nanf("")};
   EXPECT_EQ(Explainer(model).explain(row).path, "length <= 300.5 bytes, ttl is missing");
+}
+
+TEST(Paths, SaysThatOnlyMissingValuesMatter) {
+  Model model = small();
+  model.nodes[0].threshold = std::numeric_limits<double>::infinity();
+  const float known[] = {200, 128}, missing[] = {std::nanf(""), 128};
+  EXPECT_EQ(Explainer(model).explain(known).path, "length is known, ttl > 64");
+  EXPECT_EQ(Explainer(model).explain(missing).path, "length is missing");
 }
 
 TEST(Paths, JoinsTheConditionsOfAFeature) {
