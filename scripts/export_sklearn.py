@@ -120,6 +120,8 @@ def constant_start(model, width):
         return [0.0] * width
     if type(model.init_).__name__ not in ("DummyClassifier", "DummyRegressor"):
         raise Refused(f"gradient boosting that starts from {type(model.init_).__name__} is not supported")
+    if getattr(model.init_, "strategy", None) == "stratified":
+        raise Refused("gradient boosting that starts from random numbers (DummyClassifier, stratified) is not supported")
     raw = model._raw_predict_init(np.zeros((1, model.n_features_in_), np.float32))
     return np.asarray(raw, np.float64).ravel().tolist()
 
@@ -145,6 +147,8 @@ def boosted(model):
 
 
 def histogram(model):
+    if getattr(model, "_preprocessor", None) is not None:  # 1.4 and later: it changes the columns and their order
+        raise Refused("categorical features are not supported: train on numbers")
     width = model.n_trees_per_iteration_
     loss = model.loss
     if hasattr(model, "classes_"):
@@ -160,8 +164,13 @@ def histogram(model):
     return {"link": link, "vote": "sum", "compare": "<=", "outputs": width, "bias": bias, "trees": trees}
 
 
+def weights_of(model):
+    """`sparsify` leaves a sparse matrix."""
+    return np.asarray(model.coef_.toarray() if hasattr(model.coef_, "toarray") else model.coef_, np.float64)
+
+
 def logistic(model):
-    weights, bias = np.asarray(model.coef_, np.float64), np.asarray(model.intercept_, np.float64)
+    weights, bias = weights_of(model), np.asarray(model.intercept_, np.float64)
     classes = len(model.classes_)
     one_vs_rest = getattr(model, "multi_class", "auto") in ("ovr", "warn") or (
         getattr(model, "multi_class", "auto") in ("auto", "deprecated") and (classes <= 2 or model.solver == "liblinear"))
@@ -175,7 +184,7 @@ def logistic(model):
 
 
 def linear(model):
-    weights = np.atleast_2d(np.asarray(model.coef_, np.float64))
+    weights = np.atleast_2d(weights_of(model))
     if weights.shape[0] != 1:
         raise Refused(f"a regression of {weights.shape[0]} targets is not supported")
     return {"link": "identity", "outputs": 1, "bias": np.ravel(model.intercept_).astype(float).tolist(),

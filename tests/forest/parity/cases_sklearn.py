@@ -9,7 +9,8 @@ import json
 import numpy as np
 import sklearn
 from cases import rows_at, training_data
-from export_sklearn import export
+from export_sklearn import Refused, export
+from sklearn import dummy
 from sklearn import ensemble as e
 from sklearn import linear_model as l
 from sklearn import tree as t
@@ -72,6 +73,32 @@ def make(cases, seed):
     boosting(cases, x, y, z, count, seed)
     histogram(cases, count, seed)
     linear(cases, count, seed)
+    refusals(x, y, z)
+
+
+def refusals(x, y, z):
+    """What weir's JSON cannot hold is refused by its name."""
+    random_start = dummy.DummyClassifier(strategy="stratified")
+    changed_columns = e.HistGradientBoostingClassifier(max_iter=1).fit(x, y)
+    changed_columns._preprocessor = object()  # as scikit-learn 1.4 and later keep it
+    two = np.stack([y, 1 - y], axis=1)
+    for model, reason in (
+            (e.GradientBoostingClassifier(n_estimators=1, init=random_start).fit(x, y), "random numbers"),
+            (e.GradientBoostingClassifier(n_estimators=1, init=t.DecisionTreeClassifier()).fit(x, y), "starts from"),
+            (e.HistGradientBoostingClassifier(max_iter=3, categorical_features=[1]).fit(np.clip(x, 0, 9), x[:, 1] > 0),
+             "categorical splits"),
+            (changed_columns, "categorical features"),
+            (e.HistGradientBoostingRegressor(loss="poisson", max_iter=1).fit(x, np.abs(z)), "loss poisson"),
+            (t.DecisionTreeClassifier(max_depth=1).fit(x, two), "2 outputs"),
+            (l.Ridge().fit(x[:, :2], two), "2 targets"),
+            (l.LogisticRegression(multi_class="ovr").fit(x[:, :2], np.arange(len(x)) % 3), "one-vs-rest"),
+            (e.IsolationForest(n_estimators=2).fit(x), "IsolationForest"), (t.DecisionTreeClassifier(), "not fitted")):
+        try:
+            export(model)
+        except Refused as refused:
+            assert reason in str(refused), (model, refused)
+        else:
+            raise AssertionError(f"{model} was exported; '{reason}' should have been refused")
 
 
 def boosting(cases, x, y, z, count, seed):
@@ -110,4 +137,6 @@ def linear(cases, count, seed):
         for way in ("auto", "multinomial"):
             model = l.LogisticRegression(multi_class=way, max_iter=300).fit(x, y)
             add(cases, f"logistic-{way}-{classes}.json", model, x, count, seed, nan=False, inf=False)
+            dense = json.loads(export(model))["weights"]
+            assert json.loads(export(model.sparsify()))["weights"] == dense
     add(cases, "ridge.json", l.Ridge().fit(x, z), x, count, seed, nan=False, inf=False)
