@@ -146,7 +146,8 @@ std::size_t class_of(const forest::Model& model, const std::vector<float>& score
   return best;
 }
 
-/// Expected is a class's name, or a number that the (first) score is compared to.
+/// Expected is a class's name, or a number that the (first) score is compared to: a float32, so a
+/// large one may differ by as much of itself as a probability may of one.
 bool as_expected(const forest::Model& model, const std::vector<float>& scores, std::size_t count,
                  std::size_t r, const std::string& expected, double tolerance) {
   for (std::size_t c = 0; c < model.classes.size(); ++c)
@@ -154,14 +155,18 @@ bool as_expected(const forest::Model& model, const std::vector<float>& scores, s
   char* end = nullptr;
   const double number = std::strtod(expected.c_str(), &end);
   if (expected.empty() || *end != '\0') return false;
-  return std::abs(static_cast<double>(scores[r]) - number) <= tolerance;
+  return std::abs(static_cast<double>(scores[r]) - number) <=
+         tolerance * std::max(1.0, std::abs(number));
 }
 
-void explain(const forest::Model& model, const Rows& rows, std::size_t r) {
+/// Of several classes, the one that was chosen is explained; of two, the last.
+void explain(const forest::Model& model, const Rows& rows, std::size_t r, std::size_t chosen) {
   std::vector<float> row;
   for (const auto& column : rows.columns) row.push_back(column[r]);
-  const forest::Explainer explainer(model);
+  const bool wide = model.classes.size() > 2;
+  const forest::Explainer explainer(model, wide ? chosen : model.outputs - 1);
   const forest::Explanation e = explainer.explain(row);
+  if (wide) fmt::print("class {}: ", model.classes[chosen].name);
   fmt::print("row {}: margin {:.6g} = {:.6g} expected before any feature is known\n", r + 1,
              e.margin, e.bias);
   for (const std::size_t f : forest::strongest(e, 10)) {
@@ -203,7 +208,10 @@ int test(const Options& options) {
     }
     if (!options.quiet) fmt::print("{}\n", line);
   }
-  if (options.explain > 0) explain(*model, *rows, options.explain - 1);
+  if (options.explain > 0) {
+    const std::size_t r = options.explain - 1;
+    explain(*model, *rows, r, class_of(*model, scores, rows->count, r));
+  }
   fmt::print(stderr, "{} rows scored", rows->count);
   if (!rows->expected.empty()) fmt::print(stderr, ", {} not as expected", different);
   fmt::print(stderr, "\n");
@@ -234,7 +242,9 @@ void add_model(Command app, Run& run) {
   tested.add_option("MODEL", options->model, "Model file of any supported format").required();
   tested.add_option("ROWS", options->rows, "CSV with a header: one column a feature, by name")
       .required();
-  tested.add_option("--tolerance", options->tolerance, "Difference that a score may have")
+  tested
+      .add_option("--tolerance", options->tolerance,
+                  "Difference that a score may have, relative where it is above 1")
       .capture_default_str();
   tested.add_option("--explain", options->explain, "Say why row N has its score (1: the first)");
   tested.add_flag("-q,--quiet", options->quiet, "Print no line a row");

@@ -14,13 +14,21 @@
 namespace weir::cli {
 namespace {
 
+/// A comma within "quotes" belongs to its field, and a quote is written twice there.
 std::vector<std::string> fields(const std::string& line) {
   std::vector<std::string> result(1);
-  for (const char c : line) {
-    if (c == ',') {
+  bool quoted = false;
+  for (std::size_t i = 0; i < line.size(); ++i) {
+    const char c = line[i];
+    std::string& field = result.back();
+    if (c == '"' && quoted && i + 1 < line.size() && line[i + 1] == '"') {
+      field.push_back(line[++i]);
+    } else if (c == '"' && (quoted || field.find_first_not_of(" \t") == std::string::npos)) {
+      quoted = !quoted;
+    } else if (c == ',' && !quoted) {
       result.emplace_back();
     } else if (c != '\r') {
-      result.back().push_back(c);
+      field.push_back(c);
     }
   }
   for (std::string& field : result) {

@@ -3,6 +3,7 @@
 ///
 /// Shape     one column a feature of the model, by name, in any order; an empty field or `nan` is a
 ///           missing value; the columns `expected` and `label` are kept as text, others ignored.
+///           Fields may stand in "quotes", but not on several lines.
 /// Errors    file, line and column of what is no number, is missing or stands twice.
 #pragma once
 

@@ -93,6 +93,40 @@ TEST_F(ModelCommand, ExplainsARow) {
   EXPECT_THAT(ran.out, HasSubstr("deciding path (tree 0): length > 300.5 bytes"));
 }
 
+/// pandas.DataFrame.to_csv quotes what has a comma.
+TEST_F(ModelCommand, ReadsQuotedFields) {
+  std::string text = kModel;
+  text.replace(text.find("attack"), 6, R"(bad, \"really\")");
+  model_ = file("quoted.json", text);
+  const Ran ran =
+      test("ttl,\"length\",expected\n64,\"301\",\"bad, \"\"really\"\"\"\n64,1,benign\n", {"-q"});
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_THAT(ran.err, HasSubstr("2 rows scored, 0 not as expected"));
+}
+
+/// A regressor's large values have float32's relative precision.
+TEST_F(ModelCommand, ComparesLargeScoresRelatively) {
+  model_ = file("regressor.json",
+                R"({"format": "weir-model", "version": 1, "kind": "linear",
+"features": [{"name": "length"}], "outputs": 1, "link": "identity", "bias": [0.1], "weights": [1234567.89]})");
+  const Ran ran = test("length,expected\n3,3703703.77\n3,3703707.77\n0.25,308642.0725\n");
+  EXPECT_EQ(ran.status, 1);
+  EXPECT_THAT(ran.out, HasSubstr(",expected 3703707.77\n"));
+  EXPECT_THAT(ran.err, HasSubstr("3 rows scored, 1 not as expected"));
+}
+
+TEST_F(ModelCommand, ExplainsTheClassThatWasChosen) {
+  model_ = file("three.json", R"({"format": "weir-model", "version": 1, "kind": "trees",
+"features": [{"name": "length"}], "classes": [{"name": "a"}, {"name": "b"}, {"name": "c"}], "outputs": 3,
+"link": "identity", "vote": "mean", "compare": "<=", "trees": [{"feature": [0, -1, -1],
+"threshold": [10, 0, 0], "left": [1, -1, -1], "right": [2, -1, -1],
+"values": [0.75, 0.25, 0, 0, 0.125, 0.875], "cover": [100, 50, 50]}]})");
+  const Ran ran = test("length\n1\n11\n", {"-q", "--explain", "1"});
+  EXPECT_EQ(ran.status, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("class a: row 1: margin 0.75 = 0.375 expected"));
+  EXPECT_THAT(ran.out, HasSubstr("votes: 1 trees for, 0 against"));
+}
+
 TEST_F(ModelCommand, SaysWhereTheRowsAreWrong) {
   const auto refused = [&](const std::string& rows, const std::string& part) {
     const Ran ran = test(rows);
