@@ -56,13 +56,12 @@ class Enforcer::Tables final : public datapath::Datapath {
     return my_.datapath_.list_blocks();
   }
   Status add_allow(const Prefix& prefix) override {
-    WEIR_TRY(my_.datapath_.add_allow(prefix));
-    return tell_allow();
+    allow_changed_ = true;
+    return my_.datapath_.add_allow(prefix);
   }
   Result<bool> remove_allow(const Prefix& prefix) override {
-    WEIR_ASSIGN(const bool removed, my_.datapath_.remove_allow(prefix));
-    WEIR_TRY(tell_allow());
-    return removed;
+    allow_changed_ = true;
+    return my_.datapath_.remove_allow(prefix);
   }
   [[nodiscard]] Result<std::vector<Prefix>> list_allow() const override {
     return my_.datapath_.list_allow();
@@ -71,13 +70,18 @@ class Enforcer::Tables final : public datapath::Datapath {
     return my_.datapath_.counters();
   }
 
- private:
-  Status tell_allow() {
-    WEIR_ASSIGN(const std::vector<Prefix> allow, my_.datapath_.list_allow());
-    my_.desk_.leave_allow(allow);
-    return {};
+  /// Once for all changes: to read the list takes as long as to write it.
+  void tell() {
+    if (!allow_changed_) return;
+    if (const auto allow = my_.datapath_.list_allow())
+      my_.desk_.leave_allow(*allow);
+    else
+      my_.complain(allow.error().message);
   }
+
+ private:
   Enforcer& my_;
+  bool allow_changed_ = false;
 };
 
 Result<std::unique_ptr<Enforcer>> Enforcer::start(datapath::Datapath& datapath) {
@@ -121,13 +125,14 @@ void Enforcer::call(const std::function<void(datapath::Datapath& tables)>& work)
   {
     const std::lock_guard lock(mutex_);
     requests_.emplace_back([&] {
+      Tables tables(*this);
       std::exception_ptr fault;
       try {
-        Tables tables(*this);
         work(tables);
       } catch (...) {
         fault = std::current_exception();
       }
+      tables.tell();
       standing_count_.store(standing_.size(), std::memory_order_relaxed);
       fault ? done.set_exception(fault) : done.set_value();
     });

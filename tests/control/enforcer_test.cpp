@@ -45,12 +45,14 @@ class Counted final : public datapath::Datapath {
   Status add_allow(const Prefix& prefix) override { return native_.add_allow(prefix); }
   Result<bool> remove_allow(const Prefix& prefix) override { return native_.remove_allow(prefix); }
   [[nodiscard]] Result<std::vector<Prefix>> list_allow() const override {
+    ++allow_lists;
     return native_.list_allow();
   }
   [[nodiscard]] Result<datapath::Counters> counters() const override { return native_.counters(); }
 
   std::atomic<std::size_t> blocks{0};
   mutable std::atomic<std::size_t> lists{0};
+  mutable std::atomic<std::size_t> allow_lists{0};
 
  private:
   datapath::Native native_;
@@ -184,6 +186,18 @@ TEST_F(EnforcerTest, WhatACallThrowsIsItsCallersAndTheThreadGoesOn) {
   bool called = false;
   enforcer_->call([&](datapath::Datapath&) { called = true; });
   EXPECT_TRUE(called);
+}
+
+TEST_F(EnforcerTest, ManyPrefixesAreAddedInOneGoAndToldOnce) {
+  start(1'024);
+  enforcer_->call([](auto& tables) {
+    for (std::uint32_t i = 0; i < 4'000; ++i) {
+      const Prefix prefix(Address::v4(be32::from_host(10U << 24U | i << 8U)), 24);
+      ASSERT_TRUE(tables.add_allow(prefix));
+    }
+  });
+  EXPECT_EQ(counted_->allow_lists, 1U);
+  EXPECT_EQ(counted_->list_allow()->size(), 4'000U);
 }
 
 TEST_F(EnforcerTest, WhatWaitsAtTheEndIsWritten) {
