@@ -7,9 +7,11 @@
 #include <net/if.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <bit>
 #include <cerrno>
 #include <csignal>
+#include <cstring>
 #include <vector>
 
 #include "bare.skel.h"
@@ -68,8 +70,9 @@ class Devmap final : public Box {
   std::vector<bpf_link*> links_;
 };
 
-/// Copies the value of the one entry that a pinned hash of IPv4 addresses has under each of `count`
-/// further addresses: as the program's own command would, which takes one address at a time.
+/// Copies the value of the one entry that a pinned hash of IPv4 addresses (what else a key has is
+/// zero) has under each of `count` further addresses: as the program's own command would, which
+/// takes one address at a time.
 Status multiply(const std::string& pin, std::uint32_t first, std::uint32_t count) {
   const int fd = bpf_obj_get(pin.c_str());
   if (fd < 0) return fail_errno(fmt::format("open {}", pin), errno);
@@ -81,12 +84,17 @@ Status multiply(const std::string& pin, std::uint32_t first, std::uint32_t count
   const std::size_t one = per_cpu ? (info.value_size + 7U) / 8 * 8 : info.value_size;
   std::vector<std::uint8_t> value(
       per_cpu ? one * static_cast<std::size_t>(libbpf_num_possible_cpus()) : one);
-  std::uint32_t key = __builtin_bswap32(first);
-  if (status && bpf_map_lookup_elem(fd, &key, value.data()) != 0)
+  std::vector<std::uint8_t> key(std::max<std::size_t>(info.key_size, sizeof first));
+  const auto set_address = [&key](std::uint32_t address) {
+    const std::uint32_t wire = __builtin_bswap32(address);
+    std::memcpy(key.data(), &wire, sizeof wire);
+  };
+  set_address(first);
+  if (status && bpf_map_lookup_elem(fd, key.data(), value.data()) != 0)
     status = fail_errno("look an address up in " + pin, errno);
   for (std::uint32_t i = 1; status && i < count; ++i) {
-    key = __builtin_bswap32(first + i);
-    if (bpf_map_update_elem(fd, &key, value.data(), BPF_ANY) != 0)
+    set_address(first + i);
+    if (bpf_map_update_elem(fd, key.data(), value.data(), BPF_ANY) != 0)
       status = fail_errno(fmt::format("put address {} of {} into {}", i, count, pin), errno);
   }
   close(fd);

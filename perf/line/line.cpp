@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // One measurement: a box, a kind of traffic, so many packets. Prints one JSON object.
 //
-//   line BOX TRAFFIC [packets=N] [rate=PPS] [sources=N] [blocks=N] [toml=TEXT] [latency=1]
+//   line BOX TRAFFIC [packets=N] [rate=PPS] [sources=N] [blocks=N] [bytes=N] [toml=TEXT] [latency=1]
 //
 // Everything is in namespaces of its own and ends with the process. perf/run alternates many.
 #include <fmt/format.h>
@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <cstdio>
 #include <cstring>
+#include <filesystem>
 #include <fstream>
 #include <map>
 #include <sstream>
@@ -40,11 +41,14 @@ struct Request {
 };
 
 /// Frames that a wire carries, by kind; empty where there is no such kind. Those that are not SSDP
-/// are of 64 bytes or as little more as their headers need, without the frame check sequence; the
-/// stamp that is put behind them is the end of their payload, for a bridge cuts off what is behind.
-test::Bytes frame_of(const std::string& kind) {
-  const auto udp = [](Shape shape) {
-    const std::string payload(shape == Shape::ip4 ? 18 : sizeof(stamp), 'x');
+/// are of `bytes`, or as little more as their headers need, with the frame check sequence that no
+/// one sees here; the stamp that is put behind them is the end of their payload, for a bridge cuts
+/// off what is behind.
+test::Bytes frame_of(const std::string& kind, std::size_t bytes) {
+  const auto udp = [bytes](Shape shape) {
+    constexpr std::size_t kIp4Headers = 14 + 20 + 8 + 4;  // the last four: the check sequence
+    const std::size_t room = bytes > kIp4Headers ? bytes - kIp4Headers : 0;
+    const std::string payload(std::max(shape == Shape::ip4 ? room : 0, sizeof(stamp)), 'x');
     test::Bytes frame =
         test::udp_frame(shape, test::device(shape), test::host(shape), 4000, 4001, payload);
     frame.resize(frame.size() - sizeof(stamp));
@@ -79,6 +83,28 @@ struct Steal {
   }
 };
 
+/// The number behind `word` in a file of /proc; 0 where it is not there.
+std::uint64_t number_behind(const std::filesystem::path& path, const std::string& word) {
+  std::ifstream file(path);
+  for (std::string found; file >> found;) {
+    std::uint64_t number = 0;
+    if (found == word && file >> number) return number;
+  }
+  return 0;
+}
+
+/// What a box holds in memory: its own pages (the UMEM among them), and its maps in the kernel.
+std::uint64_t held_bytes(pid_t pid) {
+  const std::filesystem::path process = fmt::format("/proc/{}", pid);
+  std::map<std::uint64_t, std::uint64_t> maps;
+  for (const auto& open : std::filesystem::directory_iterator(process / "fdinfo"))
+    if (const auto id = number_behind(open.path(), "map_id:"); id != 0)
+      maps[id] = number_behind(open.path(), "memlock:");
+  std::uint64_t bytes = number_behind(process / "status", "RssAnon:") * 1024;
+  for (const auto& [id, locked] : maps) bytes += locked;
+  return bytes;
+}
+
 Result<std::vector<double>> latencies(test::Appliance& box, std::uint64_t packets, double rate) {
   std::vector<std::uint64_t> sent(packets);
   std::vector<double> us;
@@ -110,7 +136,8 @@ Result<std::vector<double>> latencies(test::Appliance& box, std::uint64_t packet
 }
 
 Status measure(const Request& request) {
-  const test::Bytes frame = frame_of(request.traffic);
+  const test::Bytes frame =
+      frame_of(request.traffic, static_cast<std::size_t>(request.number("bytes", 64)));
   if (frame.empty())
     return fail(
         fmt::format("no traffic '{}': udp, tcp, ip6, vlan or ssdp is expected", request.traffic));
@@ -163,6 +190,14 @@ Status measure(const Request& request) {
   if (!us.empty())
     fmt::print(", \"latency_us\": {{\"median\": {:.2f}, \"p99\": {:.2f}}}", us[us.size() / 2],
                us[us.size() * 99 / 100]);
+  if (request.box == "weir") {
+    const auto time = appliance.status().at("time_to_block");
+    fmt::print(
+        ", \"blocks\": {}, \"block_us\": {{\"median\": {:.1f}, \"p99\": {:.1f}}}, \"rss_bytes\": "
+        "{}",
+        time.at("count").get<std::uint64_t>(), time.at("median_us").get<double>(),
+        time.at("p99_us").get<double>(), held_bytes(appliance.process().pid()));
+  }
   fmt::print("}}\n");
   return {};
 }

@@ -1,0 +1,59 @@
+# SPDX-License-Identifier: BSD-2-Clause
+"""One capture through weir replay, tcpdump (which only reads and writes it) and suricata with one rule."""
+import json
+import os
+import pathlib
+import shutil
+import subprocess
+import tempfile
+import time
+
+from . import MODEL, WEIR, spread
+
+JUDGED = "weir, every packet judged, {} workers"
+NOT_STEERED = "weir, a capture of which nothing is steered"
+
+
+def timed(command):
+    start = time.monotonic()
+    ran = subprocess.run(command, capture_output=True, text=True)
+    return time.monotonic() - start, ran
+
+
+def synth(capture, scenario, packets):
+    subprocess.run([WEIR, "synth", "--scenario", scenario, "--rate", "1000000", "--seconds", "1000", "--packets", str(packets),
+                    "-o", capture], check=True, capture_output=True)
+
+
+def ways(folder, packets):
+    """Name -> command, and the captures that they read."""
+    ssdp, other, shadow = (os.path.join(folder, name) for name in ("ssdp.pcap", "other.pcap", "shadow.toml"))
+    pathlib.Path(shadow).write_text(f'[model]\npath = "{MODEL}"\n[policy]\nmode = "shadow"\n')
+    synth(ssdp, "reflection", packets)
+    synth(other, "background", packets)
+    replay = [str(WEIR), "replay", "--json"]
+    found = {JUDGED.format(w): [*replay, ssdp, "-c", shadow, "--workers", str(w)] for w in (0, 1, 2)}
+    found["weir, sources blocked as they are found"] = [*replay, ssdp, "-m", str(MODEL)]
+    found[NOT_STEERED] = [*replay, other, "-m", str(MODEL)]
+    found["tcpdump -r to /dev/null"] = ["tcpdump", "-r", ssdp, "-w", "/dev/null"]
+    rule = os.path.join(folder, "one.rules")
+    pathlib.Path(rule).write_text('alert udp any 1900 -> any any (msg:"ssdp"; content:"HTTP/1.1 200"; sid:1;)\n')
+    found["suricata, one rule"] = ["suricata", "-r", ssdp, "-S", rule, "-l", folder, "--runmode", "single"]
+    return found
+
+
+def measure(rounds, packets, say):
+    with tempfile.TemporaryDirectory() as folder:
+        commands = ways(folder, packets)
+        rates = {way: [] for way, command in commands.items() if shutil.which(command[0])}
+        for number in range(rounds):
+            for way in rates:
+                say(f"replay of {packets} packets: round {number + 1} of {rounds}, {way}")
+                took, ran = timed(commands[way])
+                if ran.returncode != 0:
+                    raise SystemExit(f"perf/run: {' '.join(commands[way])}: {ran.stderr.strip()[-300:]}")
+                inside = json.loads(ran.stdout) if way.startswith("weir") else {"packets": packets, "elapsed_s": took}
+                rates[way].append(inside["packets"] / inside["elapsed_s"])
+        rows = [{"name": way, "packets_per_s": spread(found)} for way, found in rates.items()]
+        rows += [{"name": way, "left_out": "not installed"} for way in commands if way not in rates]
+    return {"packets": packets, "rows": rows}
