@@ -52,7 +52,8 @@ class Appliance {
   /// Writes the configuration: the two interfaces, and `more`, TOML text behind them.
   void configure(const std::string& more = "", const std::string& interface_keys = "");
   /// The same with DPDK's `driver` over the two interfaces, whose stacks it shares.
-  void configure_polled(const std::string& more = "", const std::string& driver = "net_af_packet");
+  void configure_polled(const std::string& more = "", const std::string& driver = "net_af_packet",
+                        const std::string& arguments = "");
   /// Starts `weir run` and waits until it forwards; false, with its stderr in `trouble`, where it
   /// does not.
   bool start();

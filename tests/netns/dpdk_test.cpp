@@ -79,6 +79,35 @@ TEST_F(Dpdk, EveryKindOfFrameCrossesBothWays) {
   nothing_is_left();
 }
 
+/// Two channels, judged by workers: whichever queue a packet comes by, blocks are everywhere.
+TEST_F(Dpdk, SeveralChannelsShareTheirBlocks) {
+  box_->configure_polled(
+      "[policy]\nevidence_span_ms = 0\nnetwork_sources = 0\n[channels]\ncount = 2\n"
+      "[workers]\ncount = 2",
+      "net_af_packet", ",qpairs=2");
+  ASSERT_TRUE(box_->start()) << box_->trouble();
+  EXPECT_NE(box_->trouble().find("has no RSS"), std::string::npos) << box_->trouble();
+  box_->equip();
+  constexpr unsigned kReflectors = 40;
+  ASSERT_TRUE(eventually([&] {
+    for (unsigned i = 0; i < kReflectors; ++i) box_->send(Side::wan, {reflection(Shape::ip4, i)});
+    return box_->totals().blocks == kReflectors;
+  })) << box_->totals().blocks;
+  const Totals before = box_->totals();
+  for (unsigned i = 0; i < kReflectors; ++i) box_->send(Side::wan, {reflection(Shape::ip4, i)});
+  EXPECT_TRUE(eventually([&] {
+    return box_->totals().outcomes["drop_block_ssdp"] >=
+           before.outcomes.at("drop_block_ssdp") + kReflectors;
+  }));
+  const Totals totals = box_->totals();
+  ASSERT_EQ(totals.channels, 2U);
+  EXPECT_GT(totals.channel_received[0], 0U) << "the kernel spreads by a hash of addresses";
+  EXPECT_GT(totals.channel_received[1], 0U);
+  EXPECT_TRUE(totals.conserved);
+  EXPECT_EQ(box_->stop(SIGTERM), 0) << box_->trouble();
+  nothing_is_left();
+}
+
 TEST_F(Dpdk, ReflectorsAreBlockedAndPeopleAreObeyed) {
   box_->configure_polled("[policy]\nevidence_span_ms = 0\nnetwork_sources = 0");
   ASSERT_TRUE(box_->start()) << box_->trouble();
