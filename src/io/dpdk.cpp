@@ -279,7 +279,8 @@ Status DpdkDevices::make_pools(const PollConfig& config, std::uint32_t channels)
 Status DpdkDevices::start(Side side) {
   Port& port = ports_[index(side)];
   const auto socket = static_cast<unsigned>(rte_eth_dev_socket_id(number(side)));
-  for (std::uint16_t i = 0; i < pools_.size(); ++i) {
+  const auto queues = static_cast<std::uint16_t>(pools_.size());
+  for (std::uint16_t i = 0; i < queues; ++i) {
     int error =
         rte_eth_rx_queue_setup(number(side), i, port.rx_ring, socket, nullptr, pools_[i].get());
     if (error == 0) error = rte_eth_tx_queue_setup(number(side), i, port.tx_ring, socket, nullptr);

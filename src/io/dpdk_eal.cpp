@@ -156,6 +156,7 @@ Result<std::unique_ptr<Eal>> Eal::start(const PollConfig& config) {
   if (config.hugepages) WEIR_TRY(check_hugepages());
   std::vector<std::string> arguments = arguments_of(config);
   std::vector<char*> argv;
+  argv.reserve(arguments.size() + 1);
   for (std::string& argument : arguments) argv.push_back(argument.data());
   argv.push_back(nullptr);
   auto eal = std::unique_ptr<Eal>(new Eal);
