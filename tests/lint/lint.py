@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 
-TOP_LEVEL = {"meson.build", "meson_options.txt", "src", "bpf", "config", "tests", "perf", "scripts", "README.md", "LICENSE"}
+TOP_LEVEL = {"meson.build", "src", "bpf", "config", "tests", "perf", "scripts", "README.md", "LICENSE"}
 LINES_MAX = 500
 BPF_COLUMNS = 124
 TIDY_TOGETHER = 8
