@@ -41,6 +41,10 @@ int change(const Options& options, const char* verb) {
       return report(Error{fmt::format("{} is not on the allowlist", prefix)}, kFailure);
     }
     answers.push_back(*answer);
+    if (answer->contains("added") && Prefix::parse(prefix)->length() == 0)
+      fmt::print(stderr,
+                 "weir: warning: {} is every address of its family: none of them is judged\n",
+                 prefix);
   }
   if (options.target.json) fmt::print("{}\n", answers.dump(2));
   return kOk;

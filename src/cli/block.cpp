@@ -58,14 +58,20 @@ int each(const Options& options, const Json& request, const char* key) {
   if (!config) return report(config.error());
   if (auto all = all_prefixes(options.addresses); !all) return report(all.error(), kBadInput);
   Json answers = Json::array();
+  const auto stop = [&](const std::string& message, Exit status) {
+    const std::string before = options.addresses.size() == 1
+                                   ? ""
+                                   : fmt::format("; {} of {} addresses were done before it",
+                                                 answers.size(), options.addresses.size());
+    return report(Error{message + before}, status);
+  };
   for (const auto& address : options.addresses) {
     Json one = request;
     one["address"] = address;
     const auto answer = ask_tables(*config, one);
-    if (!answer) return report(answer.error());
-    if (std::string_view(key) == "removed" && (*answer)[key] == 0) {
-      return report(Error{fmt::format("{} is not blocked", address)}, kFailure);
-    }
+    if (!answer) return stop(answer.error().message, answer.error().status);
+    if (std::string_view(key) == "removed" && (*answer)[key] == 0)
+      return stop(fmt::format("{} is not blocked", address), kFailure);
     answers.push_back(*answer);
   }
   if (options.target.json) fmt::print("{}\n", answers.dump(2));

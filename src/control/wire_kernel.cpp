@@ -108,7 +108,7 @@ void KernelWire::say_hello() const {
     spdlog::warn("channels.busy_poll: this kernel does not grant it (5.11 does); channels sleep");
   }
   for (const Side side : kWireSides) {
-    spdlog::info("{} is {}: {} XDP, {}, {} channels", side_name(side),
+    spdlog::info("{} is {}: {} XDP, {}, channels: {}", side_name(side),
                  config_.kernel.interfaces[index(side)], mode(side),
                  channels_.front()->zero_copy(side) ? "zero-copy" : "copy mode", channels_.size());
   }

@@ -71,7 +71,7 @@ Status PollWire::open_channels(std::vector<std::string>&) {
 void PollWire::say_hello() const {
   for (const Side side : {Side::wan, Side::lan}) {
     const io::PollFacts& facts = devices_->facts(side);
-    spdlog::info("{} is {}: {}, {}, {} channels, spread by {}", side_name(side), facts.name,
+    spdlog::info("{} is {}: {}, {}, channels: {}, spread by {}", side_name(side), facts.name,
                  library_, facts.driver, channels_.size(), facts.spread);
   }
 }

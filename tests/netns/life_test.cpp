@@ -236,6 +236,12 @@ TEST_F(Life, DetachWithoutADaemonTakesEverythingAway) {
   const Ran status = box.weir({"status"});
   EXPECT_EQ(status.status, 3) << status.err;
   EXPECT_NE(status.err.find("still forwards"), std::string::npos) << status.err;
+  const Ran all = box.weir({"allow", "add", "0.0.0.0/0"});
+  EXPECT_EQ(all.status, 0) << all.err;
+  EXPECT_NE(all.err.find("none of them is judged"), std::string::npos) << all.err;
+  const Ran half = box.weir({"block", "add", "2001:db8::7", "224.0.0.1"});
+  EXPECT_EQ(half.status, 2) << half.err;
+  EXPECT_NE(half.err.find("1 of 2 addresses were done"), std::string::npos) << half.err;
   const Ran detach = box.weir({"detach"});
   EXPECT_EQ(detach.status, 0) << detach.err;
   EXPECT_EQ(settings(box), before);
