@@ -105,9 +105,7 @@
   X(policy, burst_packets, number, "64", "2..100000",                                              \
     "So many block a source however quick they come; real devices send up to 52 in a second.")     \
   X(policy, trusted_times, number, "10", "1..1000",                                                \
-    "A source that lately answered what it was asked, or has announced itself to a group, needs "  \
-    "so "                                                                                          \
-    "many times the evidence.")                                                                    \
+    "A source that lately answered what it was asked needs so many times the evidence.")           \
   X(policy, other_packets, number, "100", "0..1000000",                                            \
     "What is no SSDP and belongs to no flow of the LAN is dropped only while its source or "       \
     "destination has so many packets in about a second: other protocols use these ports too.")     \

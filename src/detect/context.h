@@ -24,7 +24,6 @@ struct Context {
   bool client_flow =
       false;  ///< no SSDP, and of a flow that the LAN opened: a mere user of the port number
   bool wrong_side = false;  ///< its source address lives on the other side: forged, or just moved
-  bool announced = false;   ///< its source has announced itself to a group, now or before
   PacketTime first_seen;    ///< the first packet of its source that userspace saw
   /// To a multicast group or broadcast, by its IP address or by Ethernet's.
   bool multicast = false;

@@ -171,7 +171,6 @@ class TableExtractor final : public Extractor {
       source.device = true;
       source.announced = source.announced || (notify && context.multicast);
     }
-    context.announced = source.announced && !context.wrong_side;
     if (context.method != Method::search || context.multicast) return;
     const SourceEntry* const asked =
         sources_.find(context.destination, context.destination.hash(seed_));

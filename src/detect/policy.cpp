@@ -175,8 +175,7 @@ struct Policy::Impl {
 
   /// Whether the evidence against a suspect makes a block by now.
   [[nodiscard]] bool is_enough(const Suspect& suspect, const Context& context) const noexcept {
-    const bool trusted = context.source_wanted >= 1 || context.announced;
-    const std::uint64_t times = trusted ? config.trusted_times : 1;
+    const std::uint64_t times = context.source_wanted >= 1 ? config.trusted_times : 1;
     if (suspect.evidence >= times * std::max(config.burst_packets, evidence_packets)) return true;
     return suspect.evidence >= times * evidence_packets &&
            now_ticks(context) - suspect.begin_ticks >= span_ticks;

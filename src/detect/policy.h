@@ -37,9 +37,8 @@
 /// Sources   never on one packet: its address may be forged. `evidence_packets` within `evidence_ms`
 ///           make a block if they are spread over `evidence_span_ms` or more (a device announces
 ///           itself by bursts of up to 52 packets, so many at once say little), or if there are
-///           `burst_packets` of them, however quick. A source that lately answered what it was asked,
-///           or that has announced itself as a device, needs `trusted_times` as many: it is dropped
-///           like any other, and blocked later. Each further block of a source that is still remembered
+///           `burst_packets` of them, however quick. A source that lately answered what it was asked
+///           needs `trusted_times` as many. Each further block of a source that is still remembered
 ///           is twice as long as its last, up to `block_max_ms`.
 ///           No evidence against whoever may not be its sender or cannot help it: an address that
 ///           lives on the other side (`Context::wrong_side`); with `immune_lan`, a source of the

@@ -86,21 +86,6 @@ TEST(PolicyEvidence, WhoAnswersWhatItIsAskedNeedsMore) {
   EXPECT_TRUE(policy.decide(context, kAttack).block);
 }
 
-TEST(PolicyEvidence, ADeviceThatAnnouncedItselfNeedsMoreToo) {
-  Policy policy(config());
-  Decision d;
-  for (int i = 0; i < 29; ++i) {
-    Context context = reply(stranger(1), milliseconds(100 * i));
-    context.announced = true;
-    d = policy.decide(context, kAttack);
-    EXPECT_EQ(d.verdict, Verdict::drop) << "it clears no packet";
-    EXPECT_FALSE(d.block) << i;
-  }
-  Context context = reply(stranger(1), seconds(3));
-  context.announced = true;
-  EXPECT_TRUE(policy.decide(context, kAttack).block);
-}
-
 TEST(PolicyEvidence, OnlyContextAndTimeClear) {
   Policy policy(config());
   for (int i = 0; i < 2; ++i) policy.decide(reply(stranger(1), seconds(0)), kAttack);
