@@ -66,9 +66,9 @@ Expectations::Admission Expectations::admit(const Address& searcher, std::uint16
   std::uint32_t* const slot = slot_of(*entry, print);
   const bool asked_itself = slot != nullptr && !entry->anyone;
   if (entry->replies >= kRepliesMax) return admission;
-  if (!standing.known &&
-      ((standing.flooded && !asked_itself) ||
-       entry->replies_of_strangers >= kRepliesOfStrangers + earned_by_known(*entry)))
+  const unsigned of_strangers =
+      standing.flooded && !asked_itself ? kRepliesUnderFlood : kRepliesOfStrangers;
+  if (!standing.known && entry->replies_of_strangers >= of_strangers + earned_by_known(*entry))
     return admission;
   if (slot != nullptr) {
     const unsigned most = standing.known ? kRepliesPerKnown : kRepliesPerStranger;

@@ -16,8 +16,8 @@
 ///           destination was flooded) may send `kRepliesPerKnown` replies: a relay between networks
 ///           answers for all devices behind it; all of them together `kRepliesMax`. Strangers have
 ///           less:
-///           - none while their destination is flooded, but who was asked by address: an attack is
-///             under way, and the devices of the network are known;
+///           - `kRepliesUnderFlood` in all while their destination is flooded, but for who was asked
+///             by address: an attack is under way, and most devices of the network are known;
 ///           - `kSourcesMax` of them an expectation, first come, of which `kLateSourcesMax` whose
 ///             first answer is late, and `kRepliesPerStranger` each: a media server answers ssdp:all
 ///             with up to 28 messages, sent two or three times;
@@ -49,6 +49,7 @@ class Expectations {
   static constexpr Nanoseconds kSlack = std::chrono::seconds(2);
   static constexpr unsigned kRepliesPerStranger = 96;
   static constexpr unsigned kRepliesOfStrangers = 384;
+  static constexpr unsigned kRepliesUnderFlood = 64;
   static constexpr unsigned kStrangersPerKnown = 16;
   static constexpr unsigned kRepliesPerKnown = 1'023;
   static constexpr unsigned kRepliesMax = 4'096;
