@@ -7,6 +7,8 @@ usage: export_sklearn.py MODEL.joblib MODEL.json [--features NAME,NAME...] [--un
 
 Reads decision trees, random forests, extra trees, gradient boosting and histogram gradient boosting (classifiers and
 regressors), logistic regression, and ridge, lasso or plain linear regression. What cannot be kept exactly is refused.
+Rows are float32 in weir, as in scikit-learn's own trees; histogram gradient boosting there reads float64, so train it on
+values that float32 holds (X.astype(numpy.float32)), or a value next to a threshold may fall on its other side.
 
 Loading a pickle runs code that is in it: do this on the machine that trained the model. That is why weir itself reads
 no pickles. From a training script, no file is needed:

@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <set>
 #include <stdexcept>
 
@@ -71,17 +72,49 @@ struct Watcher {
   }
 };
 
+/// Walks the text and leaves word of how far it came, which the parser does not tell its callback.
+class Walk {
+ public:
+  using iterator_category = std::forward_iterator_tag;
+  using value_type = char;
+  using difference_type = std::ptrdiff_t;
+  using pointer = const char*;
+  using reference = const char&;
+
+  Walk(const char* at, const char*& reached) noexcept : at_(at), reached_(&reached) {}
+  reference operator*() const noexcept { return *at_; }
+  Walk& operator++() noexcept {
+    *reached_ = ++at_;
+    return *this;
+  }
+  Walk operator++(int) noexcept {
+    const Walk before = *this;
+    ++*this;
+    return before;
+  }
+  friend bool operator==(const Walk& a, const Walk& b) noexcept { return a.at_ == b.at_; }
+  friend bool operator!=(const Walk& a, const Walk& b) noexcept { return a.at_ != b.at_; }
+
+ private:
+  const char* at_;
+  const char** reached_;
+};
+
 }  // namespace
 
 Result<Json> read_json(std::string_view text, const std::string& name) {
   Watcher watcher;
+  const char* reached = text.data();
   try {
-    return Json::parse(text.begin(), text.end(), std::ref(watcher));
+    return Json::parse(Walk(text.data(), reached), Walk(text.data() + text.size(), reached),
+                       std::ref(watcher));
   } catch (const Json::parse_error& e) {
     return fail(
         fmt::format("{}: {}: {}", name, position(text, e.byte), parse_reason(text, e.byte)));
   } catch (const std::exception& e) {  // of Watcher, or another of the parser's
-    return fail(fmt::format("{}: {}", name, e.what()));
+    return fail(fmt::format("{}: {}: {}", name,
+                            position(text, static_cast<std::size_t>(reached - text.data())),
+                            e.what()));
   }
 }
 

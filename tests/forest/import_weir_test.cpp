@@ -78,6 +78,7 @@ TEST(WeirJson, SaysFilePlaceAndReason) {
   expect(changed("\"version\": 1", "\"version\": 2"), "version 2 of the model format");
   expect(changed("\"name\": \"stump\"", "\"nome\": \"stump\""), "unknown key 'nome'");
   expect(changed("\"name\": \"stump\"", "\"kind\": \"trees\""), "'kind' stands twice");
+  expect("{\"a\": 1,\n \"a\": 2}", "line 2, column 4: key 'a' stands twice");
   expect(changed("[0, -1, -1]", "[1, -1, -1]"), "trees[0]: feature[0] is 1, allowed are -1 to 0");
   expect(changed("[0, -1, -1]", "[0, -1]"), "trees[0].threshold: 3 elements for 2 nodes");
   expect(changed("\"left\": [1", "\"left\": [3"), "left[0] is 3");
