@@ -193,7 +193,7 @@ Status measure(const Request& request) {
   if (request.box == "weir") {
     const auto time = appliance.status().at("time_to_block");
     fmt::print(
-        ", \"blocks\": {}, \"block_us\": {{\"median\": {:.1f}, \"p99\": {:.1f}}}, \"rss_bytes\": "
+        ", \"blocks\": {}, \"block_us\": {{\"median\": {:.1f}, \"p99\": {:.1f}}}, \"held_bytes\": "
         "{}",
         time.at("count").get<std::uint64_t>(), time.at("median_us").get<double>(),
         time.at("p99_us").get<double>(), held_bytes(appliance.process().pid()));

@@ -8,7 +8,7 @@ import tempfile
 from . import MODEL, SHADOW, WEIR, captures
 from .pairs import lossless_rate, run_line
 
-UMEM_bytes = 8192 * 2048  # the lab's frames of a channel
+UMEM_bytes = 8192 * 4096  # the lab's frames of a channel
 MIB = 1 << 20
 
 
