@@ -111,8 +111,7 @@
     "destination has so many packets in about a second: other protocols use these ports too.")     \
   X(policy, group_searches, number, "60", "0..1000000",                                            \
     "Searches to a group that one source may send in about a second; 0: no limit. Real ones send " \
-    "9 "                                                                                           \
-    "at most; a proxy searches for many.")                                                         \
+    "9 at most; a proxy searches for many.")                                                       \
   X(policy, group_notifies, number, "400", "0..1000000",                                           \
     "Announcements to a group that one source may send in about a second; 0: no limit. Real "      \
     "devices send up to 52, a proxy for forty of them 220.")                                       \
@@ -123,8 +122,7 @@
     "minute: what is over it is a scan; 0: no limit.")                                             \
   X(policy, crowd_packets, number, "400", "0..1000000",                                            \
     "Announcements, searches or unasked answers of strangers from one side in about a second: "    \
-    "from "                                                                                        \
-    "there on all of them are dropped until it is over, and who was known before is not; 0: "      \
+    "from there on all of them are dropped until it is over, and who was known before is not; 0: " \
     "never.")                                                                                      \
   X(policy, block_ms, number, "600000", "1000..86400000",                                          \
     "How long a first block lasts; each repeat doubles it.")                                       \

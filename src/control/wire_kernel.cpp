@@ -14,8 +14,6 @@
 namespace weir::control {
 namespace {
 
-constexpr Side kWireSides[] = {Side::wan, Side::lan};
-
 class KernelWire final : public Wire {
  public:
   explicit KernelWire(const Config& config) : config_(config) {}
@@ -70,7 +68,7 @@ Status KernelWire::open_channels(std::vector<std::string>& warnings) {
 
 Status KernelWire::connect() {
   for (std::uint32_t i = 0; i < channels_.size(); ++i) {
-    for (const Side side : kWireSides)
+    for (const Side side : {Side::wan, Side::lan})
       WEIR_TRY(kernel_->add_socket(side, i, channels_[i]->socket_fd(side)));
   }
   return {};
@@ -85,7 +83,7 @@ Status KernelWire::keep() {
 Status KernelWire::disconnect() {
   Status first;
   for (std::uint32_t i = 0; kernel_ && i < channels_.size(); ++i) {
-    for (const Side side : kWireSides) {
+    for (const Side side : {Side::wan, Side::lan}) {
       auto removed = kernel_->remove_socket(side, i);
       if (first && !removed) first = std::move(removed);
     }
@@ -107,7 +105,7 @@ void KernelWire::say_hello() const {
   if (config_.af_xdp.busy_poll && !channels_.front()->busy_poll()) {
     spdlog::warn("channels.busy_poll: this kernel does not grant it (5.11 does); channels sleep");
   }
-  for (const Side side : kWireSides) {
+  for (const Side side : {Side::wan, Side::lan}) {
     spdlog::info("{} is {}: {} XDP, {}, channels: {}", side_name(side),
                  config_.kernel.interfaces[index(side)], mode(side),
                  channels_.front()->zero_copy(side) ? "zero-copy" : "copy mode", channels_.size());

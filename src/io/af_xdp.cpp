@@ -9,7 +9,7 @@
 #include <cerrno>
 #include <vector>
 
-#include "base/count.h"
+#include "io/channel_counts.h"
 #include "io/xsk.h"
 
 namespace weir::io {
@@ -29,17 +29,8 @@ constexpr Nanoseconds kSendAgainLast{10'000'000};
 /// the thread up. What else waits is refused at the next turns, or finds no room.
 constexpr std::uint32_t kLostAtOnce = 64;
 
-/// Counts of a side that this thread makes. Both sides of a channel have one writer, so they may
-/// share cache lines; channels do not, for each is an allocation of its own.
-struct Counts {
-  Count rx_packets, rx_bytes, tx_packets, tx_bytes, released, tx_full, tx_lost, fill_short,
-      not_completed, wakeups_rx, wakeups_tx, wakeup_errors;
-};
-
-/// Where a channel's frames are, at one moment.
-struct Census {
-  std::array<std::uint32_t, kPlaces> frames{};
-  bool conserved = true;
+struct Counts : SideCounts {
+  Count tx_lost, not_completed, wakeups_rx, wakeups_tx, wakeup_errors;
 };
 
 /// What became of the frames where `sendto` on a socket failed.
@@ -396,9 +387,7 @@ bool AfXdpChannel::accounts_agree() const noexcept {
 
 /// For the readers: a few stores for each turn of the I/O loop.
 void AfXdpChannel::publish() noexcept {
-  Census census;
-  for (std::size_t i = 0; i < kPlaces; ++i) census.frames[i] = pool_.count(static_cast<Place>(i));
-  census.conserved = accounts_agree();
+  const Census census = Census::of(pool_, accounts_agree());
   WEIR_DCHECK(census.conserved);
   census_.write(census);
 }
@@ -421,15 +410,8 @@ void AfXdpChannel::wait(int wake_fd, Nanoseconds at_most) noexcept {
 
 ChannelCounters AfXdpChannel::counters(Side side) const noexcept {
   const Counts& c = counts_[index(side)];
-  ChannelCounters out;
-  out.rx_packets = c.rx_packets.value();
-  out.rx_bytes = c.rx_bytes.value();
-  out.tx_packets = c.tx_packets.value();
-  out.tx_bytes = c.tx_bytes.value();
-  out.released = c.released.value();
-  out.tx_full = c.tx_full.value();
+  ChannelCounters out = c.read();
   out.tx_lost = c.tx_lost.value();
-  out.fill_short = c.fill_short.value();
   out.not_completed = c.not_completed.value();
   out.wakeups_rx = c.wakeups_rx.value();
   out.wakeups_tx = c.wakeups_tx.value();

@@ -7,7 +7,7 @@
 #include <utility>
 #include <vector>
 
-#include "base/count.h"
+#include "io/channel_counts.h"
 
 namespace weir::io {
 namespace {
@@ -24,13 +24,8 @@ constexpr std::size_t kAhead = 4;
 /// be a stall; here nobody judged meanwhile, and the channel may be as well as before.
 constexpr Nanoseconds kPause = std::chrono::milliseconds(10);
 
-struct PollCounts {
-  Count rx_packets, rx_bytes, tx_packets, tx_bytes, released, tx_full, fill_short, ring_full;
-};
-
-struct PollCensus {
-  std::array<std::uint32_t, kPlaces> frames{};
-  bool conserved = true;
+struct Counts : SideCounts {
+  Count ring_full;
 };
 
 /// What was steered on one side and not received yet.
@@ -98,7 +93,7 @@ class PollChannel final : public Channel {
   FramePool pool_;
   std::vector<void*> handles_;  // by frame
   std::array<Ring, kSides> rings_;
-  std::array<PollCounts, kSides> counts_;
+  std::array<Counts, kSides> counts_;
   PacketTime looked_ = monotonic_now();
   bool ready_ = false;         // the devices may be polled
   bool busy_ = false;          // the last look found something
@@ -109,7 +104,7 @@ class PollChannel final : public Channel {
   std::array<std::uint8_t, kBurst> steered_{};
   std::array<std::uint32_t, 256> scratch_{};
   std::array<void*, 256> outgoing_{};
-  Published<PollCensus> census_{PollCensus{}};
+  Published<Census> census_{Census{}};
 };
 
 PollChannel::~PollChannel() {
@@ -259,10 +254,9 @@ void PollChannel::release(std::span<const packet::Frame> frames) noexcept {
 }
 
 void PollChannel::publish() noexcept {
-  PollCensus census;
-  for (std::size_t i = 0; i < kPlaces; ++i) census.frames[i] = pool_.count(static_cast<Place>(i));
-  census.conserved = pool_.conserved() && pool_.count(Place::batch) == outside_ &&
-                     pool_.count(Place::rx) == rings_[0].size() + rings_[1].size();
+  const Census census =
+      Census::of(pool_, pool_.conserved() && pool_.count(Place::batch) == outside_ &&
+                            pool_.count(Place::rx) == rings_[0].size() + rings_[1].size());
   WEIR_DCHECK(census.conserved);
   census_.write(census);
 }
@@ -276,15 +270,8 @@ void PollChannel::wait(int wake_fd, Nanoseconds at_most) noexcept {
 }
 
 ChannelCounters PollChannel::counters(Side side) const noexcept {
-  const PollCounts& c = counts_[index(side)];
-  ChannelCounters out;
-  out.rx_packets = c.rx_packets.value();
-  out.rx_bytes = c.rx_bytes.value();
-  out.tx_packets = c.tx_packets.value();
-  out.tx_bytes = c.tx_bytes.value();
-  out.released = c.released.value();
-  out.tx_full = c.tx_full.value();
-  out.fill_short = c.fill_short.value();
+  const Counts& c = counts_[index(side)];
+  ChannelCounters out = c.read();
   out.kernel_rx_ring_full = c.ring_full.value();
   return out;
 }
