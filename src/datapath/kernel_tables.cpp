@@ -9,7 +9,8 @@
 
 #include <atomic>
 #include <cerrno>
-#include <random>
+
+#include "base/seed.h"
 
 namespace weir::datapath {
 
@@ -141,7 +142,7 @@ Result<KernelTables> KernelTables::open(ListMaps maps) {
               MappedArray::map(tables.maps_.control.get(), sizeof(weir_control), "control"));
   WEIR_ASSIGN(tables.sizes_max_[0], max_entries(tables.maps_.block4.get()));
   WEIR_ASSIGN(tables.sizes_max_[1], max_entries(tables.maps_.block6.get()));
-  tables.scopes_ = decltype(scopes_)(0, SeededHash{std::random_device{}()});
+  tables.scopes_ = decltype(scopes_)(0, SeededHash{random_seed()});
   WEIR_ASSIGN(const std::vector<Block> blocks, tables.list_blocks());
   for (const Block& block : blocks) {
     tables.scopes_[block.key()] = block.value.scope;

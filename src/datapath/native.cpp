@@ -2,9 +2,9 @@
 #include "datapath/native.h"
 
 #include <algorithm>
-#include <random>
 
 #include "../../bpf/datapath.h"
+#include "base/seed.h"
 #include "datapath/native_tables.h"
 
 static const volatile weir_config* weir_configuration(weir_tables* tables) {
@@ -211,7 +211,7 @@ Outcome judge_natively(weir_tables& tables, const packet::Frame& frame, std::uin
 
 // Queues are not known to a capture: everything comes in by channel 0.
 struct Native::Tables : weir_tables {
-  explicit Tables(const Config& config) : fixed(config), own(config, std::random_device{}()) {
+  explicit Tables(const Config& config) : fixed(config), own(config, random_seed()) {
     settings = &fixed;
     lists = &own;
   }

@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "datapath/native_shared.h"
 
-#include <random>
 #include <thread>
 
+#include "base/seed.h"
 #include "datapath/native_tables.h"
 
 namespace weir::datapath {
@@ -16,7 +16,7 @@ struct NativeShared::Copies {
 };
 
 NativeShared::NativeShared(const Config& config, std::uint32_t channels)
-    : copies_(std::make_unique<Copies>(config, std::random_device{}())) {
+    : copies_(std::make_unique<Copies>(config, random_seed())) {
   WEIR_CHECK(channels <= WEIR_CHANNELS_MAX);
   for (std::uint32_t i = 0; i < channels; ++i)
     judges_.push_back(std::unique_ptr<Judge>(new Judge(*this, i)));
