@@ -93,16 +93,18 @@ class TableExtractor final : public Extractor {
     const std::uint32_t gap_ticks = source.fade_to(context.time);
     context.first_seen = source.first_seen;
     context.wrong_side = source.note_side(context.side, context.time, fresh);
+    // Before the destination's entry is held: the searcher's may take its place.
+    if (context.method == Method::search) note_search(context, source_hash, ssdp.mx);
     const std::uint64_t destination_hash = context.destination.hash(seed_);
-    const Expectations::Admission admission = relate(context, source, destination_hash, ssdp.mx);
+    DestinationEntry& destination = arrive(context, destination_hash);
+    const Expectations::Admission admission = relate(context, source, destination);
     note_device(context, source);
 
     const bool unasked = is_unasked(context);
     const auto bytes = static_cast<float>(headers.payload_length);
     count_source(source, context, bytes, unasked && !admission.due);
     context.source_wanted = source.wanted;
-    DestinationEntry& destination =
-        count_destination(context, destination_hash, bytes, unasked, fresh);
+    count_destination(destination, context, bytes, unasked, fresh);
     context.source_packets = source.packets;
     context.source_alike =
         source.share(context.method == Method::search ? source.searches : source.notifies);
@@ -150,7 +152,7 @@ class TableExtractor final : public Extractor {
     return context;
   }
 
-  void note_search(const Context& context, int mx_s) noexcept {
+  void note_search(const Context& context, std::uint64_t source_hash, int mx_s) noexcept {
     if (context.wrong_side) return;  // a forged search would make its victim's port an open door
     asked_by_[index(context.side)].open(context.source, context.source_port,
                                         {.one = context.destination, .anyone = context.multicast},
@@ -158,7 +160,7 @@ class TableExtractor final : public Extractor {
     if (context.side != Side::lan) return;
     bool fresh = false;
     DestinationEntry& searcher =
-        destinations_.touch(context.source, context.source.hash(seed_), context.time, fresh);
+        destinations_.touch(context.source, source_hash, context.time, fresh);
     if (fresh) searcher.begin(context.time);
     searcher.searched = true;
     searcher.searched_ticks = static_cast<std::uint32_t>(tick(context.time));
@@ -177,13 +179,11 @@ class TableExtractor final : public Extractor {
     context.blind = asked == nullptr || !asked->device || asked->side == context.side;
   }
 
-  /// What the source of an answer to `context`'s destination is known for.
-  Expectations::Standing standing(const Context& context, const SourceEntry& source,
-                                  std::uint64_t destination_hash) noexcept {
-    DestinationEntry* const destination = destinations_.find(context.destination, destination_hash);
-    if (destination != nullptr) destination->fade_to(context.time);
-    const bool flooded = destination != nullptr && destination->flooded_since != PacketTime{};
-    const PacketTime known_until = flooded ? destination->flooded_since : context.time;
+  /// What the source of an answer is known for.
+  static Expectations::Standing standing(const Context& context, const SourceEntry& source,
+                                         const DestinationEntry& destination) noexcept {
+    const bool flooded = destination.flooded_since != PacketTime{};
+    const PacketTime known_until = flooded ? destination.flooded_since : context.time;
     return {
         .unsolicited = source.unsolicited, .known = source.known(known_until), .flooded = flooded};
   }
@@ -191,14 +191,10 @@ class TableExtractor final : public Extractor {
   /// How the packet fits to what the other side did before: solicited, client_flow. Returns what
   /// the searches of the other side say of it.
   Expectations::Admission relate(Context& context, const SourceEntry& source,
-                                 std::uint64_t destination_hash, int mx_s) noexcept {
-    if (context.method == Method::notify) return {};
-    if (context.method == Method::search) {
-      note_search(context, mx_s);
+                                 const DestinationEntry& destination) noexcept {
+    if (context.method == Method::notify || context.method == Method::search || context.multicast)
       return {};
-    }
-    if (context.multicast) return {};
-    const Expectations::Standing known = standing(context, source, destination_hash);
+    const Expectations::Standing known = standing(context, source, destination);
     const auto asked_by = [&](Side side) noexcept {
       return asked_by_[index(side)].admit(context.destination, context.destination_port,
                                           context.source, known, context.time);
@@ -262,21 +258,25 @@ class TableExtractor final : public Extractor {
     if (context.method == Method::malformed) source.broken += 1;
   }
 
-  DestinationEntry& count_destination(const Context& context, std::uint64_t hash, float bytes,
-                                      bool unasked, bool new_source) noexcept {
+  /// The destination's entry, faded to now.
+  DestinationEntry& arrive(const Context& context, std::uint64_t hash) noexcept {
     bool fresh = false;
     DestinationEntry& entry = destinations_.touch(context.destination, hash, context.time, fresh);
     if (fresh) entry.begin(context.time);
     entry.fade_to(context.time);
+    return entry;
+  }
+
+  static void count_destination(DestinationEntry& entry, const Context& context, float bytes,
+                                bool unasked, bool new_source) noexcept {
     count_up(entry.total);
     if (context.solicited) entry.wanted += 1;
-    if (is_wanted(context)) return entry;
+    if (is_wanted(context)) return;
     entry.packets += 1;
     entry.bytes += bytes;
     if (unasked) entry.count_unasked(context.time, port_hash(context.destination_port));
     if (context.method == Method::search) entry.searches += 1;
     if (new_source) entry.new_sources += 1;
-    return entry;
   }
 
   static void count_spread(Row& row, Context& context, SourceEntry& source,
