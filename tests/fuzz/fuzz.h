@@ -1,9 +1,8 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// What a fuzz target is: one file with these two functions, built twice.
 ///
-///   in the suite        with mutate.cpp: a fixed number of mutations of the seeds from a fixed
-///   seed
-///                       of the generator, so that every run is the same
+///   in the suite        with mutate.cpp: a fixed number of mutations of the seeds, the generator's
+///                       own seed fixed too, so that every run is the same
 ///   fuzz_NAME           with libFuzzer, AddressSanitizer and UndefinedBehaviorSanitizer, by clang:
 ///                       'ninja tests/fuzz/fuzz_NAME' in the build folder; searches until it is
 ///                       stopped
