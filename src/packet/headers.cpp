@@ -50,4 +50,14 @@ std::span<const std::uint8_t> payload(std::span<const std::uint8_t> frame,
   return frame.subspan(headers.payload_offset, headers.payload_length);
 }
 
+bool header_features(std::span<const std::uint8_t> frame, const Headers& headers,
+                     weir_reading reading, HeaderFeatures& features) noexcept {
+  if (frame.empty()) {
+    features = {};
+    return false;
+  }
+  return weir_read_header_features(frame.data(), frame.data() + frame.size(), &headers, reading,
+                                   &features) != 0;
+}
+
 }  // namespace weir::packet
