@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Privileged: the XDP program as the kernel runs it, against the native build of the same source,
-// frame by frame: the same verdict, the same outcome, the same counters.
+// frame by frame: the same verdict, the same outcome, the same counters; and the header features
+// that models ask for.
 #include <fmt/format.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -13,6 +14,7 @@
 
 #include "datapath/kernel.h"
 #include "datapath/native.h"
+#include "header_features.skel.h"
 #include "support/frame_generator.h"
 #include "support/kernel_judge.h"
 #include "support/wire.h"
@@ -235,6 +237,32 @@ TEST_F(EqualTest, EveryShapeCutAtEveryLength) {
       for (std::size_t length = 14; length <= whole.size() && !HasFatalFailure(); ++length)
         judge(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
   });
+}
+
+TEST_F(EqualTest, HeaderFeaturesOfBothReadings) {
+  const std::unique_ptr<header_features_bpf, decltype(&header_features_bpf::destroy)> program(
+      header_features_bpf::open_and_load(), &header_features_bpf::destroy);
+  ASSERT_NE(program, nullptr);
+  const std::array programs = {program->progs.read_exact, program->progs.read_skx};
+  std::array<std::size_t, 2> judged{};
+  FrameGenerator generator(20'261'127);
+  for (std::size_t i = 0; i < kFrames; ++i) {
+    const Bytes frame = generator.next();
+    const packet::Headers headers = packet::parse(frame);
+    for (const weir_reading reading : {WEIR_READING_exact, WEIR_READING_skx}) {
+      packet::HeaderFeatures expected;
+      const bool any = packet::header_features(frame, headers, reading, expected);
+      LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = frame.data(),
+                  .data_size_in = static_cast<std::uint32_t>(frame.size()), .repeat = 1);
+      ASSERT_EQ(bpf_prog_test_run_opts(bpf_program__fd(programs[reading]), &options), 0);
+      ASSERT_EQ(options.retval, any ? 1U : 0U) << hex(frame);
+      ASSERT_THAT(program->bss->features.value, testing::ElementsAreArray(expected.value))
+          << "reading " << reading << ": " << hex(frame);
+      if (any) ++judged[reading];
+    }
+  }
+  EXPECT_GT(judged[WEIR_READING_exact], kFrames / 2);
+  EXPECT_GT(judged[WEIR_READING_skx], kFrames / 50);
 }
 
 }  // namespace
