@@ -83,6 +83,10 @@
     "channel that is always busy. weir status says whether it was granted.")                       \
   X(channels, busy_poll_budget, number, "64", "1..1024", "Packets a busy poll takes at most.")     \
   X(channels, busy_poll_us, number, "20", "1..10000", "How long a busy poll goes on.")             \
+  X(channels, spin_us, number, "200", "0..10000",                                                  \
+    "How long an I/O thread looks for the next packet before it sleeps, where packets come "       \
+    "closer "                                                                                      \
+    "together than that; 0: it sleeps at once.")                                                   \
   X(channels, tx_budget, number, "32", "1..1024",                                                  \
     "Packets that one send may pass on in copy mode, where the kernel can change it (6.17).")      \
   X(workers, count, number, "0", "0..256",                                                         \

@@ -110,6 +110,7 @@ Status Service::Impl::start_engine() {
                                                  ? pipeline::Overload::drop
                                                  : pipeline::Overload::forward};
     loop.sleep_max = std::min(loop.sleep_max, limit / 4);
+    loop.spin = std::chrono::microseconds(config.settings.channels_spin_us);
     WEIR_ASSIGN(auto made, pipeline::ChannelLoop::make(
                                loop, *channels[i], bound.columns,
                                [this, i](PacketTime now) { wire->heartbeat(i, now); }));

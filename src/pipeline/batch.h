@@ -46,6 +46,7 @@ struct alignas(kCacheLine_bytes) Batch {
   std::uint32_t channel = 0;
   std::uint32_t size = 0;
   std::uint64_t ticket = 0;    ///< place in the total order that extract and decide follow, from 0
+  std::uint64_t in_graph = 0;  ///< the graph's own count, for batches that go through it
   bool headers_known = false;  ///< `headers` are filled already: the datapath ran natively
   std::atomic<At> place{At::pool};
   bool timed = false;  ///< whether the stages leave in `stage_ns` how long each took

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/count.h"
+#include "base/relax.h"
 
 namespace weir::pipeline {
 namespace {
@@ -63,7 +64,7 @@ ChannelLoop::~ChannelLoop() { close(wake_fd_); }
 
 void ChannelLoop::run(Engine& engine) noexcept {
   while (!stop_.load(std::memory_order_seq_cst)) {
-    if (!turn(engine) && !io_.busy_poll()) sleep();
+    if (may_sleep(turn(engine)) && !io_.busy_poll()) sleep();
   }
   finish(engine);
   heartbeat_(PacketTime{});
@@ -75,9 +76,26 @@ bool ChannelLoop::turn(Engine& engine) noexcept {
   bool shed_any = false;
   for (const Side side : {Side::wan, Side::lan}) shed_any |= shed(side);
   judged |= receive(engine);
+  judged |= take_back();  // what was judged on this thread is sent before anything else is seen to
   io_.service();
-  beat(monotonic_now(), judged);
+  now_ = monotonic_now();
+  beat(now_, judged);
   return judged || shed_any;
+}
+
+/// Traffic whose next packet is more than `spin` away is never spun for, and a train of packets that
+/// ends once.
+bool ChannelLoop::may_sleep(bool moved) noexcept {
+  if (moved) {
+    close_ = now_ - moved_ < config_.spin;
+    moved_ = now_;
+    return false;
+  }
+  if (close_ && now_ - moved_ < config_.spin) {
+    relax_cpu();
+    return false;
+  }
+  return true;
 }
 
 /// Sees off what lay in the rings when the stop came, and what is in flight.

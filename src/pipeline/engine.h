@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// Runs batches through the stages: inline (serial.cpp, workers = 0) or on a oneTBB flow graph
-/// (graph.cpp).
+/// (graph.cpp), which runs small batches inline too while there are no others.
 ///
 /// Order     tickets are given by `submit` in the order of its calls; extract and decide run in
 ///           ticket order; a channel gets its batches back in the order in which it submitted them.

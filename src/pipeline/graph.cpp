@@ -1,12 +1,16 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// The stages on a oneTBB flow graph; the only file that names oneTBB.
 ///
-///   submit -> parse -> by ticket -> extract -> classify -> by ticket -> decide -> done
+///   submit -> parse -> in order -> extract -> classify -> in order -> decide -> done
 ///             any n    sequencer    one        any n       sequencer    one
 ///
 /// A serial node limits concurrency and keeps no order (oneTBB issue 829), so a sequencer stands
-/// before each node that must see order, and the node checks the ticket in every build. Nothing
+/// before each node that must see order, and the node checks a batch's number in every build. Nothing
 /// here limits how many batches travel: the pools do.
+///
+/// Light load goes past the graph: where no batch is in it and the new one is small, `submit` runs
+/// the stages itself, for a hand-over costs more than they do. A channel that submits meanwhile
+/// puts its batch into the graph, whose extract waits for the end of that one.
 #include <fmt/format.h>
 #include <oneapi/tbb/flow_graph.h>
 #include <oneapi/tbb/global_control.h>
@@ -20,8 +24,10 @@
 #include <deque>
 #include <exception>
 #include <mutex>
+#include <thread>
 #include <utility>
 
+#include "base/relax.h"
 #include "pipeline/engine.h"
 
 namespace weir::pipeline {
@@ -56,23 +62,29 @@ class Workers final : public oneapi::tbb::task_scheduler_observer {
   const std::vector<std::uint32_t> cpus_;
 };
 
-struct ByTicket {
-  std::size_t operator()(Batch* const& batch) const noexcept { return batch->ticket; }
+/// The largest batch that goes past the graph: its stages take about as long as the graph's
+/// hand-overs, 30 us.
+constexpr std::uint32_t kInlinePackets = 32;
+constexpr unsigned kLooks = 4096;  // some 50 us
+constexpr std::uint64_t kInline = std::uint64_t{1} << 32U;
+
+struct InOrder {
+  std::size_t operator()(Batch* const& batch) const noexcept { return batch->in_graph; }
 };
 
-/// Says in every build that a serial node takes its batches one at a time and in ticket order, and
+/// Says in every build that a serial node takes its batches one at a time and in their order, and
 /// orders the memory that one turn leaves to the next.
 class Turn {
  public:
   void begin(const Batch& batch, Batch::At at) noexcept {
     WEIR_CHECK(batch.place.load(std::memory_order_acquire) == at);
-    ticket_ = next_.load(std::memory_order_acquire);
-    WEIR_CHECK(batch.ticket == ticket_);
+    now_ = next_.load(std::memory_order_acquire);
+    WEIR_CHECK(batch.in_graph == now_);
   }
-  void end() noexcept { next_.store(ticket_ + 1, std::memory_order_release); }
+  void end() noexcept { next_.store(now_ + 1, std::memory_order_release); }
 
  private:
-  std::uint64_t ticket_ = 0;  // whose turn it is
+  std::uint64_t now_ = 0;  // whose turn it is
   std::atomic<std::uint64_t> next_{0};
 };
 
@@ -110,8 +122,9 @@ class GraphEngine final : public Engine {
         done_(std::move(done)),
         parallelism_(oneapi::tbb::global_control::max_allowed_parallelism, config.workers + 1),
         arena_(static_cast<int>(config.workers), 0) {
-    // oneTBB gives an arena two slots even where one thread may be in it at a time.
-    for (std::uint32_t i = 0; i < std::max(config.workers, 2U); ++i)
+    // oneTBB gives an arena two slots even where one thread may be in it at a time. The last seat is
+    // the submitting thread's.
+    for (std::uint32_t i = 0; i < std::max(config.workers, 2U) + 1; ++i)
       seats_.emplace_back(judge.evaluator.clone());
     workers_ = std::make_unique<Workers>(arena_, config.worker_cpus);
     arena_.execute(
@@ -128,7 +141,14 @@ class GraphEngine final : public Engine {
 
   void submit(Batch* batch) noexcept override {
     batch->enter(Batch::At::pool);
-    batch->ticket = next_ticket_.fetch_add(1, std::memory_order_relaxed);
+    std::uint64_t none = 0;
+    if (batch->size <= kInlinePackets &&
+        inside_.compare_exchange_strong(none, kInline, std::memory_order_acq_rel)) {
+      run_inline(*batch);
+      return;
+    }
+    inside_.fetch_add(1, std::memory_order_acq_rel);
+    batch->in_graph = next_in_graph_.fetch_add(1, std::memory_order_relaxed);
     batch->leave(Batch::At::submitted);
     WEIR_CHECK(nodes_->parse.try_put(batch));
   }
@@ -143,12 +163,35 @@ class GraphEngine final : public Engine {
   }
 
  private:
+  /// Alone: what was submitted before has left the graph, what comes now waits before its extract.
+  void run_inline(Batch& batch) noexcept {
+    batch.leave(Batch::At::submitted);
+    pipeline::parse(batch);
+    batch.ticket = next_ticket_++;
+    pipeline::extract(batch, judge_.extractor);
+    seats_.back().classify(batch);
+    pipeline::decide(batch, judge_.policy, judge_.sink, judge_.ledger);
+    done_(&batch);
+    inside_.fetch_sub(kInline, std::memory_order_acq_rel);
+  }
+  /// A small batch's time, unless its thread lost its CPU: then somebody else may have this one.
+  void wait_for_inline() const noexcept {
+    for (unsigned looks = 0; (inside_.load(std::memory_order_acquire) & kInline) != 0; ++looks) {
+      if (looks < kLooks) {
+        relax_cpu();
+      } else {
+        std::this_thread::yield();
+      }
+    }
+  }
   Batch* run_parse(Batch* batch) noexcept {
     pipeline::parse(*batch);
     return batch;
   }
   Batch* run_extract(Batch* batch) noexcept {
+    wait_for_inline();
     extracted_.begin(*batch, Batch::At::parsed);
+    batch->ticket = next_ticket_++;
     pipeline::extract(*batch, judge_.extractor);
     extracted_.end();
     return batch;
@@ -156,7 +199,7 @@ class GraphEngine final : public Engine {
   Batch* run_classify(Batch* batch) noexcept {
     const auto slot =
         static_cast<std::size_t>(oneapi::tbb::this_task_arena::current_thread_index());
-    WEIR_CHECK(slot < seats_.size());
+    WEIR_CHECK(slot + 1 < seats_.size());
     seats_[slot].classify(*batch);
     return batch;
   }
@@ -165,15 +208,16 @@ class GraphEngine final : public Engine {
     pipeline::decide(*batch, judge_.policy, judge_.sink, judge_.ledger);
     done_(batch);  // the batch may be on its way again
     decided_.end();
+    inside_.fetch_sub(1, std::memory_order_acq_rel);
   }
 
   struct Nodes {
     explicit Nodes(GraphEngine& e)
         : parse(graph, flow::unlimited, [&e](Batch* b) noexcept { return e.run_parse(b); }),
-          extract_order(graph, ByTicket{}),
+          extract_order(graph, InOrder{}),
           extract(graph, flow::serial, [&e](Batch* b) noexcept { return e.run_extract(b); }),
           classify(graph, flow::unlimited, [&e](Batch* b) noexcept { return e.run_classify(b); }),
-          decide_order(graph, ByTicket{}),
+          decide_order(graph, InOrder{}),
           decide(graph, flow::serial, [&e](Batch* b) noexcept {
             e.run_decide(b);
             return flow::continue_msg{};
@@ -202,7 +246,10 @@ class GraphEngine final : public Engine {
   std::unique_ptr<Nodes> nodes_;
   Turn extracted_;
   Turn decided_;
-  alignas(2 * kCacheLine_bytes) std::atomic<std::uint64_t> next_ticket_{0};
+  std::uint64_t next_ticket_ = 0;  // of whoever extracts
+  alignas(2 * kCacheLine_bytes) std::atomic<std::uint64_t> next_in_graph_{0};
+  /// Batches in the graph; plus kInline while a submitting thread runs one past it.
+  std::atomic<std::uint64_t> inside_{0};
 };
 
 }  // namespace

@@ -9,6 +9,7 @@
 #include <mutex>
 #include <numeric>
 #include <random>
+#include <set>
 
 #include "judge_doubles.h"
 
@@ -350,12 +351,50 @@ TEST(GraphEngine, RunsAsManyWorkersAsWereAskedFor) {
     for (int round = 0; round < 10; ++round) {
       for (std::size_t b = 0; b < 8; ++b) {
         Batch* batch = channels.take(0);
-        fill(*batch, 0, 4);
+        fill(*batch, 0, 64);
         (*engine)->submit(batch);
       }
       for (std::size_t b = 0; b < 8; ++b) channels.give(channels.wait(0));
     }
     EXPECT_EQ(meeting.most, static_cast<int>(workers));
+  }
+}
+
+/// Scores wherever it is called, and notes by which threads.
+class ThreadEvaluator final : public forest::Evaluator {
+ public:
+  explicit ThreadEvaluator(std::set<std::thread::id>& threads) : threads_(threads) {}
+  void evaluate(const float* const* /*columns*/, std::size_t rows,
+                float* scores) noexcept override {
+    threads_.insert(std::this_thread::get_id());
+    std::fill_n(scores, rows, 0.0F);
+  }
+  [[nodiscard]] std::unique_ptr<Evaluator> clone() const override {
+    return std::make_unique<ThreadEvaluator>(threads_);
+  }
+  [[nodiscard]] std::string describe() const override { return "thread"; }
+
+ private:
+  std::set<std::thread::id>& threads_;  // one worker: one thread at a time
+};
+
+TEST(GraphEngine, RunsSmallBatchesOnTheirOwnThreadWhileThereAreNoOthers) {
+  for (const std::size_t size : {1U, 32U, 33U, 256U}) {
+    std::set<std::thread::id> threads;
+    ThreadEvaluator evaluator(threads);
+    Doubles doubles;
+    Channels channels(1, 1);
+    const Judge judge{doubles.extractor, doubles.policy, evaluator, doubles.sink};
+    auto engine = engine_of(1, judge, channels.done());
+    for (int b = 0; b < 20; ++b) {
+      Batch* batch = channels.take(0);
+      fill(*batch, 0, size);
+      engine->submit(batch);
+      channels.give(channels.wait(0));
+      engine->drain();
+    }
+    EXPECT_EQ(threads.size(), 1U) << size;
+    EXPECT_EQ(threads.count(std::this_thread::get_id()), size <= 32 ? 1U : 0U) << size;
   }
 }
 
@@ -382,7 +421,7 @@ TEST(GraphEngine, PinsItsWorkers) {
       channels.give(batch);
       batch = channels.take(0);
     }
-    fill(*batch, 0, 4);
+    fill(*batch, 0, 64);
     (*engine)->submit(batch);
   }
   while (!channels.all_in_pools()) channels.give(channels.wait(0));
