@@ -186,6 +186,7 @@ void fill_modules(Config& config) {
   p.group_searches = s.policy_group_searches;
   p.group_notifies = s.policy_group_notifies;
   p.repeated_searches = s.policy_repeated_searches;
+  p.late_answers = s.policy_late_answers;
   p.blind_searches = s.policy_blind_searches;
   p.crowd_packets = s.policy_crowd_packets;
   p.network_sources = s.policy_network_sources;

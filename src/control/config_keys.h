@@ -113,6 +113,10 @@
   X(policy, other_packets, number, "100", "0..1000000",                                            \
     "What is no SSDP and belongs to no flow of the LAN is dropped only while its source or "       \
     "destination has so many packets in about a second: other protocols use these ports too.")     \
+  X(policy, late_answers, number, "40", "0..1000000",                                              \
+    "Unasked answers that a host may get in about half a minute, and a side accused ones in "      \
+    "about "                                                                                       \
+    "a second, before a score alone drops one: the search may not have been seen; 0: none.")       \
   X(policy, group_searches, number, "60", "0..1000000",                                            \
     "Searches to a group that one source may send in about a second; 0: no limit. Real ones send " \
     "9 at most; a proxy searches for many.")                                                       \

@@ -39,6 +39,7 @@ struct Context {
   float source_wanted = 0;
   float source_packets = 0;  ///< the features of these names
   float destination_packets = 0;
+  float destination_unsolicited = 0;
   /// Of `source_packets`, about how many were searches (of a search) or announcements (of one).
   float source_alike = 0;
   float searches_each = 0;  ///< of its source in the long window, for each address that it asked

@@ -109,6 +109,7 @@ class TableExtractor final : public Extractor {
     context.source_alike =
         source.share(context.method == Method::search ? source.searches : source.notifies);
     context.destination_packets = destination.packets;
+    context.destination_unsolicited = destination.unsolicited;
     context.flooding = destination.flooded_since != PacketTime{} &&
                        (context.wrong_side || !source.known(destination.flooded_since));
     fill_packet(values, context, headers, ssdp);

@@ -23,6 +23,9 @@ constexpr Nanoseconds kAgain = std::chrono::milliseconds(250);
 constexpr std::uint32_t kNetworks = 16'384;
 constexpr std::uint32_t kVictims = 1'024;
 
+/// What is left after the long window's half-life of one answer to a search (`source_wanted`).
+constexpr float kAnswered = 0.5F;
+
 Decision decision(Verdict verdict, Reason reason) noexcept {
   Decision made;
   made.verdict = verdict;
@@ -237,6 +240,16 @@ struct Policy::Impl {
                static_cast<float>(config.other_packets);
   }
 
+  /// Rule 7's exception, for a packet that its score accuses.
+  bool is_spared(const Context& context) noexcept {
+    if (config.late_answers == 0 || context.method != Method::reply || context.wrong_side ||
+        context.multicast)
+      return false;
+    const auto most = static_cast<float>(config.late_answers);
+    const float accused = accused_answers[index(context.side)].add_short(context.time);
+    return accused <= most && context.destination_unsolicited <= most;
+  }
+
   static bool exceeds(float count, std::uint32_t most) noexcept {
     return most > 0 && count > static_cast<float>(most);
   }
@@ -265,6 +278,8 @@ struct Policy::Impl {
       if (search) return false;
       if (context.flooding) return true;
       if (context.awaited) return false;
+    } else if (!context.wrong_side && context.source_wanted >= kAnswered) {
+      return false;
     }
     Crowds& crowds = crowds_from[index(context.side)];
     Crowd& crowd = !context.multicast ? crowds.unasked : search ? crowds.searches : crowds.notifies;
@@ -286,12 +301,12 @@ struct Policy::Impl {
     // Both count, whatever the score: a flood of which the forest lets little pass is one.
     const bool scan = is_scan(context);
     const bool crowd = is_crowd(context);
-    if (score >= config.threshold && !context.due && !is_other_protocol(context))
-      return judge_attack(Reason::scored, context, source_hash);
+    const bool accused = score >= config.threshold && !context.due && !is_other_protocol(context);
+    if (accused && !is_spared(context)) return judge_attack(Reason::scored, context, source_hash);
     if (is_over_limit(context)) return judge_attack(Reason::limit, context, source_hash);
     if (scan) return drop(Reason::blind);
     if (crowd) return drop(Reason::crowd);
-    return {};
+    return accused ? decision(Verdict::forward, Reason::spared) : Decision{};
   }
 
   const PolicyConfig config;
@@ -306,9 +321,10 @@ struct Policy::Impl {
   struct Crowds {
     Crowd searches, notifies, unasked;
   };
-  std::array<Crowds, kSides> crowds_from;            // by side
-  std::array<FadingCount, kSides> blind_searches{};  // by side
-  PacketTime networks_until;                         // no network's block stands longer
+  std::array<Crowds, kSides> crowds_from;             // by side
+  std::array<FadingCount, kSides> blind_searches{};   // by side
+  std::array<FadingCount, kSides> accused_answers{};  // by side
+  PacketTime networks_until;                          // no network's block stands longer
   PacketTime victims_until;
   Budget budget;
   PolicyCounters counters;

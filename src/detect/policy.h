@@ -15,7 +15,11 @@
 ///           7. a score from `threshold` on drops the packet; what is no SSDP, though, only while
 ///              its source or destination has `other_packets` unasked ones in the short window: a
 ///              flow of another protocol whose first packets came from outside is no flood. Nor is
-///              an answer that is due: only numbers tell whether there are too many of them (10);
+///              an answer that is due: only numbers tell whether there are too many of them (10).
+///              And an answer that nobody asked for is `spared`, and no evidence, while it is one
+///              of few: its destination has `late_answers` unasked ones at most in the long window,
+///              and its side as many that are accused in the short one. The search may have gone
+///              another way, or lie longer back than the box remembers;
 ///           8. one source may send `group_searches` searches and `group_notifies` announcements to
 ///              groups in the short window, and `repeated_searches` to each single address that it
 ///              asks in the long one: nobody needs the same answer over and over but who wants it
@@ -28,7 +32,7 @@
 ///              flooded with that (`Context::flooding`), and, from `crowd_packets` a side in the
 ///              short window on, searches to a group, announcements to a group, and what comes to
 ///              ports that nobody searched from (crowd.h): floods of forged sources, carpets over a
-///              prefix.
+///              prefix. Who lately answered what it was asked is no stranger to a group.
 ///           4, 5, 7 and 8 are evidence against the source; 6, 9 and 10 speak of many, among whom
 ///           may be anybody.
 /// Clears    only context does: that someone asked (3), or time. A clean packet takes nothing of the
@@ -91,7 +95,9 @@ namespace weir::detect {
   X(11, network, "the /24 or /64 of its source is blocked")                                 \
   X(12, limit, "more searches or announcements than one source may send")                   \
   X(13, blind, "a search to one address, of many to where no device was ever heard")        \
-  X(14, crowd, "one of a crowd of strangers, to a group or to who did not ask")
+  X(14, crowd, "one of a crowd of strangers, to a group or to who did not ask")             \
+  X(15, spared,                                                                             \
+    "scored as an attack, but one of few unasked answers: its search may not have been seen")
 
 enum class Reason : std::uint8_t {
 #define WEIR_REASON_CLASS(number, name, help) name = number,
@@ -129,6 +135,7 @@ struct PolicyConfig {
   std::uint32_t burst_packets = 64;
   std::uint32_t trusted_times = 10;
   std::uint32_t other_packets = 100;
+  std::uint32_t late_answers = 40;    ///< 0: none is spared
   std::uint32_t group_searches = 60;  ///< 0: no limit; so for the next four
   std::uint32_t group_notifies = 400;
   std::uint32_t repeated_searches = 30;

@@ -47,7 +47,7 @@ TEST_P(ShippedModel, KeepsWhatIsBenignAndStopsWhatIsNot) {
   options.lan = *Prefix::parse("10.20.0.0/16");
   if (GetParam().attack) options.scenarios.emplace_back("devices");
   // Clients would end the captures of attacks of few packets before these have begun.
-  const bool few = name == "scan" || name == "search_group";
+  const bool few = name == "scan" || name == "search_group" || name == "imitation";
   if (GetParam().attack && !few) options.scenarios.emplace_back("clients");
   const nlohmann::json said = replay(options);
   std::uint64_t attack = 0, stopped = 0, benign = 0, lost = 0;

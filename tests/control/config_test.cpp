@@ -207,6 +207,7 @@ group_searches = 11
 group_notifies = 12
 repeated_searches = 15
 blind_searches = 13
+late_answers = 14
 crowd_packets = 14
 network_sources = 9
 victim_sources = 10
@@ -271,6 +272,7 @@ pin_directory = "/sys/fs/bpf/pair1/"
   EXPECT_EQ(config->policy.group_notifies, 12U);
   EXPECT_EQ(config->policy.repeated_searches, 15U);
   EXPECT_EQ(config->policy.blind_searches, 13U);
+  EXPECT_EQ(config->policy.late_answers, 14U);
   EXPECT_EQ(config->policy.crowd_packets, 14U);
   EXPECT_EQ(config->policy.network_sources, 9U);
   EXPECT_EQ(config->policy.victim_sources, 10U);

@@ -24,6 +24,7 @@ Context context_at(Nanoseconds at) {
   context.destination = *Address::parse("192.168.1.10");
   context.time = context.first_seen = kBegin + at;
   context.method = packet::Method::reply;
+  context.destination_unsolicited = 1'000;  // it is under attack
   context.source_port = 1900;
   context.destination_port = 50'000;
   return context;

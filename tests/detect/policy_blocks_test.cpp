@@ -38,6 +38,7 @@ Context reply(const Address& source, Nanoseconds at) {
   context.method = Method::reply;
   context.first_seen = kBegin;
   context.awaited = true;
+  context.destination_unsolicited = 1'000;  // it is under attack
   context.source_port = 1900;
   context.destination_port = 50'000;
   return context;

@@ -24,6 +24,7 @@ Context reply_from(const Address& source, Nanoseconds at) {
   context.method = packet::Method::reply;
   context.first_seen = kBegin;
   context.awaited = true;
+  context.destination_unsolicited = 1'000;  // of a host under attack
   context.source_port = 1900;
   context.destination_port = 50'000;
   return context;
@@ -379,6 +380,67 @@ TEST_F(Crowds, AForgedAddressOfTheOtherSideIsAStranger) {
   Context forged = to_group(packet::Method::notify, address(7), seconds(61));
   forged.wrong_side = true;
   EXPECT_EQ(policy_.decide(forged, kClean).reason, Reason::crowd);
+}
+
+TEST_F(Crowds, WhoAnsweredWhatItWasAskedIsNoStranger) {
+  passed(packet::Method::notify, seconds(60), 1'000);
+  Context asked = to_group(packet::Method::notify, address(7), seconds(61));
+  asked.first_seen = asked.time;
+  asked.source_wanted = 0.6F;
+  EXPECT_EQ(policy_.decide(asked, kClean).reason, Reason::clean);
+  asked.source_wanted = 0.4F;  // longer ago
+  EXPECT_EQ(policy_.decide(asked, kClean).reason, Reason::crowd);
+  asked.source_wanted = 1;
+  asked.wrong_side = true;
+  EXPECT_EQ(policy_.decide(asked, kClean).reason, Reason::crowd);
+}
+
+/// An answer to a search that the box did not see, of `already` unasked ones to its host.
+Context late_answer(std::uint32_t source, Nanoseconds at, float already) {
+  Context context = reply_from(address(source), at);
+  context.awaited = false;
+  context.destination_unsolicited = already;
+  return context;
+}
+
+TEST(LateAnswers, AreSparedWhileTheyAreFew) {
+  Policy policy(config());
+  for (int i = 0; i < 200; ++i) {  // as many as come in half a minute, each second one
+    const Decision d = policy.decide(late_answer(1, seconds(i), 40), kAttack);
+    ASSERT_EQ(d.verdict, Verdict::forward);
+    ASSERT_EQ(d.reason, Reason::spared);
+    ASSERT_FALSE(d.block);
+  }
+  EXPECT_EQ(policy.decide(late_answer(1, seconds(200), 41), kAttack).reason, Reason::scored);
+  EXPECT_EQ(policy.counters().blocks, 0U);
+}
+
+TEST(LateAnswers, AreNotSparedInACarpet) {
+  Policy policy(config());
+  int spared = 0;
+  for (int i = 0; i < 1'000; ++i) {  // each to a host of its own
+    Context context = late_answer(static_cast<std::uint32_t>(i), milliseconds(i), 1);
+    context.destination = address(5'000 + static_cast<std::uint32_t>(i));
+    spared += policy.decide(context, kAttack).reason == Reason::spared ? 1 : 0;
+  }
+  EXPECT_GE(spared, 40);
+  EXPECT_LE(spared, 45) << "they fade while they come";
+}
+
+TEST(LateAnswers, OfAForgedAddressOrNoAnswerAreNot) {
+  Policy policy(config());
+  Context forged = late_answer(1, seconds(1), 1);
+  forged.wrong_side = true;
+  EXPECT_EQ(policy.decide(forged, kAttack).reason, Reason::scored);
+  for (const auto method :
+       {packet::Method::search, packet::Method::notify, packet::Method::malformed}) {
+    Context other = late_answer(2, seconds(2), 1);
+    other.method = method;
+    EXPECT_EQ(policy.decide(other, kAttack).reason, Reason::scored);
+  }
+  PolicyConfig none = config();
+  none.late_answers = 0;
+  EXPECT_EQ(Policy(none).decide(late_answer(1, seconds(1), 0), kAttack).reason, Reason::scored);
 }
 
 TEST(Limits, CanBeTurnedOff) {

@@ -40,6 +40,7 @@ class NumberExtractor final : public detect::Extractor {
     columns[0][row] = static_cast<float>(frame.number);
     detect::Context context;
     context.method = packet::Method::reply;
+    context.destination_unsolicited = 1'000;  // to a host under attack
     context.source_port = context.destination_port = 1900;
     const auto host = static_cast<std::uint32_t>(0xc6120000U + frame.number % 50);
     context.source = Address::v4(be32::from_host(host));
