@@ -38,6 +38,10 @@ constexpr std::array<FeatureInfo, kFeatures> kInfos = {{
   {#name, #group, SetBy::set_by, #set_by, #cost, unit, help, neutral(Feature::name)},
     WEIR_FEATURES(WEIR_FEATURE_INFO)
 #undef WEIR_FEATURE_INFO
+#define WEIR_HEADER_INFO(name, unit, help, skx) \
+  {#name, "header", SetBy::sender, "sender", "read", unit, help, neutral(Feature::name)},
+        WEIR_HEADER_FEATURES(WEIR_HEADER_INFO)
+#undef WEIR_HEADER_INFO
 }};
 
 using Row = std::array<float, kFeatures>;
@@ -68,6 +72,9 @@ class TableExtractor final : public Extractor {
         wanted_(std::move(wanted)),
         wants_network_(wants("network_")),
         wants_location_(wants("location_elsewhere")),
+        wants_header_(
+            std::any_of(wanted_.begin(), wanted_.end(),
+                        [](std::uint8_t feature) { return feature >= kFirstHeaderFeature; })),
         sources_(config.sources_max),
         destinations_(config.destinations_max),
         networks_(wants_network_ ? config.networks_max : 1),
@@ -118,6 +125,7 @@ class TableExtractor final : public Extractor {
     fill_destination(values, context, destination);
     count_spread(values, context, source, destination, source_hash, destination_hash);
     if (wants_network_) count_network(values, context, source_hash, destination_hash, unasked);
+    if (wants_header_) fill_header(values, frame, headers);
     for (std::size_t i = 0; i < wanted_.size(); ++i) columns[i][row] = values[wanted_[i]];
     return context;
   }
@@ -352,6 +360,14 @@ class TableExtractor final : public Extractor {
                                              Address::v4(host) != context.source);
   }
 
+  static void fill_header(Row& row, const packet::Frame& frame,
+                          const packet::Headers& headers) noexcept {
+    packet::HeaderFeatures read;
+    packet::header_features(frame.bytes(), headers, WEIR_READING_exact, read);
+    for (std::size_t i = 0; i < WEIR_HEADER_FEATURE_COUNT; ++i)
+      row[kFirstHeaderFeature + i] = static_cast<float>(read.value[i]);
+  }
+
   static void fill_context(Row& row, const Context& context,
                            const Expectations::Admission& admission) noexcept {
     RowWriter out(row);
@@ -408,6 +424,7 @@ class TableExtractor final : public Extractor {
   const std::vector<std::uint8_t> wanted_;  // numbers of `Feature`, in the model's order
   const bool wants_network_;                // else that table is never looked at
   const bool wants_location_;
+  const bool wants_header_;
   SourceTable sources_;
   DestinationTable destinations_;
   NetworkTable networks_;

@@ -73,10 +73,10 @@ enum class SetBy : std::uint8_t { sender, kind, box };
 /// One line of the feature list: for documents, models and `weir why`.
 struct FeatureInfo {
   const char* name;
-  const char* group;  ///< packet, source, destination, network, context
+  const char* group;  ///< packet, source, destination, network, context, header
   SetBy set_by;
   const char* set_by_name;
-  const char* cost;  ///< parsed, entry, sketch, lookup, text
+  const char* cost;  ///< parsed, entry, sketch, lookup, text, read
   const char* unit;
   const char* help;
   float neutral;  ///< of `SetBy::sender`: what most real devices send (feature_list.h)

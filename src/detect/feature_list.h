@@ -4,7 +4,9 @@
 ///
 /// Groups    packet: what the packet itself says. source, destination: what the tables remember of
 ///           its addresses, this packet included; network: of the /24 or /64 of its destination.
-///           context: how it fits to what the other side did before.
+///           context: how it fits to what the other side did before. header: fields of the IP, TCP
+///           and UDP headers, by SkimXDP's names; their list is in bpf/header_features.h, for a
+///           kernel model asks for the same.
 /// Set by    sender: a value that its sender chooses freely, packet by packet. kind: what the packet
 ///           is; a sender chooses that too, but not without making another attack of it. box: what
 ///           weir counted or knows, which one packet cannot change. Features that the sender sets
@@ -14,7 +16,9 @@
 /// Cost      parsed: a number that parsing left. entry: one multiplication and addition in a table
 ///           entry that each packet looks at anyway. sketch: a bit in such an entry. lookup: one
 ///           more entry, one cache line or two: of the network table, only where a model asks for
-///           one of its features; of the source table, for searches to one address. text: a few bytes of a header's text, read where asked for.
+///           one of its features; of the source table, for searches to one address. text: a few bytes of a header's text, read where
+///           asked for. read: a few bytes of the packet's headers, read where a model asks for one
+///           of the group.
 /// Counting  answers that were asked for and client flows count in none of the source, destination
 ///           and network features but source_wanted and destination_wanted: the policy forwards
 ///           them, whatever else their host does.
@@ -24,6 +28,8 @@
 
 #include <cstddef>
 #include <cstdint>
+
+#include "../../bpf/header_features.h"
 
 // X(name, group, set_by, cost, unit, help)
 #define WEIR_FEATURES(X)                                                                           \
@@ -107,19 +113,26 @@
 
 /// What most real devices send, for each feature that a sender sets: where these count nothing
 /// (pipeline/guard.h), the model sees this. Medians over the announcements and answers of real
-/// captures.
-#define WEIR_NEUTRAL(X) \
-  X(payload_bytes, 300) \
-  X(ttl, 4)             \
-  X(header_lines, 8)    \
-  X(anomalies, 0)       \
-  X(asks_all, 0)        \
-  X(from_port_1900, 1)  \
-  X(to_port_1900, 0)    \
-  X(mx_s, 0)            \
-  X(is_byebye, 0)       \
-  X(has_banner, 1)      \
-  X(location_elsewhere, 0)
+/// captures. Of the header group those of UDP over IPv4, which has no TCP: what is not named is 0.
+#define WEIR_NEUTRAL(X)    \
+  X(payload_bytes, 300)    \
+  X(ttl, 4)                \
+  X(header_lines, 8)       \
+  X(anomalies, 0)          \
+  X(asks_all, 0)           \
+  X(from_port_1900, 1)     \
+  X(to_port_1900, 0)       \
+  X(mx_s, 0)               \
+  X(is_byebye, 0)          \
+  X(has_banner, 1)         \
+  X(location_elsewhere, 0) \
+  X(ip_ihl, 5)             \
+  X(ip_version, 4)         \
+  X(ip_total_length, 328)  \
+  X(ip_ttl, 4)             \
+  X(ip_protocol, 17)       \
+  X(source_port, 1900)     \
+  X(dest_port, 1900)
 
 namespace weir::detect {
 
@@ -127,10 +140,16 @@ enum class Feature : std::uint8_t {
 #define WEIR_FEATURE_ENUM(name, group, set_by, cost, unit, help) name,
   WEIR_FEATURES(WEIR_FEATURE_ENUM)
 #undef WEIR_FEATURE_ENUM
+#define WEIR_FEATURE_ENUM(name, unit, help, skx) name,
+      WEIR_HEADER_FEATURES(WEIR_FEATURE_ENUM)
+#undef WEIR_FEATURE_ENUM
 };
 
 #define WEIR_FEATURE_COUNT(name, group, set_by, cost, unit, help) +1
-inline constexpr std::size_t kFeatures = 0 WEIR_FEATURES(WEIR_FEATURE_COUNT);
+/// The group header stands behind all others, in the order of `weir_header_feature`.
+inline constexpr std::size_t kFirstHeaderFeature = 0 WEIR_FEATURES(WEIR_FEATURE_COUNT);
+inline constexpr std::size_t kFeatures =
+    kFirstHeaderFeature + static_cast<std::size_t>(WEIR_HEADER_FEATURE_COUNT);
 #undef WEIR_FEATURE_COUNT
 
 }  // namespace weir::detect

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <string_view>
 #include <utility>
 
 #include "detect/extractor.h"
@@ -64,10 +65,20 @@ bool asks_for(const forest::Model& model, std::size_t feature) {
   });
 }
 
+bool asks_for_headers_alone(const forest::Model& model) {
+  for (std::size_t f = 0; f < model.features.size(); ++f) {
+    const auto* info = detect::find_feature(model.features[f]);
+    if (asks_for(model, f) && (info == nullptr || std::string_view(info->group) != "header"))
+      return false;
+  }
+  return true;
+}
+
 }  // namespace
 
 std::vector<std::uint32_t> sender_features(const forest::Model& model) {
   std::vector<std::uint32_t> found;
+  if (asks_for_headers_alone(model)) return found;
   for (std::size_t f = 0; f < model.features.size(); ++f) {
     const auto* info = detect::find_feature(model.features[f]);
     if (info != nullptr && info->set_by == detect::SetBy::sender && asks_for(model, f))

@@ -5,6 +5,8 @@
 ///
 /// So the score of a packet is never below what the box's own counts alone say of it: whatever a
 /// sender writes into its packets can speak against it and never for it.
+/// Headers   a model that asks for features of the group `header` alone has nothing of the box's to
+///           lean on: it is taken as it was trained, as the kernel takes it (bpf/header_features.h).
 /// Neutral   detect::FeatureInfo::neutral: what most real devices send.
 /// Cost      nothing where no node of the model asks for such a feature, as in the shipped one;
 ///           else the forest runs twice.
@@ -20,7 +22,8 @@
 
 namespace weir::pipeline {
 
-/// The model's features that its sender sets freely and that it really asks for.
+/// The model's features that its sender sets freely and that it really asks for; none where it asks
+/// for features of the headers alone.
 std::vector<std::uint32_t> sender_features(const forest::Model& model);
 
 /// `row`, by the model's feature, with these at their neutral values.

@@ -19,8 +19,9 @@ namespace {
 
 TEST(Features, HaveNamesGroupsUnitsAndHelp) {
   std::set<std::string> names;
-  const std::set<std::string> groups = {"packet", "source", "destination", "network", "context"};
-  const std::set<std::string> costs = {"parsed", "entry", "sketch", "lookup", "text"};
+  const std::set<std::string> groups = {"packet",  "source",  "destination",
+                                        "network", "context", "header"};
+  const std::set<std::string> costs = {"parsed", "entry", "sketch", "lookup", "text", "read"};
   for (const FeatureInfo& info : all_features()) {
     EXPECT_TRUE(names.insert(info.name).second) << info.name;
     EXPECT_EQ(groups.count(info.group), 1U) << info.name;
@@ -69,6 +70,18 @@ TEST(Extractor, WritesOnlyWhatIsWantedInTheModelsOrder) {
   EXPECT_EQ(storage[0], (std::vector<float>{-1, -1, 1, -1}));
   EXPECT_EQ(storage[1], (std::vector<float>{-1, -1, 64, -1}));
   EXPECT_EQ(storage[2], (std::vector<float>{-1, -1, 1, -1}));
+}
+
+TEST(Extractor, HeaderFeaturesAreThoseOfThePacketsHeaders) {
+  Box box;
+  box.see(seconds(0), {Side::wan, "2001:db8::9", "2001:db8::1", 1900, 50'000, kReply});
+  EXPECT_EQ(box.value("ip_version"), 6);
+  EXPECT_EQ(box.value("ip_ihl"), 10);
+  EXPECT_EQ(box.value("ip_protocol"), 17);
+  EXPECT_EQ(box.value("source_port"), 1900);
+  EXPECT_EQ(box.value("dest_port"), 50'000);
+  EXPECT_EQ(box.value("ip_total_length"), 48 + static_cast<float>(std::string(kReply).size()));
+  EXPECT_EQ(box.value("tcp_syn_flag"), 0);
 }
 
 TEST(Solicited, AfterAMulticastSearchFromAnyoneAndAnyPort) {

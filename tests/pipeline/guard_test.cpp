@@ -124,6 +124,21 @@ TEST(Guard, ManyRowsAreRowByRow) {
   for (std::size_t r = 0; r < kRows; ++r) ASSERT_EQ(scores[r], r % 256 > 100 ? 0.75F : 0.25F) << r;
 }
 
+TEST(Guard, AModelOfHeadersAloneIsTakenAsItIs) {
+  forest::Model model;
+  model.features = {"ip_ttl", "dest_port", "source_seconds"};
+  model.units.resize(3);
+  model.nodes.resize(5);
+  model.nodes[0].feature = 0;
+  model.nodes[1].feature = 1;
+  EXPECT_TRUE(sender_features(model).empty());
+  auto evaluator = forest::make_scalar_evaluator(model);
+  const forest::Evaluator* const same = evaluator.get();
+  EXPECT_EQ(guard(std::move(evaluator), model).get(), same);
+  model.nodes[1].feature = 2;  // now there is something of the box's to lean on
+  EXPECT_EQ(sender_features(model), std::vector<std::uint32_t>{0});
+}
+
 /// Whatever decided: packets that make a block may be forged.
 TEST(MakeBlock, IsOfSsdpAlone) {
   detect::Context context;
