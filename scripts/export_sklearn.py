@@ -3,10 +3,17 @@
 """Writes a trained scikit-learn model (1.2 or later) as weir's JSON model, exactly.
 
 usage: export_sklearn.py MODEL.joblib MODEL.json [--features NAME,NAME...] [--units UNIT,...]
+                         [--above-probability P | --above-decision D]
                          [--class-rows N,N...] [--name NAME] [--set KEY=VALUE]...
 
 Reads decision trees, random forests, extra trees, gradient boosting and histogram gradient boosting (classifiers and
-regressors), logistic regression, and ridge, lasso or plain linear regression. What cannot be kept exactly is refused.
+regressors), logistic regression, the ridge classifier, and ridge, lasso or plain linear regression; from joblib's file or
+a pickle, of the model or of a pair (model, feature names). What cannot be kept exactly is refused.
+
+A binary classifier's last class is a row's where predict says so: where its probability is above one half, or the
+decision function of a linear model above 0. --above-probability and --above-decision put another number in their place;
+it is kept in the model file, and everything that judges by the file goes by it.
+
 Rows are float32 in weir, as in scikit-learn's own trees; histogram gradient boosting there reads float64, so train it on
 values that float32 holds (X.astype(numpy.float32)), or a value next to a threshold may fall on its other side.
 
@@ -15,6 +22,7 @@ no pickles. From a training script, no file is needed:
 
     from export_sklearn import export
     open("model.json", "w").write(export(model, features=[...], units=[...], class_rows=[9000, 1000]))
+    open("model.json", "w").write(export((model, feature_names), above_probability=0.8))
 """
 import argparse
 import datetime
@@ -171,18 +179,56 @@ def weights_of(model):
     return np.asarray(model.coef_.toarray() if hasattr(model.coef_, "toarray") else model.coef_, np.float64)
 
 
+def one_vs_rest(model):
+    way = getattr(model, "multi_class", "auto")
+    return way in ("ovr", "warn") or (way in ("auto", "deprecated") and
+                                      (len(model.classes_) <= 2 or model.solver == "liblinear"))
+
+
 def logistic(model):
     weights, bias = weights_of(model), np.asarray(model.intercept_, np.float64)
     classes = len(model.classes_)
-    one_vs_rest = getattr(model, "multi_class", "auto") in ("ovr", "warn") or (
-        getattr(model, "multi_class", "auto") in ("auto", "deprecated") and (classes <= 2 or model.solver == "liblinear"))
     if classes == 2:
         # A multinomial model of two classes takes the softmax of -d and d, which is the sigmoid of 2 d.
-        scale = 1.0 if one_vs_rest else 2.0
-        return {"link": "sigmoid", "outputs": 1, "bias": (scale * bias).tolist(), "weights": (scale * weights[0]).tolist()}
-    if one_vs_rest:
+        scale = 1.0 if one_vs_rest(model) else 2.0
+        return {"link": "sigmoid", "outputs": 1, "bias": (scale * bias).tolist(), "weights": (scale * weights[0]).tolist(),
+                "threshold": {"on": "margin", "above": 0.0}}
+    if one_vs_rest(model):
         raise Refused("one-vs-rest logistic regression of more than two classes is not supported: use multinomial")
     return {"link": "softmax", "outputs": classes, "bias": bias.tolist(), "weights": weights.ravel().tolist()}
+
+
+def ridge(model):
+    """scikit-learn gives it no probabilities: its score is the sigmoid of the decision function, and its class exact."""
+    weights = np.atleast_2d(weights_of(model))
+    if len(model.classes_) != 2 or weights.shape[0] != 1:
+        raise Refused(f"a ridge classifier of {len(model.classes_)} classes is not supported: train one of two")
+    return {"link": "sigmoid", "outputs": 1, "bias": np.ravel(model.intercept_).astype(float).tolist(),
+            "weights": weights[0].tolist(), "threshold": {"on": "margin", "above": 0.0}}
+
+
+def threshold_of(model, body, probability, decision):
+    """The member `threshold`; a decision function is the margin, but for a factor that some models have."""
+    if probability is None and decision is None:
+        return body.get("threshold")
+    if probability is not None and decision is not None:
+        raise Refused("a threshold stands on the probability or on the decision function, not on both")
+    if len(getattr(model, "classes_", ())) != 2:
+        raise Refused("a threshold belongs to a classifier of two classes")
+    if decision is not None:
+        if body["link"] != "sigmoid":
+            raise Refused(f"{type(model).__name__} has no decision function here: put the threshold on the probability")
+        scale = 1.0
+        if isinstance(model, ensemble.GradientBoostingClassifier) and model.loss == "exponential":
+            scale = 2.0
+        if isinstance(model, linear_model.LogisticRegression) and not one_vs_rest(model):
+            scale = 2.0
+        return {"on": "margin", "above": scale * decision}
+    if not hasattr(model, "predict_proba"):
+        raise Refused(f"{type(model).__name__} has no probabilities: put the threshold on the decision function")
+    if not 0 < probability < 1:
+        raise Refused(f"a threshold of {probability} on a probability; one between 0 and 1 is expected")
+    return {"on": "probability", "above": probability}
 
 
 def linear(model):
@@ -196,7 +242,7 @@ def linear(model):
 def body_of(model):
     for kinds, convert, kind in ((FORESTS + TREES, forest, "trees"), (BOOSTED, boosted, "trees"),
                                  (HISTOGRAM, histogram, "trees"), ((linear_model.LogisticRegression,), logistic, "linear"),
-                                 (LINEAR, linear, "linear")):
+                                 ((linear_model.RidgeClassifier,), ridge, "linear"), (LINEAR, linear, "linear")):
         if isinstance(model, kinds):
             if not hasattr(model, "n_features_in_"):
                 raise Refused("the model is not fitted")
@@ -215,9 +261,22 @@ def training_rows(model):
     return None
 
 
-def export(model, features=None, units=None, class_rows=None, name=None, provenance=None):
-    """The model as text. `features` defaults to the names the model was fitted with, else f0, f1, ..."""
+def unpaired(model, features):
+    """A pair (model, feature names) is how some keep them together; names that are given go before."""
+    if isinstance(model, (tuple, list)) and len(model) == 2 and not isinstance(model[1], str):
+        return model[0], list(model[1]) if features is None else features
+    return model, features
+
+
+def export(model, features=None, units=None, class_rows=None, name=None, provenance=None, above_probability=None,
+           above_decision=None):
+    """The model, or the pair (model, feature names), as text. `features` defaults to the pair's names, else to those the
+    model was fitted with, else f0, f1, ..."""
+    model, features = unpaired(model, features)
     body = body_of(model)
+    threshold = threshold_of(model, body, above_probability, above_decision)
+    if threshold is not None:
+        body["threshold"] = threshold
     count = model.n_features_in_
     if features is None:
         features = list(getattr(model, "feature_names_in_", [f"f{i}" for i in range(count)]))
@@ -245,6 +304,8 @@ def main():
     parser.add_argument("--features", help="names, separated by commas, in the order of the columns")
     parser.add_argument("--units", help="units in the same order; may be empty")
     parser.add_argument("--class-rows", help="training rows of each class")
+    parser.add_argument("--above-probability", type=float, metavar="P", help="the last class is a row's above this probability")
+    parser.add_argument("--above-decision", type=float, metavar="D", help="the same of the decision function")
     parser.add_argument("--name")
     parser.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", help="goes into the provenance")
     arguments = parser.parse_args()
@@ -253,7 +314,8 @@ def main():
     try:
         text = export(joblib.load(arguments.model), split(arguments.features), split(arguments.units),
                       [float(n) for n in split(arguments.class_rows)] if arguments.class_rows else None, arguments.name,
-                      dict(pair.split("=", 1) for pair in arguments.set))
+                      dict(pair.split("=", 1) for pair in arguments.set), arguments.above_probability,
+                      arguments.above_decision)
     except Refused as refused:
         sys.exit(f"export_sklearn.py: {arguments.model}: {refused}")
     with open(arguments.out, "w", encoding="utf-8") as out:

@@ -49,6 +49,15 @@ void show_classes(const forest::Model& model) {
   }
 }
 
+void show_threshold(const forest::Model& model) {
+  const forest::Decision& decision = model.decision;
+  if (decision.usual()) return;
+  fmt::print("  threshold {} where the {} is above {}; the score is 0.5 there\n",
+             model.classes.back().name,
+             decision.on == forest::Decision::On::margin ? "margin" : "probability",
+             decision.above);
+}
+
 void show_shape(const forest::Model& model) {
   if (model.kind == forest::Model::Kind::linear) {
     fmt::print("  shape     linear, {} outputs\n", model.outputs);
@@ -83,6 +92,7 @@ int show(const Options& options) {
   fmt::print("{}\n  format    {}\n  sha256    {}\n", model->name, model->format, model->sha256);
   if (!model->provenance.empty()) fmt::print("  made by   {}\n", model->provenance);
   show_shape(*model);
+  show_threshold(*model);
   fmt::print("  runs as   {}\n", (*evaluator)->describe());
   show_classes(*model);
   std::vector<std::size_t> splits(model->features.size(), 0);

@@ -5,8 +5,9 @@
 ///           column has room for `rows` rounded up to kRowAlign, starts on a 64-byte line, and may
 ///           hold anything behind its last row. NaN means missing.
 /// Result    `scores[c * rows + r]`, c below `score_columns(model)`: for a binary classifier the
-///           probability of its last class. The class is the last one where the score is above
-///           0.5, in wider classifiers the first of the highest.
+///           probability of its last class, weighed so that the model's own threshold
+///           (`Model::decision`) comes to stand at 0.5. The class is the last one where the score is
+///           above 0.5, in wider classifiers the first of the highest.
 /// Exact     every evaluator gives the same bits for the same model and row: fixed.h says which.
 /// Threads   `evaluate` uses scratch memory of its own: one evaluator a thread, made by `clone`.
 /// Errors    none at run time; nothing is allocated after `make_evaluator`.

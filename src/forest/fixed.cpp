@@ -106,6 +106,9 @@ void add_as_trained(const Model& model, const float* const* columns, std::size_t
 /// True where a change of `bound` in each margin could change the class.
 bool near_decision(const Model& model, const Fixed& fixed, const double* margins) noexcept {
   if (model.classes.empty()) return false;
+  if (!model.decision.usual())
+    return model.link != Link::identity ||
+           std::abs(margins[1] - model.decision.above) <= fixed.bound[1];
   std::size_t best = 0;
   for (std::size_t o = 1; o < model.outputs; ++o)
     if (margins[o] > margins[best]) best = o;
@@ -141,11 +144,30 @@ void softmax(const Model& model, const double* margins, double* p) noexcept {
   for (std::size_t o = 0; o < model.outputs; ++o) p[o] /= total;
 }
 
+double sigmoid(double x) noexcept { return 1.0 / (1.0 + std::exp(-x)); }
+
+/// The score of a binary classifier whose threshold is not the usual one, from the last class's
+/// probability and margin.
+float at_threshold(const Decision& decision, double p, double margin) noexcept {
+  if (decision.on == Decision::On::margin)
+    return keep_side(sigmoid(margin - decision.above), margin > decision.above);
+  const double for_it = std::clamp(p, 0.0, 1.0) * (1.0 - decision.above);
+  const double against = std::clamp(1.0 - p, 0.0, 1.0) * decision.above;
+  return keep_side(for_it / (for_it + against), p > decision.above);
+}
+
 float link_single(const Model& model, double margin) noexcept {
+  if (!model.classes.empty() && !model.decision.usual()) {
+    const double p = model.link == Link::identity ? margin
+                     : model.sums == Sums::float32
+                         ? static_cast<double>(sigmoid32(static_cast<float>(margin)))
+                         : sigmoid(margin);
+    return at_threshold(model.decision, p, margin);
+  }
   if (model.link == Link::identity)
     return model.classes.empty() ? static_cast<float>(margin) : keep_side(margin, margin > 0.5);
   if (model.sums == Sums::float32) return sigmoid32(static_cast<float>(margin));
-  const double p = 1.0 / (1.0 + std::exp(-margin));
+  const double p = sigmoid(margin);
   return model.classes.empty() ? static_cast<float>(p) : keep_side(p, p > 0.5);
 }
 
@@ -225,7 +247,11 @@ void link_row(const Model& model, const double* margins, float* scores, std::siz
     softmax(model, margins, p.data());
   } else {
     for (std::size_t o = 0; o < model.outputs; ++o)
-      p[o] = model.link == Link::sigmoid ? 1.0 / (1.0 + std::exp(-margins[o])) : margins[o];
+      p[o] = model.link == Link::sigmoid ? sigmoid(margins[o]) : margins[o];
+  }
+  if (model.classes.size() == 2 && !model.decision.usual()) {
+    scores[0] = at_threshold(model.decision, p[1], margins[1]);
+    return;
   }
   if (model.classes.size() == 2) {
     scores[0] = keep_side(p[1], margins[1] > margins[0]);
@@ -266,7 +292,9 @@ constexpr float kAboveHalf = 0x1.000002p-1F;  // the next float
 /// link_single for `rows` margins, at most kStride.
 void link_rows(const Model& model, const double* margins, std::size_t rows,
                float* scores) noexcept {
-  if (model.link == Link::sigmoid && model.sums == Sums::float32) {
+  if (!model.classes.empty() && !model.decision.usual()) {
+    for (std::size_t i = 0; i < rows; ++i) scores[i] = link_single(model, margins[i]);
+  } else if (model.link == Link::sigmoid && model.sums == Sums::float32) {
     for (std::size_t i = 0; i < rows; ++i) {
       // Below -80 the one swallows the power.
       float x = -static_cast<float>(margins[i]);
@@ -293,6 +321,13 @@ void link_rows(const Model& model, const double* margins, std::size_t rows,
   }
 }
 
+/// The margin at which the class changes.
+double decision_margin(const Model& model) noexcept {
+  const double above = model.decision.above;
+  if (model.decision.on == Decision::On::margin || model.link == Link::identity) return above;
+  return above == 0.5 ? 0.0 : std::log(above / (1.0 - above));
+}
+
 /// `finish` where one margin makes the score.
 void finish_single(const Model& model, const Fixed& fixed, const float* const* columns,
                    const std::uint64_t* sums, std::size_t first, std::size_t rows,
@@ -300,10 +335,11 @@ void finish_single(const Model& model, const Fixed& fixed, const float* const* c
   const std::size_t o = fixed.first;
   const double base = fixed.base[o], unit = fixed.unit[o];
   const auto divisor = static_cast<double>(fixed.trees);
-  const double decision = model.link == Link::identity ? 0.5 : 0.0;
+  const double decision = decision_margin(model);
   double bound = model.classes.empty() ? -1.0 : fixed.bound[o];
   if (o == 1) bound += fixed.bound[0];
-  // Next to one half the class is a rounding of the library's exponential: link_row asks that one.
+  // Next to the threshold the class is a rounding of the library's exponential: link_row asks that
+  // one.
   if (!model.classes.empty() && model.link == Link::sigmoid) bound = std::max(bound, 0x1p-20);
   for (std::size_t from = 0; from < rows; from += kStride) {
     const std::size_t count = std::min(kStride, rows - from);

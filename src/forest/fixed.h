@@ -11,6 +11,9 @@
 /// Decision  a row whose margin stands within `bound` of the decision (the class would depend on
 ///           rounding) is added again, from the trained values, in the arithmetic and tree order of
 ///           the trainer's library (`Model::sums`): the class is the library's own, always.
+/// Threshold where the model has one of its own, at probability t, the score is p (1-t) / (p (1-t) +
+///           (1-p) t): what p would be if t were one half. At margin m, it is the sigmoid of the
+///           margin less m. Which side of 0.5 it is on is decided before that, by p or the margin.
 /// Link      sigmoid and softmax in float64; in XGBoost's float32 where the sums are float32.
 /// Threads   immutable after `make_fixed`.
 #pragma once

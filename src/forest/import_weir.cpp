@@ -194,6 +194,19 @@ Status read_tree(const View& tree, Model& model) {
   return append_tree(model, nodes, static_cast<std::int32_t>(output), tree.where());
 }
 
+Status read_threshold(const View& root, Model& model) {
+  if (!root.has("threshold")) return {};
+  WEIR_ASSIGN(const View view, root.at("threshold"));
+  WEIR_TRY(view.only({"on", "above"}));
+  WEIR_ASSIGN(const View on, view.at("on"));
+  WEIR_ASSIGN(model.decision.on,
+              (choose<Decision::On, 2>(on, {{{"probability", Decision::On::probability},
+                                             {"margin", Decision::On::margin}}})));
+  WEIR_ASSIGN(const View above, view.at("above"));
+  WEIR_ASSIGN(model.decision.above, above.number());
+  return {};
+}
+
 Status read_rules(const View& root, Model& model) {
   WEIR_ASSIGN(const View link, root.at("link"));
   WEIR_ASSIGN(model.link, (choose<Link, 3>(link, {{{"identity", Link::identity},
@@ -212,7 +225,7 @@ Status read_rules(const View& root, Model& model) {
     WEIR_ASSIGN(const View bias, root.at("bias"));
     WEIR_ASSIGN(model.bias, bias.numbers(kClassesMax));
   }
-  return {};
+  return read_threshold(root, model);
 }
 
 Status read_trees(const View& root, Model& model) {
@@ -234,8 +247,8 @@ Result<Model> import_weir_json(const Json& document, std::string_view text,
                                const std::string& name) {
   const View root(document, name + ": ");
   WEIR_TRY(root.only({"format", "version", "name", "kind", "provenance", "features", "classes",
-                      "outputs", "vote", "link", "sums", "compare", "bias", "trees", "weights",
-                      "sha256"}));
+                      "outputs", "vote", "link", "sums", "compare", "bias", "threshold", "trees",
+                      "weights", "sha256"}));
   WEIR_ASSIGN(const View version, root.at("version"));
   WEIR_ASSIGN(const std::int64_t number, version.integer());
   if (number != kVersion)

@@ -28,6 +28,15 @@ enum class Link : std::uint8_t { identity, sigmoid, softmax };
 /// rows whose score stands so near the decision that rounding would choose the class.
 enum class Sums : std::uint8_t { float64, float32 };
 
+/// What makes the last of two classes a row's class: its probability, or the margin before the link
+/// (scikit-learn's decision function), is above a number.
+struct Decision {
+  enum class On : std::uint8_t { probability, margin };
+  On on = On::probability;
+  double above = 0.5;
+  [[nodiscard]] bool usual() const noexcept { return on == On::probability && above == 0.5; }
+};
+
 struct Node {
   double threshold = 0;       ///< exact as trained
   std::int32_t feature = -1;  ///< index into `Model::features`; -1: a leaf
@@ -72,6 +81,7 @@ struct Model {
   Vote vote = Vote::mean;
   Link link = Link::identity;
   Sums sums = Sums::float64;
+  Decision decision;  ///< of a binary classifier
 };
 
 /// Columns of scores that an evaluator writes: 1 for a binary classifier (probability of the last

@@ -69,6 +69,23 @@ Status check_outputs(const Model& model, const std::string& name) {
   return {};
 }
 
+Status check_decision(const Model& model, const std::string& name) {
+  const Decision& decision = model.decision;
+  if (decision.usual()) return {};
+  if (model.classes.size() != 2)
+    return fail(fmt::format("{}: a threshold belongs to a classifier of two classes, this has {}",
+                            name, model.classes.size()));
+  if (decision.on == Decision::On::probability && !(decision.above > 0 && decision.above < 1))
+    return fail(
+        fmt::format("{}: a threshold of {} on a probability, expected is one between 0 and 1", name,
+                    decision.above));
+  if (!std::isfinite(decision.above))
+    return fail(fmt::format("{}: the threshold is not finite", name));
+  if (decision.on == Decision::On::margin && model.link != Link::sigmoid)
+    return fail(fmt::format("{}: a threshold on the margin goes with link sigmoid only", name));
+  return {};
+}
+
 Status check_leaf(const Model& model, const Tree& tree, const Node& node, const std::string& at) {
   const std::size_t count = tree.output == Tree::kAllOutputs ? model.outputs : 1;
   if (node.value > model.values.size() || model.values.size() - node.value < count)
@@ -133,6 +150,7 @@ Status check_tree(const Model& model, std::size_t t, const std::string& name) {
 Status validate(const Model& model, const std::string& name) {
   WEIR_TRY(check_names(model, name));
   WEIR_TRY(check_outputs(model, name));
+  WEIR_TRY(check_decision(model, name));
   if (!finite(model.values)) return fail(fmt::format("{}: a leaf's value is not finite", name));
   if (model.kind == Model::Kind::linear) {
     if (!model.trees.empty()) return fail(fmt::format("{}: a linear model with trees", name));

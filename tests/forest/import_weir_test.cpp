@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <string>
 
+#include "forest/evaluate.h"
 #include "forest/import.h"
 #include "forest/sha256.h"
 
@@ -55,6 +56,29 @@ TEST(WeirJson, ReadsTheSmallestModel) {
   EXPECT_EQ(model->nodes[0].threshold, 300.5);
   EXPECT_EQ(model->values, (std::vector<double>{0.05, 0.925}));
   EXPECT_EQ(model->sha256, sha256(sealed(kStump)));
+}
+
+TEST(WeirJson, KeepsTheModelsOwnThreshold) {
+  const auto at = [](const std::string& threshold) {
+    return changed("\"outputs\"", "\"threshold\": " + threshold + ", \"outputs\"");
+  };
+  const auto model = parse_model(at(R"({"on": "probability", "above": 0.9})"), "m.json");
+  ASSERT_TRUE(model) << model.error().message;
+  EXPECT_EQ(model->decision.on, Decision::On::probability);
+  EXPECT_EQ(model->decision.above, 0.9);
+  alignas(64) float lengths[kRowAlign] = {300, 301};  // of probability 0.05 and 0.925
+  const float* columns[] = {lengths};
+  float scores[2];
+  make_scalar_evaluator(*model)->evaluate(columns, 2, scores);
+  EXPECT_FLOAT_EQ(scores[0], 0.05F * 0.1F / (0.05F * 0.1F + 0.95F * 0.9F));
+  EXPECT_FLOAT_EQ(scores[1], 0.925F * 0.1F / (0.925F * 0.1F + 0.075F * 0.9F));
+  EXPECT_GT(scores[1], 0.5F);
+  EXPECT_EQ(error_of(at(R"({"on": "probability", "above": 1})")),
+            "m.json: a threshold of 1 on a probability, expected is one between 0 and 1");
+  EXPECT_EQ(error_of(at(R"({"on": "margin", "above": 0})")),
+            "m.json: a threshold on the margin goes with link sigmoid only");
+  EXPECT_NE(error_of(at(R"({"on": "score", "above": 0.5})")).find("is none of"), std::string::npos);
+  EXPECT_NE(error_of(at(R"({"above": 0.5})")).find("'on'"), std::string::npos);
 }
 
 TEST(WeirJson, RefusesAFileThatWasChangedAfterItWasSealed) {

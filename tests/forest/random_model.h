@@ -58,6 +58,11 @@ class Maker {
                                    : Link::softmax;
       m.bias.assign(m.outputs, 0.125);
     }
+    if (shape_.classes == 2 && random_() % 4 == 0) {  // a threshold of its own
+      const bool margin = m.link == Link::sigmoid && random_() % 2 == 0;
+      m.decision = margin ? Decision{Decision::On::margin, 0.25}
+                          : Decision{Decision::On::probability, random_() % 2 == 0 ? 0.25 : 0.9};
+    }
     make_thresholds();
     for (std::size_t t = 0; t < shape_.trees; ++t) {
       const std::int32_t output = shape_.per_class_trees

@@ -73,7 +73,80 @@ def make(cases, seed):
     boosting(cases, x, y, z, count, seed)
     histogram(cases, count, seed)
     linear(cases, count, seed)
+    thresholds(cases, seed)
     refusals(x, y, z)
+
+
+def packets(seed, count):
+    """Rows like those of packet headers: whole numbers, of which a tree's thresholds stand in the middle."""
+    rng = np.random.default_rng(seed)
+    x = np.stack([rng.integers(20, 1500, count), rng.integers(1, 256, count), rng.choice([1, 6, 17], count),
+                  rng.integers(0, 65536, count), rng.integers(0, 2, count), rng.integers(0, 2, count)], axis=1)
+    y = (x[:, 1] / 256 + x[:, 4] - x[:, 0] / 1500 + 0.3 * rng.normal(size=count) > 0.4).astype(int)
+    return x.astype(np.float64), y
+
+
+HEADERS = ["ip_total_length", "ip_ttl", "ip_protocol", "dest_port", "tcp_syn_flag", "tcp_ack_flag"]
+
+
+def add_threshold(cases, name, model, rows, decision=None, probability=None):
+    """The class is scikit-learn's own number against the threshold; the score has its 0.5 there."""
+    rows = rows.astype(np.float32).astype(np.float64)  # what both can hold
+    text = export((model, HEADERS), above_decision=decision, above_probability=probability)
+    assert [f["name"] for f in json.loads(text)["features"]] == HEADERS
+    cases.path(name).write_text(text)
+    if probability is None:
+        margin = model.decision_function(rows) - (decision or 0.0)
+        classes = margin > 0
+        scores = 1 / (1 + np.exp(-margin))
+    else:
+        p = model.predict_proba(rows)[:, 1]
+        classes = p > probability
+        scores = p * (1 - probability) / (p * (1 - probability) + (1 - p) * probability)
+    if decision is None and probability is None:
+        assert (classes == (model.predict(rows) == model.classes_[1])).all()
+    assert 0 < classes.sum() < len(rows), name
+    cases.add(name, rows, np.stack([1 - scores, scores], axis=1), classes.astype(int), 2 * PROBABILITY)
+
+
+def thresholds(cases, seed):
+    x, y = packets(seed, 3000)
+    rows, _ = packets(seed + 1, 20_000)
+    tree = t.DecisionTreeClassifier(max_depth=8, random_state=seed).fit(x, y)
+    forest = e.RandomForestClassifier(10, max_depth=6, random_state=seed).fit(x, y)
+    few = e.RandomForestClassifier(4, max_depth=2, random_state=seed).fit(np.round(x / 500), y)
+    boosted = e.GradientBoostingClassifier(n_estimators=20, loss="exponential", random_state=seed).fit(x, y)
+    logistic = l.LogisticRegression(max_iter=300).fit(x / 100, y)
+    multinomial = l.LogisticRegression(multi_class="multinomial", max_iter=300).fit(x / 100, y)
+    ridge = l.RidgeClassifier().fit(x, y)
+    for probability in (0.2, 0.8):
+        for name, model in (("tree", tree), ("forest", forest), ("boosted", boosted)):
+            add_threshold(cases, f"threshold-{name}-{probability}.json", model, rows, probability=probability)
+        add_threshold(cases, f"threshold-logistic-{probability}.json", logistic, rows / 100, probability=probability)
+    # Thresholds that are some rows' very probability: above is not at.
+    at = float(np.median(few.predict_proba(np.round(rows / 500))[:, 1]))
+    add_threshold(cases, "threshold-at-a-probability.json", few, np.round(rows / 500), probability=at)
+    add_threshold(cases, "ridge-classifier.json", ridge, rows)
+    for name, model, scale in (("ridge", ridge, 1), ("boosted", boosted, 1), ("logistic", logistic, 100),
+                               ("multinomial", multinomial, 100)):
+        at = float(np.quantile(model.decision_function(rows / scale), 0.7))
+        if name in ("boosted", "multinomial"):  # the margin has twice the decision function
+            text = json.loads(export(model, above_decision=at))
+            assert text["threshold"] == {"on": "margin", "above": 2 * at}
+            continue
+        add_threshold(cases, f"threshold-{name}-decision.json", model, rows / scale, decision=at)
+    for model, threshold, reason in ((ridge, {"above_probability": 0.7}, "no probabilities"),
+                                     (forest, {"above_decision": 0.1}, "no decision function"),
+                                     (forest, {"above_probability": 1.0}, "between 0 and 1"),
+                                     (forest, {"above_probability": 0.7, "above_decision": 1}, "not on both"),
+                                     (l.Ridge().fit(x, y), {"above_decision": 1}, "two classes"),
+                                     (l.RidgeClassifier().fit(x, np.arange(len(x)) % 3), {}, "3 classes")):
+        try:
+            export(model, **threshold)
+        except Refused as refused:
+            assert reason in str(refused), (model, refused)
+        else:
+            raise AssertionError(f"{model} was exported; '{reason}' should have been refused")
 
 
 def refusals(x, y, z):
