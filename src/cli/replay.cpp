@@ -7,6 +7,7 @@
 #include <optional>
 
 #include "cli/progress.h"
+#include "cli/replay_compare.h"
 #include "cli/replay_features.h"
 #include "cli/replay_files.h"
 #include "cli/replay_live.h"
@@ -37,6 +38,7 @@ struct Options {
   std::string write_forwarded;
   std::string write_dropped;
   std::string plot;
+  std::string compare;
   PortOptions live;
   bool report = false;
   bool json = false;
@@ -49,6 +51,7 @@ constexpr const char* kExamples =
     "  weir replay flood.pcap.zst --write-dropped dropped.pcapng --plot flood.html\n"
     "  weir replay flood.pcapng --sweep workers=0,1,2,4\n"
     "  weir replay flood.pcapng --speed 1\n"
+    "  weir replay office.pcap --model tree.json --compare skx\n"
     "  weir replay flood.pcapng --live eth0 --rate 100000\n";
 
 constexpr std::uint32_t kSweepRounds = 5;
@@ -160,6 +163,21 @@ Status several(const Options& options, const Ready& ready) {
   return {};
 }
 
+Status compare(const Options& options, bool repeated) {
+  const bool judges_flows = repeated || options.report || options.rate > 0 || options.speed > 0 ||
+                            options.loops > 1 || !options.write_forwarded.empty() ||
+                            !options.write_dropped.empty() || !options.plot.empty() ||
+                            !options.live.port.empty();
+  if (judges_flows)
+    return fail(
+        "--compare judges each packet by itself: of the other options it takes --model, --config, "
+        "--features, --wan, --lan and --json");
+  CompareOptions wanted{{}, options.features, options.json};
+  WEIR_ASSIGN(wanted.captures, inputs(options));
+  WEIR_ASSIGN(const ReplaySetup setup, set_up_replay(options.replay));
+  return compare_skx(wanted, *setup.model);
+}
+
 Status replay(const Options& options) {
   const bool repeated = options.repeat > 0 || !options.sweep.empty();
   const bool writes = !options.features.empty() || !options.write_forwarded.empty() ||
@@ -168,6 +186,7 @@ Status replay(const Options& options) {
     return fail(
         "--repeat and --sweep measure: what a replay writes (--features, --write-forwarded, "
         "--write-dropped, --plot) is asked for in a run of its own");
+  if (!options.compare.empty()) return compare(options, repeated);
   if (options.rate > 0 && options.speed > 0)
     return fail("--rate and --speed both set the pace: one of them is possible");
   if (!options.live.port.empty()) {
@@ -240,6 +259,12 @@ void add_replay(Command app, Run& run) {
       .add_option("--plot", options->plot,
                   "Draw packets, drops and blocks over time into this HTML file")
       .type_name("FILE");
+  command
+      .add_option("--compare", options->compare,
+                  "Judge every IP packet by its headers alone, exactly and as SkimXDP would, and "
+                  "say where they differ and why; --features then writes both readings")
+      .type_name("WITH")
+      .one_of({"skx"});
   command
       .add_option("--live", options->live.port,
                   "Judge nothing: send the captures out of this interface, at --rate or --speed")

@@ -2,12 +2,8 @@
 #include "cli/replay_features.h"
 
 #include <fmt/compile.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
 #include <cmath>
-#include <iterator>
 #include <utility>
 
 #include "detect/extractor.h"
@@ -15,44 +11,23 @@
 namespace weir::cli {
 
 Result<std::unique_ptr<FeatureWriter>> FeatureWriter::create(const std::string& path) {
-  std::FILE* file = std::fopen(path.c_str(), "we");
-  if (file == nullptr) return fail_errno(fmt::format("writing features to '{}'", path), errno);
-  return std::unique_ptr<FeatureWriter>(new FeatureWriter(path, file));
+  WEIR_ASSIGN(auto file, CsvFile::create(path));
+  return std::unique_ptr<FeatureWriter>(new FeatureWriter(std::move(file)));
 }
 
-FeatureWriter::FeatureWriter(std::string path, std::FILE* file)
-    : path_(std::move(path)), file_(file) {
-  fmt::format_to(std::back_inserter(lines_),
+FeatureWriter::FeatureWriter(std::unique_ptr<CsvFile> file) : file_(std::move(file)) {
+  fmt::format_to(file_->out(),
                  "number,time_ns,side,source,destination,label,kind,source_port,destination_port,"
                  "verdict,solicited,client_flow,reason,score");
   for (const detect::FeatureInfo& feature : detect::all_features())
-    fmt::format_to(std::back_inserter(lines_), ",{}", feature.name);
-  lines_.push_back('\n');
-}
-
-FeatureWriter::~FeatureWriter() {
-  if (file_ == nullptr) return;
-  std::fclose(file_);
-  remove();
-}
-
-/// A pipe or /dev/stdout stays; what was written to it is its reader's.
-void FeatureWriter::remove() const {
-  struct stat status {};
-  if (lstat(path_.c_str(), &status) == 0 && S_ISREG(status.st_mode)) unlink(path_.c_str());
-}
-
-void FeatureWriter::flush() {
-  errno = 0;
-  if (std::fwrite(lines_.data(), 1, lines_.size(), file_) != lines_.size() && error_ == 0)
-    error_ = errno != 0 ? errno : EIO;
-  lines_.clear();
+    fmt::format_to(file_->out(), ",{}", feature.name);
+  fmt::format_to(file_->out(), "\n");
 }
 
 void FeatureWriter::write(const pipeline::Batch& batch,
                           const std::vector<pipeline::LabelTally>& labels,
                           std::span<const std::int32_t> label_of) {
-  const auto out = std::back_inserter(lines_);
+  const auto out = file_->out();
   for (std::size_t i = 0; i < batch.size; ++i) {
     const packet::Frame& frame = batch.frames[i];
     const detect::Context& context = batch.contexts[i];
@@ -66,22 +41,14 @@ void FeatureWriter::write(const pipeline::Batch& batch,
         batch.decisions[i].verdict == Verdict::drop ? "drop" : "forward", context.solicited,
         context.client_flow, detect::name(batch.decisions[i].reason), batch.scores[i]);
     for (const float* column : batch.columns) {
-      lines_.push_back(',');
+      fmt::format_to(out, FMT_COMPILE(","));
       if (!std::isnan(column[i])) fmt::format_to(out, FMT_COMPILE("{}"), column[i]);
     }
-    lines_.push_back('\n');
+    fmt::format_to(out, FMT_COMPILE("\n"));
   }
-  flush();
+  file_->flush();
 }
 
-Status FeatureWriter::close() {
-  flush();
-  std::FILE* file = std::exchange(file_, nullptr);
-  errno = 0;
-  if (std::fclose(file) != 0 && error_ == 0) error_ = errno != 0 ? errno : EIO;
-  if (error_ == 0) return {};
-  remove();
-  return fail_errno(fmt::format("writing features to '{}'", path_), error_);
-}
+Status FeatureWriter::close() { return file_->close(); }
 
 }  // namespace weir::cli
