@@ -4,7 +4,7 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "header_features.h"
+#include "../../bpf/header_features.h"
 
 struct weir_header_features features;
 
