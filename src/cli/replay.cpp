@@ -39,6 +39,7 @@ struct Options {
   std::string write_dropped;
   std::string plot;
   std::string compare;
+  std::string header_features;
   PortOptions live;
   bool report = false;
   bool json = false;
@@ -51,6 +52,7 @@ constexpr const char* kExamples =
     "  weir replay flood.pcap.zst --write-dropped dropped.pcapng --plot flood.html\n"
     "  weir replay flood.pcapng --sweep workers=0,1,2,4\n"
     "  weir replay flood.pcapng --speed 1\n"
+    "  weir replay office.pcap --header-features rows.csv\n"
     "  weir replay office.pcap --model tree.json --compare skx\n"
     "  weir replay flood.pcapng --live eth0 --rate 100000\n";
 
@@ -163,17 +165,25 @@ Status several(const Options& options, const Ready& ready) {
   return {};
 }
 
-Status compare(const Options& options, bool repeated) {
+/// What judges or reads each packet by itself.
+Status by_headers(const Options& options, bool repeated) {
   const bool judges_flows = repeated || options.report || options.rate > 0 || options.speed > 0 ||
                             options.loops > 1 || !options.write_forwarded.empty() ||
                             !options.write_dropped.empty() || !options.plot.empty() ||
                             !options.live.port.empty();
   if (judges_flows)
     return fail(
-        "--compare judges each packet by itself: of the other options it takes --model, --config, "
-        "--features, --wan, --lan and --json");
+        "--compare and --header-features look at each packet by itself: of the other options they "
+        "take --model, --config, --features, --wan, --lan and --json");
   CompareOptions wanted{{}, options.features, options.json};
   WEIR_ASSIGN(wanted.captures, inputs(options));
+  if (!options.header_features.empty()) {
+    if (!options.compare.empty() || !options.features.empty())
+      return fail(
+          "--header-features judges nothing: --compare and --features have a run of their own");
+    wanted.features = options.header_features;
+    return write_header_rows(wanted);
+  }
   WEIR_ASSIGN(const ReplaySetup setup, set_up_replay(options.replay));
   return compare_skx(wanted, *setup.model);
 }
@@ -186,7 +196,8 @@ Status replay(const Options& options) {
     return fail(
         "--repeat and --sweep measure: what a replay writes (--features, --write-forwarded, "
         "--write-dropped, --plot) is asked for in a run of its own");
-  if (!options.compare.empty()) return compare(options, repeated);
+  if (!options.compare.empty() || !options.header_features.empty())
+    return by_headers(options, repeated);
   if (options.rate > 0 && options.speed > 0)
     return fail("--rate and --speed both set the pace: one of them is possible");
   if (!options.live.port.empty()) {
@@ -258,6 +269,11 @@ void add_replay(Command app, Run& run) {
   command
       .add_option("--plot", options->plot,
                   "Draw packets, drops and blocks over time into this HTML file")
+      .type_name("FILE");
+  command
+      .add_option("--header-features", options->header_features,
+                  "Judge nothing: write the header features of every IP packet to this CSV file, "
+                  "to train on; needs no model")
       .type_name("FILE");
   command
       .add_option("--compare", options->compare,

@@ -14,6 +14,7 @@
 #include "cli/progress.h"
 #include "cli/skx.h"
 #include "forest/evaluate.h"
+#include "pipeline/replay_labels.h"
 
 namespace weir::cli {
 namespace {
@@ -368,6 +369,40 @@ Status compare_skx(const CompareOptions& options, const forest::Model& model) {
   if (rows) WEIR_TRY(rows->close());
   fmt::print("{}",
              options.json ? json(comparison, model, places) : text(comparison, model, places));
+  return {};
+}
+
+Status write_header_rows(const CompareOptions& options) {
+  WEIR_ASSIGN(auto source, pipeline::ReplaySource::open(options.captures));
+  WEIR_ASSIGN(const auto file, CsvFile::create(options.features));
+  fmt::format_to(file->out(), "number,time_ns,source,destination,label,kind");
+  for (const FeatureText& text : kTexts) fmt::format_to(file->out(), ",{}", text.name);
+  pipeline::ReplayLabels labels;
+  Progress progress("weir replay");
+  std::uint64_t packets = 0, rows = 0;
+  pipeline::ReplayPacket next;
+  io::Step step;
+  while ((step = source.next(next)) == io::Step::packet) {
+    const Packet packet = read(next, packets++);
+    if (packets % kProgress_packets == 0) progress.show(source.fraction());
+    if (!packet.judged) continue;
+    const std::int32_t place = labels.of(next.captured.comment);
+    const pipeline::LabelTally label = place < 0 ? pipeline::LabelTally{} : labels[place];
+    fmt::format_to(file->out(), "\n{},{},{},{},{},{}", packet.number, packet.time.ns,
+                   packet::source(next.captured.bytes, packet.headers).text(),
+                   packet::destination(next.captured.bytes, packet.headers).text(), label.label,
+                   label.kind);
+    for (std::size_t f = 0; f < kFeatures; ++f)
+      fmt::format_to(file->out(), ",{}", packet.exact.value[f]);
+    if (++rows % kRows == 0) file->flush();
+  }
+  if (step == io::Step::error) return tl::unexpected<Error>(source.error());
+  fmt::format_to(file->out(), "\n");
+  WEIR_TRY(file->close());
+  if (options.json)
+    fmt::print("{}\n", nlohmann::ordered_json{{"packets", packets}, {"rows", rows}}.dump());
+  else
+    fmt::print("packets   {}, {} of IP: a row each in {}\n", packets, rows, options.features);
   return {};
 }
 

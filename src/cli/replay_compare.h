@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/// `weir replay --compare skx`: what a model of header features says of each packet, exactly, and
+/// `weir replay --header-features`, and `--compare skx`: what a model of header features says of each packet, exactly, and
 /// what SkimXDP's program of that model would say; where they differ, and why.
 ///
 /// Judged    every IP packet of the captures, by itself: no steering, tables, policy or blocks. A
@@ -36,5 +36,10 @@ struct CompareOptions {
 
 /// Prints the comparison.
 Status compare_skx(const CompareOptions& options, const forest::Model& model);
+
+/// What a model of headers learns from: one line of CSV in `options.features` for each IP packet,
+/// number (from 0), time, addresses, label and kind (of the packet's comment, where it has one), and
+/// every header feature by its name. Prints how many.
+Status write_header_rows(const CompareOptions& options);
 
 }  // namespace weir::cli

@@ -116,8 +116,8 @@ class Compare : public testing::Test {
     read_rows();
     return json::parse(ran.out);
   }
-  void read_rows() {
-    std::ifstream file(path("rows.csv"));
+  void read_rows(const char* name = "rows.csv") {
+    std::ifstream file(path(name));
     std::vector<std::vector<std::string>> lines;
     for (std::string line; std::getline(file, line);) {
       lines.emplace_back();
@@ -260,6 +260,24 @@ TEST_F(Compare, ComputesLinearModelsInCsOwnIntegers) {
   }
 }
 
+TEST_F(Compare, HeaderFeaturesOfEachIpPacketAreRows) {
+  write({tcp4({.ttl = 9, .flags = kSyn}), PacketBuilder().type(0x0806).payload(Bytes(46)).build(),
+         PacketBuilder().vlan(7).ip6("2001:db8::9", "2001:db8::1").udp(53, 4000).build()},
+        {});
+  const auto ran = test::run(
+      {WEIR_PROGRAM, "replay", path("c.pcap"), "--header-features", path("headers.csv"), "--json"});
+  EXPECT_EQ(ran.out, "{\"packets\":3,\"rows\":2}\n") << ran.err;
+  read_rows("headers.csv");
+  ASSERT_EQ(rows_.size(), 2U);
+  EXPECT_EQ(rows_[0].at("source"), "203.0.113.9");
+  EXPECT_EQ(rows_[0].at("ip_ttl"), "9");
+  EXPECT_EQ(rows_[0].at("tcp_syn_flag"), "1");
+  EXPECT_EQ(rows_[1].at("number"), "2");
+  EXPECT_EQ(rows_[1].at("ip_version"), "6");
+  EXPECT_EQ(rows_[1].at("dest_port"), "4000");
+  EXPECT_EQ(rows_[1].at("tcp_fin_flag"), "0");
+}
+
 TEST_F(Compare, RefusesModelsAndOptionsThatItCannotCompare) {
   const std::vector<Bytes> frame = {tcp4({})};
   const auto refuses = [&](const json& model, const std::vector<std::string>& more,
@@ -272,7 +290,7 @@ TEST_F(Compare, RefusesModelsAndOptionsThatItCannotCompare) {
   };
   const json fine = trees({"ip_ttl"}, {{0, 9, {0, 1}}});
   refuses(trees({"ttl"}, {{0, 9, {0, 1}}}), {}, "asks for 'ttl'");
-  refuses(fine, {"--report"}, "--compare judges each packet by itself");
+  refuses(fine, {"--report"}, "look at each packet by itself");
   json boosted = fine;
   boosted.update({{"vote", "sum"}, {"link", "sigmoid"}});
   refuses(boosted, {}, "boosting");
