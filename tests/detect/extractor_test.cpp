@@ -44,6 +44,21 @@ TEST(Features, StandInTheReadme) {
       << "write the table anew: weir model features --markdown";
 }
 
+TEST(Features, OfHeadersStandBesideSkimXdpsReading) {
+  std::ifstream file(WEIR_SOURCE "/config/moving-from-skimxdp.md");
+  std::stringstream text;
+  text << file.rdbuf();
+  const auto expect = [&](const std::string& name, const std::string& help, const std::string& unit,
+                          const std::string& skx) {
+    const std::string row = "\n| `" + name + "` | " + help + " (" + unit + ") | " +
+                            (skx.empty() ? "the same" : skx) + " |\n";
+    EXPECT_NE(text.str().find(row), std::string::npos) << "it should have" << row;
+  };
+#define WEIR_EXPECT(name, unit, help, skx) expect(#name, help, unit, skx);
+  WEIR_HEADER_FEATURES(WEIR_EXPECT)
+#undef WEIR_EXPECT
+}
+
 TEST(Extractor, RefusesAnUnknownFeatureAndNamesTheNearest) {
   const std::vector<std::string> wanted = {"ttl", "source_packet"};
   const auto made = Extractor::make({}, wanted);
