@@ -16,7 +16,7 @@
 #include "support/packet_builder.h"
 #include "support/process.h"
 
-namespace weir {
+namespace weir::compare {
 namespace {
 
 using nlohmann::json;
@@ -300,4 +300,4 @@ TEST_F(Compare, RefusesModelsAndOptionsThatItCannotCompare) {
 }
 
 }  // namespace
-}  // namespace weir
+}  // namespace weir::compare

@@ -36,27 +36,26 @@ TEST(Features, HaveNamesGroupsUnitsAndHelp) {
   EXPECT_EQ(names.size(), kFeatures);
 }
 
-TEST(Features, StandInTheReadme) {
-  std::ifstream file(WEIR_SOURCE "/src/detect/README.md");
+std::string text_of(const std::string& file) {
   std::stringstream text;
-  text << file.rdbuf();
-  EXPECT_NE(text.str().find("\n\n" + feature_table()), std::string::npos)
+  text << std::ifstream(WEIR_SOURCE + file).rdbuf();
+  return text.str();
+}
+
+TEST(Features, StandInTheReadme) {
+  EXPECT_NE(text_of("/src/detect/README.md").find("\n\n" + feature_table()), std::string::npos)
       << "write the table anew: weir model features --markdown";
 }
 
 TEST(Features, OfHeadersStandBesideSkimXdpsReading) {
-  std::ifstream file(WEIR_SOURCE "/config/moving-from-skimxdp.md");
-  std::stringstream text;
-  text << file.rdbuf();
-  const auto expect = [&](const std::string& name, const std::string& help, const std::string& unit,
-                          const std::string& skx) {
-    const std::string row = "\n| `" + name + "` | " + help + " (" + unit + ") | " +
-                            (skx.empty() ? "the same" : skx) + " |\n";
-    EXPECT_NE(text.str().find(row), std::string::npos) << "it should have" << row;
+  const std::string text = text_of("/config/moving-from-skimxdp.md");
+  const std::string rows[] = {
+#define WEIR_ROW(name, unit, help, skx) \
+  "\n| `" #name "` | " help " (" unit ") | " + std::string(*skx != 0 ? skx : "the same") + " |\n",
+      WEIR_HEADER_FEATURES(WEIR_ROW)
+#undef WEIR_ROW
   };
-#define WEIR_EXPECT(name, unit, help, skx) expect(#name, help, unit, skx);
-  WEIR_HEADER_FEATURES(WEIR_EXPECT)
-#undef WEIR_EXPECT
+  for (const std::string& row : rows) EXPECT_NE(text.find(row), std::string::npos) << row;
 }
 
 TEST(Extractor, RefusesAnUnknownFeatureAndNamesTheNearest) {

@@ -11,7 +11,7 @@
 #include "tests/support/frame_generator.h"
 #include "tests/support/packet_builder.h"
 
-namespace weir::packet {
+namespace weir::packet::of_headers {
 namespace {
 
 using test::Bytes;
@@ -371,4 +371,4 @@ TEST(HeaderFeatures, SkxJudgesNeitherIpv6NorTags) {
 }
 
 }  // namespace
-}  // namespace weir::packet
+}  // namespace weir::packet::of_headers
