@@ -16,17 +16,23 @@ NOT_LEARNED = {
     # The policy decides by these itself.
     "solicited", "client_flow", "search_blind",
 }
+# Nor what models of packets by their headers go by: weir's group header.
+OF_HEADERS = ("ip_", "tcp_", "dest_port")
 METHODS = ["none", "search", "notify", "reply", "malformed"]
 
 
 def feature_names(weir, folder):
-    """Every feature that this weir knows, in its order, from the header that weir replay writes."""
+    """Every feature that this weir knows, but for those of headers, in its order, from the header that weir replay writes."""
     run([weir, "synth", "--packets", "10", "--output", folder / "names.pcap"])
     (folder / "names.pcap.labels.csv").unlink()
     write_model(folder / "blind.json", blind_model())
     run([weir, "replay", folder / "names.pcap", "--model", folder / "blind.json", "--features", folder / "names.csv"])
     header = (folder / "names.csv").read_text(encoding="ascii").split("\n", 1)[0].split(",")
-    return header[header.index("score") + 1:]
+    return features_of(header)
+
+
+def features_of(header):
+    return [name for name in header[header.index("score") + 1:] if not name.startswith(OF_HEADERS)]
 
 
 def learned(names):
@@ -107,7 +113,7 @@ class Rows:
         self.capture = capture
         header, text = read_table(path)
         first = header.index("score") + 1
-        if header[first:] != names:
+        if features_of(header) != names:
             fail(f"{path}: features changed between two runs of weir")
         known = ["number", "time_ns", "side", "source", "destination", "source_port", "destination_port", "label", "kind",
                  "solicited", "client_flow", "reason"]
@@ -127,7 +133,7 @@ class Rows:
         self.ruled = column["reason"] == "shadow"
         self.left_to_forest = column["reason"] == "clean"
         self.all_values = numpy.loadtxt(io.StringIO(text), delimiter=",", dtype=numpy.float32,
-                                        usecols=range(first, len(header)), ndmin=2).reshape(len(cells), len(names))
+                                        usecols=[header.index(name, first) for name in names], ndmin=2).reshape(len(cells), len(names))
         self.names = names
         method = numpy.zeros(len(cells), dtype=numpy.int64)
         for number, name in enumerate(METHODS[1:], 1):

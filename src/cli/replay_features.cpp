@@ -4,11 +4,20 @@
 #include <fmt/compile.h>
 
 #include <cmath>
+#include <string_view>
 #include <utility>
 
 #include "detect/extractor.h"
 
 namespace weir::cli {
+namespace {
+
+/// A feature of a column that every row begins with.
+bool stands_in_front(const detect::FeatureInfo& feature) {
+  return std::string_view(feature.name) == "source_port";
+}
+
+}  // namespace
 
 Result<std::unique_ptr<FeatureWriter>> FeatureWriter::create(const std::string& path) {
   WEIR_ASSIGN(auto file, CsvFile::create(path));
@@ -20,7 +29,7 @@ FeatureWriter::FeatureWriter(std::unique_ptr<CsvFile> file) : file_(std::move(fi
                  "number,time_ns,side,source,destination,label,kind,source_port,destination_port,"
                  "verdict,solicited,client_flow,reason,score");
   for (const detect::FeatureInfo& feature : detect::all_features())
-    fmt::format_to(file_->out(), ",{}", feature.name);
+    if (!stands_in_front(feature)) fmt::format_to(file_->out(), ",{}", feature.name);
   fmt::format_to(file_->out(), "\n");
 }
 
@@ -40,7 +49,9 @@ void FeatureWriter::write(const pipeline::Batch& batch,
         labelled ? labels[label].kind : "", context.source_port, context.destination_port,
         batch.decisions[i].verdict == Verdict::drop ? "drop" : "forward", context.solicited,
         context.client_flow, detect::name(batch.decisions[i].reason), batch.scores[i]);
-    for (const float* column : batch.columns) {
+    for (std::size_t f = 0; f < batch.columns.size(); ++f) {
+      const float* const column = batch.columns[f];
+      if (stands_in_front(detect::all_features()[f])) continue;
       fmt::format_to(out, FMT_COMPILE(","));
       if (!std::isnan(column[i])) fmt::format_to(out, FMT_COMPILE("{}"), column[i]);
     }

@@ -3,8 +3,9 @@
 ///
 /// Shape     number,time_ns,side,source,destination,label,kind,source_port,destination_port,
 ///           verdict,solicited,client_flow,reason,score, then every feature of
-///           detect::all_features() in its order; one line a judged packet. Numbers are the
-///           shortest text that reads back as the same float32; missing is empty.
+///           detect::all_features() in its order (but source_port, which stands before); one line a
+///           judged packet. Numbers are the shortest text that reads back as the same float32;
+///           missing is empty.
 /// Errors    as CsvFile.
 /// Threads   one owner.
 #pragma once
