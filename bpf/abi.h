@@ -104,12 +104,24 @@ struct weir_config {
   __u32 heartbeat_limit_ms; /* a heartbeat older than this is a stalled channel */
   __u32 shadow;             /* 1: no block has an effect */
   __u32 multi_buffer;       /* 1: loaded as xdp.frags, so a packet may go on behind `data_end` */
+  __u32 all_ports;          /* 1: all of UDP is steered, without a map */
+  __u32 observe;            /* 1: what is steered goes on to the peer, and a copy of it into the ring `copies` */
 };
 
 /* A value of the heartbeats map (mapped into the appliance), key: channel. */
 struct weir_heartbeat {
   __u64 time_ns;   /* CLOCK_MONOTONIC of the channel's last progress; 0: withdrawn */
   __u64 unused[7]; /* a cache line a channel: the channels' threads write theirs at once */
+};
+
+/* A record of the ring `copies` (host mode): a packet as it came in by the WAN side, or as this host sent it, which is its
+ * LAN side; from the Ethernet header on, `bytes` long.
+ */
+#define WEIR_COPY_MAX 3584 /* above the largest frame that single-buffer XDP takes */
+struct weir_copy {
+  __u32 side;  /* enum weir_side */
+  __u32 bytes; /* of `data` */
+  __u8 data[WEIR_COPY_MAX];
 };
 
 /* The ports map: an array of 1024 __u64, bit (port % 64) of entry port / 64. */

@@ -85,6 +85,8 @@ static __always_inline int weir_is_steered(struct weir_tables *tables, const str
 
   if (h->kind != WEIR_KIND_udp)
     return 0;
+  if (config->all_ports)
+    return 1;
   if (single) {
     if (h->source_port == single || h->destination_port == single)
       return 1;
@@ -203,19 +205,23 @@ static __always_inline int weir_judge_block(struct weir_tables *tables, const st
   return -1;
 }
 
-/* To the channel's socket, if it is there and its heartbeat shows progress; else what the fail mode says. */
+/* To the channel's socket, if it is there and its heartbeat shows progress; else what the fail mode says. Copies have one
+ * channel for all queues.
+ */
 static __always_inline int weir_judge_socket(struct weir_tables *tables, const struct weir_packet *packet)
 {
   const volatile struct weir_config *config = weir_configuration(tables);
   __u64 beat_ns;
 
   if (packet->queue >= WEIR_CHANNELS_MAX || packet->continues ||
-      !weir_has_socket(tables, packet->side * WEIR_CHANNELS_MAX + packet->queue))
+      (!config->observe && !weir_has_socket(tables, packet->side * WEIR_CHANNELS_MAX + packet->queue)))
     return config->fail_closed ? WEIR_OUTCOME_drop_no_socket : WEIR_OUTCOME_peer_no_socket;
   /* Read before the clock is, and compared with a sign: another CPU may write a beat later than our `now`. */
-  beat_ns = weir_heartbeat_ns(tables, packet->queue);
+  beat_ns = weir_heartbeat_ns(tables, config->observe ? 0 : packet->queue);
   if (!beat_ns || (__s64)(weir_now_ns(tables) - beat_ns) > (__s64)config->heartbeat_limit_ms * 1000000)
     return config->fail_closed ? WEIR_OUTCOME_drop_stalled : WEIR_OUTCOME_peer_stalled;
+  if (config->observe)
+    return packet->bytes <= WEIR_COPY_MAX ? WEIR_OUTCOME_peer_copied : WEIR_OUTCOME_peer_copy_lost;
   return WEIR_OUTCOME_socket_steered;
 }
 

@@ -97,4 +97,20 @@ struct {
   __type(value, struct weir_control);
 } control SEC(".maps");
 
+/* Copies for userspace, of both directions in the order in which they were made: a search of this host stands before its
+ * answers. The loader sets the size, and makes the map only where something is copied (host mode).
+ */
+struct {
+  __uint(type, BPF_MAP_TYPE_RINGBUF);
+  __uint(max_entries, 1 << 20);
+} copies SEC(".maps");
+
+/* Where a copy is put together, by side: a record of the ring itself must have a size that the verifier knows. */
+struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, 2);
+  __type(key, __u32);
+  __type(value, struct weir_copy);
+} copy_room SEC(".maps");
+
 #endif

@@ -26,7 +26,9 @@
   X(14, drop_fragment, drop, "UDP fragment after the first, with steer.fragments = \"drop\"")                    \
   X(15, drop_not_ours, drop, "came in by an interface that is neither side")                                     \
   X(16, drop_block_network, drop, "steered, from a /24 or /64 that is blocked")                                  \
-  X(17, drop_block_victim, drop, "an SSDP start line to a victim, and not to a port that it searched from")
+  X(17, drop_block_victim, drop, "an SSDP start line to a victim, and not to a port that it searched from")      \
+  X(18, peer_copied, peer, "steered, and passed on at once: a copy of it is judged (host mode, observe)")        \
+  X(19, peer_copy_lost, peer, "the same, but there was no room for its copy: nobody judged it")
 
 enum weir_outcome {
 #define WEIR_OUTCOME_ENUM(number, name, effect, help) WEIR_OUTCOME_##name = number,

@@ -1,7 +1,12 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* The XDP program: context in, outcome counted, verdict out. The decision stands in datapath.h. */
+/* The XDP program: context in, outcome counted, verdict out. The decision stands in datapath.h. In host mode there is a
+ * second one, `weir_own`, on what this host sends: userspace gets copies of what is steered.
+ */
 #include "maps.h"
 
+#include <linux/pkt_cls.h>
+
+#include "copy.h"
 #include "datapath.h"
 
 /* Set by the loader, then frozen: the verifier follows only the branches that this configuration has. */
@@ -96,6 +101,11 @@ static __always_inline int weir_to_socket(const struct weir_packet *packet)
   return bpf_redirect_map(&sockets, packet->side * WEIR_CHANNELS_MAX + packet->queue, XDP_ABORTED) == XDP_REDIRECT;
 }
 
+static __always_inline void weir_count_outcome(__u32 side, int outcome, __u32 bytes)
+{
+  weir_count(&counters, side * WEIR_OUTCOME_SLOTS + (__u32)outcome, bytes);
+}
+
 /* XDP_PASS, XDP_DROP or XDP_REDIRECT, by the outcome's effect. */
 static __always_inline int weir_act(const struct weir_packet *packet, int outcome)
 {
@@ -147,8 +157,33 @@ int weir(struct xdp_md *ctx)
   outcome = weir_decide(0, &packet, &headers);
   if (outcome == WEIR_OUTCOME_socket_steered && !weir_to_socket(&packet))
     outcome = weir_config.fail_closed ? WEIR_OUTCOME_drop_no_socket : WEIR_OUTCOME_peer_no_socket;
-  weir_count(&counters, packet.side * WEIR_OUTCOME_SLOTS + (__u32)outcome, packet.bytes);
+  else if (outcome == WEIR_OUTCOME_peer_copied && !weir_copy_packet(&packet))
+    outcome = WEIR_OUTCOME_peer_copy_lost;
+  weir_count_outcome(packet.side, outcome, packet.bytes);
   return weir_act(&packet, outcome);
+}
+
+/* What this host sends by the interface: its searches, and the flows that it opens. Nothing happens to any of it. */
+SEC("tc")
+int weir_own(struct __sk_buff *skb)
+{
+  struct weir_packet packet = {};
+  struct weir_headers headers;
+  __u64 beat_ns = weir_heartbeat_ns(0, 0);
+  int copied;
+
+  packet.data = (const void *)(long)skb->data;
+  packet.end = (const void *)(long)skb->data_end;
+  packet.bytes = skb->len;
+  packet.side = WEIR_SIDE_lan;
+  weir_parse(packet.data, packet.end, &headers);
+  if (!weir_is_steered(0, &packet, &headers))
+    return TC_ACT_UNSPEC; /* what other filters there are have their say */
+  if (!beat_ns || (__s64)(weir_now_ns(0) - beat_ns) > (__s64)weir_config.heartbeat_limit_ms * 1000000)
+    return TC_ACT_UNSPEC;
+  copied = weir_copy_own(skb);
+  weir_count_outcome(WEIR_SIDE_lan, copied ? WEIR_OUTCOME_peer_copied : WEIR_OUTCOME_peer_copy_lost, packet.bytes);
+  return TC_ACT_UNSPEC;
 }
 
 char weir_license[] SEC("license") = "Dual BSD/GPL";

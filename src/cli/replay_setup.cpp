@@ -45,14 +45,15 @@ Result<std::optional<forest::Model>> model(const ReplayOptions& options, const s
 }  // namespace
 
 Result<ReplaySetup> set_up_replay(const ReplayOptions& options) {
-  WEIR_ASSIGN(const control::Config config,
+  WEIR_ASSIGN(control::Config config,
               options.config.empty()
                   ? Result<control::Config>(control::default_config())
                   : control::load_config(options.config, control::Purpose::replay));
   ReplaySetup setup;
-  WEIR_ASSIGN(setup.replay, replay_config(options, config));
   setup.model_path = options.model.empty() ? config.model_path : options.model;
   WEIR_ASSIGN(setup.model, model(options, setup.model_path));
+  if (setup.model) control::settle_others(config, *setup.model);
+  WEIR_ASSIGN(setup.replay, replay_config(options, config));
   return setup;
 }
 

@@ -20,8 +20,28 @@ Exit status_of(control::Refused::Kind kind) {
   return kFailure;
 }
 
-int run_appliance(const std::string& file) {
-  const auto config = control::load_config(file, control::Purpose::run);
+struct RunOptions {
+  std::string file;
+  control::HostOptions host;
+};
+
+Result<control::Config> config_of(const RunOptions& options) {
+  const control::HostOptions& host = options.host;
+  if (!host.interface.empty()) {
+    if (options.file.empty()) return control::host_config(host);
+    return fail("--interface is in the place of a configuration, and -c names one; give either");
+  }
+  if (!host.judge.empty() || !host.ports.empty())
+    return fail("--judge and --ports go with --interface; set host.judge and steer.udp_ports");
+  WEIR_ASSIGN(control::Config config,
+              control::load_config(options.file.empty() ? kDefaultConfig : options.file,
+                                   control::Purpose::run));
+  if (!host.model.empty()) config.model_path = host.model;
+  return config;
+}
+
+int run_appliance(const RunOptions& options) {
+  const auto config = config_of(options);
   if (!config) return report(config.error(), kBadInput);
   const auto ran = control::run_service(*config);
   if (!ran) return report(Error{ran.error().message}, status_of(ran.error().kind));
@@ -42,13 +62,32 @@ int detach(const Target& target, bool keep_blocks) {
 }  // namespace
 
 void add_run(Command app, Run& run) {
-  auto file = std::make_shared<std::string>(kDefaultConfig);
-  Command command =
-      app.add_subcommand("run", "Be the appliance: attach, forward, judge, block, until SIGTERM");
-  command.add_option("-c,--config", *file, "Configuration file").capture_default_str();
-  command.footer(
-      help_footer("  weir run -c weir.toml\n", {kOk, kFailure, kBadInput, kNotPermitted}));
-  command.callback([file, &run] { run = [file] { return run_appliance(*file); }; });
+  auto options = std::make_shared<RunOptions>();
+  Command command = app.add_subcommand(
+      "run",
+      "Be the appliance: attach, forward, judge, block, until SIGTERM. Each new block is a line on "
+      "stdout");
+  command.add_option("-c,--config", options->file, "Configuration file")
+      .default_str(kDefaultConfig);
+  command
+      .add_option("-i,--interface", options->host.interface,
+                  "Look after this interface of this machine (host mode), without a configuration")
+      .type_name("NAME");
+  command.add_option("-m,--model", options->host.model, "Model, instead of the configuration's")
+      .type_name("FILE");
+  command
+      .add_option("--judge", options->host.judge,
+                  "With --interface: observe judges copies, guard holds packets back meanwhile "
+                  "(default: observe)")
+      .one_of({"observe", "guard"});
+  command
+      .add_option("--ports", options->host.ports,
+                  "With --interface: UDP ports to judge, as 1900,5353, or all (default: 1900)")
+      .type_name("PORTS");
+  command.footer(help_footer(
+      "  weir run -c weir.toml\n  weir run --interface eth0 --model tree.pmml --ports all\n",
+      {kOk, kFailure, kBadInput, kNotPermitted}));
+  command.callback([options, &run] { run = [options] { return run_appliance(*options); }; });
 }
 
 void add_detach(Command app, Run& run) {

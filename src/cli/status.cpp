@@ -27,8 +27,12 @@ std::string time_text(double us) {
 }
 
 std::string attached(const Json& interface) {
-  return fmt::format("{} XDP, {}\n", interface["attached"].get<std::string>(),
-                     interface["zero_copy"].get<bool>() ? "zero-copy" : "copy mode");
+  const std::string judge = interface.value("judge", "");
+  return fmt::format("{} XDP, {}{}\n", interface["attached"].get<std::string>(),
+                     judge.empty() ? "" : judge + ": ",
+                     judge == "observe"                   ? "copies are judged"
+                     : interface["zero_copy"].get<bool>() ? "zero-copy"
+                                                          : "copy mode");
 }
 
 std::string polled(const Json& interface) {
@@ -44,8 +48,7 @@ std::string head(const Json& s) {
       s["version"].get<std::string>(), s["pid"].get<int>(),
       control::duration_text(std::max<std::uint64_t>(s["uptime_ms"].get<std::uint64_t>(), 1)),
       s["mode"].get<std::string>(), s["fail_mode"].get<std::string>(), s["workers"].get<int>());
-  for (const char* side : {"wan", "lan"}) {
-    const Json& interface = s["interfaces"][side];
+  for (const auto& [side, interface] : s["interfaces"].items()) {
     text += fmt::format("{}: {} ({}), ", side, interface["name"].get<std::string>(),
                         interface["link"].get<std::string>());
     text += interface["backend"] == "dpdk" ? polled(interface) : attached(interface);

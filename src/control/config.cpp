@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
@@ -17,9 +18,47 @@
 namespace weir::control {
 namespace {
 
-/// Two interfaces, or two devices, by the backend.
-Status check_interfaces(const Parsed& parsed, const std::string& name) {
+Status check_host(const Parsed& parsed, const std::string& name,
+                  std::vector<std::string>& warnings) {
   const Settings& s = parsed.settings;
+  if (s.interfaces_backend == "dpdk") {
+    return fail(fmt::format(
+        "{}: interfaces.backend is \"dpdk\" and interfaces.mode \"host\"; a device of DPDK "
+        "has no stack behind it: leave the backend out",
+        parsed.where(name, "interfaces.backend")));
+  }
+  if (s.interfaces_host.empty()) {
+    return fail(fmt::format(
+        "{}: interfaces.host is missing; name the interface to look after, as host = \"eth0\"",
+        parsed.where(name, "interfaces.mode")));
+  }
+  for (const auto& [key, value] :
+       {std::pair{"interfaces.wan", &s.interfaces_wan}, {"interfaces.lan", &s.interfaces_lan}}) {
+    if (!value->empty())
+      warnings.push_back(
+          fmt::format("{}: {} has no effect in host mode", parsed.where(name, key), key));
+  }
+  if (s.host_judge == "observe" && s.fail_fail_mode == "closed") {
+    warnings.push_back(
+        fmt::format("{}: fail.fail_mode is \"closed\", which has no effect while host.judge is "
+                    "\"observe\": what "
+                    "is observed has passed",
+                    parsed.where(name, "fail.fail_mode")));
+  }
+  return {};
+}
+
+/// Two interfaces, or two devices, by the backend; in host mode one.
+Status check_interfaces(const Parsed& parsed, const std::string& name,
+                        std::vector<std::string>& warnings) {
+  const Settings& s = parsed.settings;
+  if (s.interfaces_mode == "host") return check_host(parsed, name, warnings);
+  if (!s.interfaces_host.empty()) {
+    return fail(fmt::format(
+        "{}: interfaces.host is \"{}\", and interfaces.mode is \"inline\"; set mode = \"host\", or "
+        "name wan and lan in its place",
+        parsed.where(name, "interfaces.host"), s.interfaces_host));
+  }
   const bool dpdk = s.interfaces_backend == "dpdk";
   const std::string section = dpdk ? "dpdk" : "interfaces";
   const std::string& wan = dpdk ? s.dpdk_wan : s.interfaces_wan;
@@ -38,9 +77,10 @@ Status check_interfaces(const Parsed& parsed, const std::string& name) {
 }
 
 /// What keys must say together. `name` is the file in errors.
-Status check_together(const Parsed& parsed, const std::string& name, Purpose purpose) {
+Status check_together(const Parsed& parsed, const std::string& name, Purpose purpose,
+                      std::vector<std::string>& warnings) {
   const Settings& s = parsed.settings;
-  if (purpose == Purpose::run) WEIR_TRY(check_interfaces(parsed, name));
+  if (purpose == Purpose::run) WEIR_TRY(check_interfaces(parsed, name, warnings));
   if (s.steer_udp_ports.empty() && !s.steer_ssdp_payload) {
     return fail(
         fmt::format("{}: steer.udp_ports is empty and steer.ssdp_payload is false, so nothing "
@@ -61,6 +101,13 @@ Status check_together(const Parsed& parsed, const std::string& name, Purpose pur
         parsed.where(name, parsed.places.contains("policy.block_ms") ? "policy.block_ms"
                                                                      : "policy.block_max_ms"),
         s.policy_block_ms, s.policy_block_max_ms));
+  }
+  if (s.policy_block_scope == "all" && purpose == Purpose::run) {
+    warnings.push_back(fmt::format(
+        "{}: policy.block_scope is \"all\": a block cuts off all traffic of its source, and a UDP "
+        "packet's source is easily forged; name whoever must not be cut off (resolvers, servers, "
+        "where you log in from) in allow.prefixes",
+        parsed.where(name, "policy.block_scope")));
   }
   for (const bool four : {true, false}) {
     const auto used = static_cast<std::size_t>(
@@ -126,21 +173,34 @@ detect::ScopeRules scope_rules(const Settings& s) {
           .wan_private = drops(s.scope_wan_private)};
 }
 
+/// Room for as many copies of half a KiB as a ring has entries: SSDP is shorter. A power of two, and
+/// whole pages of any machine.
+std::uint32_t copies_bytes(std::uint32_t ring) {
+  constexpr std::uint32_t kCopy_bytes = 512, kLeast_bytes = 1U << 17U;
+  return std::max(std::bit_ceil(ring) * kCopy_bytes, kLeast_bytes);
+}
+
 void fill_modules(Config& config) {
   const Settings& s = config.settings;
   auto& d = config.datapath;
-  d.fail_closed = s.fail_fail_mode == "closed";
+  d.host_mode = config.host = s.interfaces_mode == "host";
+  d.observe = d.host_mode && s.host_judge == "observe";
+  d.copies_bytes = copies_bytes(s.channels_ring);
+  d.fail_closed = s.fail_fail_mode == "closed" && !d.observe;
   d.drop_fragments = s.steer_fragments == "drop";
   d.blocked_fragments = s.steer_fragments == "blocked";
   d.ssdp_payload = s.steer_ssdp_payload;
   d.shadow = s.policy_mode == "shadow";
-  d.udp_ports.assign(s.steer_udp_ports.begin(), s.steer_udp_ports.end());
+  d.all_ports = s.steer_udp_ports == std::vector<std::uint32_t>{0};
+  d.udp_ports.clear();
+  if (!d.all_ports) d.udp_ports.assign(s.steer_udp_ports.begin(), s.steer_udp_ports.end());
   d.heartbeat_limit_ms = s.fail_heartbeat_limit_ms;
   d.blocks_max = s.tables_blocks_max;
   d.allow_max = s.tables_allow_max;
 
   config.kernel = {.pin_directory = s.control_pin_directory,
-                   .interfaces = {s.interfaces_wan, s.interfaces_lan},
+                   .interfaces = {config.host ? s.interfaces_host : s.interfaces_wan,
+                                  config.host ? std::string() : s.interfaces_lan},
                    .generic_only = s.interfaces_xdp == "generic"};
 
   auto& x = config.af_xdp;
@@ -183,6 +243,10 @@ void fill_modules(Config& config) {
   p.burst_packets = s.policy_burst_packets;
   p.trusted_times = s.policy_trusted_times;
   p.other_packets = s.policy_other_packets;
+  p.others = s.policy_others == "model"  ? detect::Others::model
+             : s.policy_others == "pass" ? detect::Others::pass
+                                         : detect::Others::floods;
+  p.block_all = s.policy_block_scope == "all";
   p.group_searches = s.policy_group_searches;
   p.group_notifies = s.policy_group_notifies;
   p.repeated_searches = s.policy_repeated_searches;
@@ -208,6 +272,7 @@ void fill_modules(Config& config) {
   std::replace(pair.begin(), pair.end(), '/', '-');
   config.state_file = fmt::format("{}/{}.host", s.control_run_dir, pair);
   config.lock_file = fmt::format("{}/{}.lock", s.control_run_dir, pair);
+  config.entry_file = fmt::format("{}/{}.entry", s.control_run_dir, pair);
 }
 
 Result<std::string> read_file(const std::string& path) {
@@ -259,8 +324,8 @@ std::string shipped_model() {
 Result<Config> parse_config(std::string_view text, const std::string& name, Purpose purpose,
                             unsigned cpus) {
   WEIR_ASSIGN(Parsed parsed, parse_settings(text, name));
-  WEIR_TRY(check_together(parsed, name, purpose));
   Config config;
+  WEIR_TRY(check_together(parsed, name, purpose, config.warnings));
   if (purpose == Purpose::run) WEIR_TRY(check_cpus(parsed, name, cpus, config.warnings));
   config.file = name;
   config.settings = std::move(parsed.settings);
@@ -272,6 +337,39 @@ Result<Config> parse_config(std::string_view text, const std::string& name, Purp
 Result<Config> load_config(const std::string& path, Purpose purpose) {
   WEIR_ASSIGN(const std::string text, read_file(path));
   return parse_config(text, path, purpose, cpu_count());
+}
+
+Result<Config> host_config(const HostOptions& options) {
+  const auto quoted = [](const std::string& text) {
+    std::string safe;
+    for (const char c : text) {
+      if (c == '"' || c == '\\') safe += '\\';
+      safe += c;
+    }
+    return "\"" + safe + "\"";
+  };
+  std::string text =
+      fmt::format("interfaces.mode = \"host\"\ninterfaces.host = {}\n", quoted(options.interface));
+  if (!options.model.empty()) text += fmt::format("model.path = {}\n", quoted(options.model));
+  if (!options.judge.empty()) text += fmt::format("host.judge = {}\n", quoted(options.judge));
+  if (!options.ports.empty())
+    text += fmt::format("steer.udp_ports = {}\n",
+                        options.ports == "all" ? quoted(options.ports) : "[" + options.ports + "]");
+  WEIR_ASSIGN(Config config, parse_config(text, "the command line", Purpose::run, cpu_count()));
+  if (options.model.empty()) config.model_path = shipped_model();
+  return config;
+}
+
+void settle_others(Config& config, const forest::Model& model) {
+  if (config.settings.policy_others != "auto") return;
+  const bool headers =
+      std::any_of(model.features.begin(), model.features.end(), [](const std::string& name) {
+        const auto* feature = detect::find_feature(name);
+        return feature != nullptr && std::string_view(feature->group) == "header";
+      });
+  config.policy.others = headers                     ? detect::Others::model
+                         : config.datapath.all_ports ? detect::Others::pass
+                                                     : detect::Others::floods;
 }
 
 Config default_config() {

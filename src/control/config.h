@@ -20,6 +20,7 @@
 #include "datapath/kernel.h"
 #include "detect/extractor.h"
 #include "detect/policy.h"
+#include "forest/model.h"
 #include "io/af_xdp.h"
 #include "io/poll_device.h"
 #include "pipeline/engine.h"
@@ -31,6 +32,7 @@ inline constexpr std::size_t kConfigFile_bytes = 1U << 20U;
 /// C++ types of the kinds in config_keys.h.
 namespace kind {
 using interface = std::string;
+using spare = std::string;
 using device = std::string;
 using text = std::string;
 using path = std::string;
@@ -42,6 +44,7 @@ using real = double;
 using choice = std::string;
 using quantity = std::uint32_t;
 using numbers = std::vector<std::uint32_t>;
+using ports = std::vector<std::uint32_t>;
 using prefixes = std::vector<Prefix>;
 using words = std::vector<std::string>;
 }  // namespace kind
@@ -62,6 +65,7 @@ struct Config {
   datapath::Config datapath;
   datapath::KernelOptions kernel;
   io::AfXdpConfig af_xdp;
+  bool host = false;    ///< the mode: one interface, the first of each pair
   bool dpdk = false;    ///< the backend: `poll` counts, not `kernel` and `af_xdp`
   io::PollConfig poll;  ///< but for its log
   detect::TableConfig tables;
@@ -70,6 +74,7 @@ struct Config {
   std::string model_path;  ///< absolute, or relative to the working directory
   std::string state_file;  ///< in run_dir: host settings to give back
   std::string lock_file;   ///< in run_dir: one weir a pin directory
+  std::string entry_file;  ///< in run_dir: which interface leads into the stack (host mode, guard)
 
   std::vector<std::string> warnings;  ///< allowed, but probably not meant
 };
@@ -83,8 +88,18 @@ Result<Config> load_config(const std::string& path, Purpose purpose);
 /// folder; `cpus` is how many CPUs there are to name.
 Result<Config> parse_config(std::string_view text, const std::string& name, Purpose purpose,
                             unsigned cpus);
+/// Host mode without a file: what `weir run --interface` was given; all else is at its default.
+struct HostOptions {
+  std::string interface;
+  std::string model;  ///< empty: the one that came with this weir
+  std::string judge;  ///< empty: the default
+  std::string ports;  ///< "all", or numbers with commas in between; empty: the default
+};
+Result<Config> host_config(const HostOptions& options);
 /// Every key at its default; no interfaces. The model is the one that came with this weir.
 Config default_config();
+/// Where policy.others is auto: what it is with this model.
+void settle_others(Config& config, const forest::Model& model);
 /// config/weir.toml: every key with its help, unit, range and default.
 std::string render_defaults();
 

@@ -6,6 +6,7 @@
 /// Key       X(section, key, kind, default, allowed, help)
 ///           default and allowed are TOML text; a kind says what `allowed` means:
 ///   interface  a name of an interface; the default is only an example, the key must be given
+///   spare      a name of an interface; empty: none
 ///   device     a device as its backend names it; empty: none
 ///   text       a string that is not empty
 ///   path       an absolute path
@@ -17,13 +18,17 @@
 ///   choice     one of the strings "a|b|c"
 ///   quantity   "auto" or an integer, "least..most" (0 in `Settings` means auto)
 ///   numbers    a list of integers without duplicates, each "least..most"
+///   ports      "all" or a list as `numbers` (in `Settings` all of them are the one number 0)
 ///   prefixes   a list of addresses or prefixes without duplicates
 ///   words      a list of strings
 /// Units     stand at the end of a key's name (`_ms`); a bare number is a count.
 #pragma once
 
 #define WEIR_CONFIG_SECTIONS(X)                                                                  \
-  X(interfaces, "The two interfaces that weir joins into a wire. Both must exist and be up.")    \
+  X(interfaces,                                                                                  \
+    "The two interfaces that weir joins into a wire, or the one of this machine that it looks "  \
+    "after. They must exist and be up.")                                                         \
+  X(host, "With interfaces.mode = \"host\"; else nothing of this is read.")                      \
   X(steer, "Which packets are looked at by userspace; all else goes straight to the peer.")      \
   X(fail, "What happens to steered packets while userspace is dead, stuck or overloaded.")       \
   X(channels, "A channel is one rx/tx queue of both interfaces, with one I/O thread.")           \
@@ -41,12 +46,19 @@
 #define WEIR_CONFIG_KEYS(X)                                                                        \
   X(interfaces, wan, interface, "\"eth0\"", "", "The side that attacks come from.")                \
   X(interfaces, lan, interface, "\"eth1\"", "", "The side that is protected.")                     \
+  X(interfaces, mode, choice, "\"inline\"", "inline|host",                                         \
+    "inline: a wire between wan and lan; host: what comes in by the interface host is judged for " \
+    "this machine, whose addresses and connections stay as they are.")                             \
+  X(interfaces, host, spare, "\"\"", "", "The interface of host mode, in place of wan and lan.")   \
   X(interfaces, backend, choice, "\"af_xdp\"", "af_xdp|dpdk",                                      \
     "af_xdp: interfaces of the kernel, which go on forwarding whatever happens to weir; dpdk: "    \
     "the devices of [dpdk], polled by weir itself, which is the wire while it runs.")              \
   X(interfaces, xdp, choice, "\"auto\"", "auto|generic",                                           \
     "auto: the driver's native XDP, or the kernel's slower generic XDP where there is none.")      \
-  X(steer, udp_ports, numbers, "[1900]", "1..65535",                                               \
+  X(host, judge, choice, "\"observe\"", "observe|guard",                                           \
+    "observe: a copy is judged, so that a packet is not delayed, and its source is blocked for "   \
+    "what follows; guard: a packet is delivered once it was judged.")                              \
+  X(steer, udp_ports, ports, "[1900]", "1..65535",                                                 \
     "UDP ports, source or destination, whose packets are judged.")                                 \
   X(steer, ssdp_payload, flag, "true", "",                                                         \
     "Judge packets that start like SSDP on any other port too: half of real replies do.")          \
@@ -110,9 +122,15 @@
     "So many block a source however quick they come; real devices send up to 52 in a second.")     \
   X(policy, trusted_times, number, "10", "1..1000",                                                \
     "A source that lately answered what it was asked needs so many times the evidence.")           \
+  X(policy, others, choice, "\"auto\"", "auto|floods|pass|model",                                  \
+    "What the score may say of what is no SSDP and of no flow of the LAN. floods: what comes in "  \
+    "numbers (other_packets) is dropped; pass: the same on port 1900, and all else passes; "       \
+    "model: "                                                                                      \
+    "it is judged as SSDP is. auto: model where the model asks for features of the group header, " \
+    "else pass where udp_ports is \"all\", else floods.")                                          \
   X(policy, other_packets, number, "100", "0..1000000",                                            \
-    "What is no SSDP and belongs to no flow of the LAN is dropped only while its source or "       \
-    "destination has so many packets in about a second: other protocols use these ports too.")     \
+    "Of policy.others: so many packets of its source or destination in about a second are a "      \
+    "flood; other protocols use these ports too.")                                                 \
   X(policy, late_answers, number, "40", "0..1000000",                                              \
     "Unasked answers that a host may get in about half a minute, and a side accused ones in "      \
     "about "                                                                                       \
@@ -132,6 +150,10 @@
     "Announcements, searches or unasked answers of strangers from one side in about a second: "    \
     "from there on all of them are dropped until it is over, and who was known before is not; 0: " \
     "never.")                                                                                      \
+  X(policy, block_scope, choice, "\"ssdp\"", "ssdp|all",                                           \
+    "What a block of a source drops: SSDP and what else is steered, or all of its traffic. all "   \
+    "is "                                                                                          \
+    "for those who cannot be sent forged packets: a forged address is cut off as well.")           \
   X(policy, block_ms, number, "600000", "1000..86400000",                                          \
     "How long a first block lasts; each repeat doubles it.")                                       \
   X(policy, block_max_ms, number, "86400000", "1000..2592000000", "The longest block.")            \

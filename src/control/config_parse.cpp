@@ -25,6 +25,7 @@ constexpr Section kSections[] = {
 
 enum class Kind : std::uint8_t {
   interface,
+  spare,
   device,
   text,
   path,
@@ -36,6 +37,7 @@ enum class Kind : std::uint8_t {
   choice,
   quantity,
   numbers,
+  ports,
   prefixes,
   words
 };
@@ -88,6 +90,8 @@ std::string allowed_text(const Key& key) {
   switch (key.kind) {
     case Kind::interface:
       return "the name of an interface, as \"eth0\"";
+    case Kind::spare:
+      return "the name of an interface, as \"eth0\", or \"\" for none";
     case Kind::device:
       return "a device, as \"0000:03:00.0\" or \"net_tap0,iface=tap0\"";
     case Kind::text:
@@ -110,6 +114,8 @@ std::string allowed_text(const Key& key) {
       return "\"auto\" or an integer from " + range();
     case Kind::numbers:
       return "a list of integers from " + range();
+    case Kind::ports:
+      return "\"all\" or a list of integers from " + range();
     case Kind::prefixes:
       return "a list of addresses or prefixes, as [\"192.168.0.0/16\"]";
     case Kind::words:
@@ -162,7 +168,8 @@ struct Reader {
 
   Status read(const toml::node& node, std::string& field) const {
     const auto* text = node.as_string();
-    if (text == nullptr || (text->get().empty() && key.kind != Kind::device)) return refuse(node);
+    const bool may_be_empty = key.kind == Kind::device || key.kind == Kind::spare;
+    if (text == nullptr || (text->get().empty() && !may_be_empty)) return refuse(node);
     const std::string& value = text->get();
     if (value.find('\0') != std::string::npos) return refuse(node);
     if (key.kind == Kind::choice) {
@@ -173,7 +180,7 @@ struct Reader {
     }
     if (key.kind == Kind::path && value.front() != '/') return refuse(node);
     constexpr std::size_t kNameMax = 15;  // IFNAMSIZ with its NUL
-    if (key.kind == Kind::interface &&
+    if ((key.kind == Kind::interface || key.kind == Kind::spare) &&
         (value.size() > kNameMax || value.find_first_of("/ \t\n:") != std::string::npos)) {
       return refuse(node);
     }
@@ -234,6 +241,10 @@ struct Reader {
   }
 
   Status read(const toml::node& node, std::vector<std::uint32_t>& field) const {
+    if (key.kind == Kind::ports && node.is_string() && node.as_string()->get() == "all") {
+      field.assign(1, 0);
+      return {};
+    }
     return read_list(node, field, [&](const toml::node& item, std::uint32_t& value) {
       return read(item, value);
     });

@@ -45,6 +45,7 @@ std::string allowed_note(std::string_view kind, std::string_view key, std::strin
   if (text.empty()) return "";
   if (kind == "power") return fmt::format("Allowed: a power of two from {}.", text);
   if (kind == "quantity") return fmt::format("Allowed: \"auto\" or {}.", text);
+  if (kind == "ports") return fmt::format("Allowed: \"all\" or a list of {}.", text);
   if (kind == "numbers") return fmt::format("Allowed: a list of {}.", text);
   return fmt::format("Allowed: {}.", text);
 }
@@ -66,7 +67,7 @@ std::string render_defaults() {
   std::string out;
   comment(out, "SPDX-License-Identifier: BSD-2-Clause");
   comment(out,
-          "weir.toml: every key with its default. All but the two interfaces may be left out; an "
+          "weir.toml: every key with its default. All but the interfaces may be left out; an "
           "unknown key is an error. `weir check -c FILE` reads a file without doing anything.");
 #define WEIR_RENDER_SECTION(name, help) \
   out += "\n";                          \

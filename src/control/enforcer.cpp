@@ -84,15 +84,18 @@ class Enforcer::Tables final : public datapath::Datapath {
   bool allow_changed_ = false;
 };
 
-Result<std::unique_ptr<Enforcer>> Enforcer::start(datapath::Datapath& datapath) {
+Result<std::unique_ptr<Enforcer>> Enforcer::start(
+    datapath::Datapath& datapath, std::function<void(const datapath::Block&)> told) {
   const int wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (wake_fd < 0) return fail_errno("making the enforcer's wake-up descriptor (eventfd)", errno);
-  return std::unique_ptr<Enforcer>(new Enforcer(datapath, wake_fd));
+  return std::unique_ptr<Enforcer>(new Enforcer(datapath, wake_fd, std::move(told)));
 }
 
-Enforcer::Enforcer(datapath::Datapath& datapath, int wake_fd)
+Enforcer::Enforcer(datapath::Datapath& datapath, int wake_fd,
+                   std::function<void(const datapath::Block&)> told)
     : datapath_(datapath),
       wake_fd_(wake_fd),
+      told_(std::move(told)),
       standing_(0, Hash{random_seed()}),
       forgiven_(0, Hash{random_seed()}),
       known_(0, Hash{random_seed()}) {
@@ -240,6 +243,7 @@ void Enforcer::note_written(std::size_t number) {
   const Standing now{block.value.expires_ns, block.value.origin == WEIR_ORIGIN_manual};
   if (!standing_.insert_or_assign(block.key(), now).second) return;
   add(sources_, 1);
+  if (told_) told_(block);
   if (block.value.strikes == 0 && !known_.contains(block.key()))
     time_to_block_.add(monotonic_now() - first_seen_[number]);
 }

@@ -57,7 +57,10 @@ class Enforcer final : public pipeline::BlockSink {
   static constexpr Nanoseconds kSweepFull = std::chrono::seconds(1);  ///< while a table is full
 
   /// An error is the system's: no more file descriptors.
-  static Result<std::unique_ptr<Enforcer>> start(datapath::Datapath& datapath);
+  /// `told` is given each block of the policy that was not there before, on this thread, once it
+  /// stands in the kernel; it must not wait for anything.
+  static Result<std::unique_ptr<Enforcer>> start(
+      datapath::Datapath& datapath, std::function<void(const datapath::Block&)> told = {});
   ~Enforcer() override;  ///< writes what waits, then ends the thread
   Enforcer(const Enforcer&) = delete;
   Enforcer& operator=(const Enforcer&) = delete;
@@ -95,7 +98,8 @@ class Enforcer final : public pipeline::BlockSink {
   };
   class Tables;  // the datapath as people change it
 
-  Enforcer(datapath::Datapath& datapath, int wake_fd);
+  Enforcer(datapath::Datapath& datapath, int wake_fd,
+           std::function<void(const datapath::Block&)> told);
   void run() noexcept;
   bool write_orders();
   bool is_wanted(const Order& order);
@@ -114,7 +118,8 @@ class Enforcer final : public pipeline::BlockSink {
   }
 
   datapath::Datapath& datapath_;
-  const int wake_fd_;               // an eventfd
+  const int wake_fd_;  // an eventfd
+  const std::function<void(const datapath::Block&)> told_;
   SpscRing<Order> orders_{kQueue};  // from decide to this thread
   DurationHistogram time_to_block_;
   std::atomic<std::uint64_t> put_{0}, lost_{0}, skipped_{0}, written_{0}, refused_{0}, expired_{0},

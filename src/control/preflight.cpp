@@ -53,9 +53,13 @@ Status check_socket(const std::string& socket, const std::string& run_dir) {
 /// Each by itself, so that the key is told whose interface it is.
 Status check_interfaces(const Config& config) {
   for (const Side side : {Side::wan, Side::lan}) {
+    if (config.host && side == Side::lan) break;
     const auto facts = io::inspect(config.kernel.interfaces[index(side)]);
     if (facts) continue;
-    return fail(fmt::format("{}: interfaces.{}: {}", config.file, side == Side::wan ? "wan" : "lan",
+    return fail(fmt::format("{}: interfaces.{}: {}", config.file,
+                            config.host         ? "host"
+                            : side == Side::wan ? "wan"
+                                                : "lan",
                             facts.error().message));
   }
   return {};
@@ -64,9 +68,11 @@ Status check_interfaces(const Config& config) {
 }  // namespace
 
 Result<std::uint32_t> channel_count(const Config& config, std::vector<std::string>& warnings) {
-  std::array<io::InterfaceFacts, kSides> facts;
-  for (const Side side : {Side::wan, Side::lan}) {
-    WEIR_ASSIGN(facts[index(side)], io::inspect(config.kernel.interfaces[index(side)]));
+  if (config.datapath.observe) return 1;  // one ring has the copies of all queues
+  std::vector<io::InterfaceFacts> facts;
+  for (const std::string& interface : config.kernel.interfaces) {
+    if (interface.empty()) continue;
+    WEIR_ASSIGN(facts.emplace_back(), io::inspect(interface));
   }
   std::uint32_t usable = WEIR_CHANNELS_MAX;
   std::uint32_t received = 0;
@@ -76,17 +82,22 @@ Result<std::uint32_t> channel_count(const Config& config, std::vector<std::strin
   }
   const std::uint32_t wanted = config.settings.channels_count;
   if (wanted > usable) {
-    return fail(
-        fmt::format("{}: channels.count is {}, but {} and {} have only {} rx and tx queues in "
-                    "common; set channels.count = \"auto\", or more queues by ethtool -L",
-                    config.file, wanted, facts[0].name, facts[1].name, usable));
+    return fail(fmt::format(
+        "{}: channels.count is {}, but {} only {} rx and tx queues{}; set channels.count "
+        "= \"auto\", or more queues by ethtool -L",
+        config.file, wanted,
+        config.host ? facts[0].name + " has"
+                    : fmt::format("{} and {} have", facts[0].name, facts[1].name),
+        usable, config.host ? "" : " in common"));
   }
   const std::uint32_t count = wanted == 0 ? usable : wanted;
   if (count < received) {
-    warnings.push_back(fmt::format(
-        "{} rx queues but {} channels: what arrives on the others takes fail_mode; give both "
-        "interfaces the same number of queues by ethtool -L",
-        received, count));
+    warnings.push_back(
+        fmt::format("{} rx queues but {} channels: what arrives on the others takes fail_mode; {} "
+                    "by ethtool -L",
+                    received, count,
+                    config.host ? "give the interface as many rx as tx queues"
+                                : "give both interfaces the same number of queues"));
   }
   return count;
 }

@@ -20,6 +20,7 @@
 #include "control/service.h"
 #include "io/host.h"
 #include "io/link_watch.h"
+#include "io/stack_entry.h"
 
 namespace weir::control {
 namespace {
@@ -142,6 +143,9 @@ tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks) {
   found = found || *removed || std::filesystem::exists(config.state_file, ignored);
   if (const auto restored = io::HostSettings::restore(config.state_file); !restored) {
     return refuse(Refusal::failed, restored.error().message);
+  }
+  if (const auto removed_entry = io::StackEntry::remove(config.entry_file); !removed_entry) {
+    return refuse(Refusal::failed, removed_entry.error().message);
   }
   if (!keep_blocks) unlink((config.state_file + ".allow").c_str());
   return found;

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "base/seed.h"
+#include "control/block_lines.h"
 #include "control/enforcer.h"
 #include "control/own_addresses.h"
 #include "control/preflight.h"
@@ -49,6 +50,7 @@ struct Service::Impl {
   std::unique_ptr<detect::Policy> policy;
   std::unique_ptr<detect::Ledger> ledger;
   std::unique_ptr<Wire> wire;
+  BlockLines lines{STDOUT_FILENO};
   std::unique_ptr<Enforcer> enforcer;
   std::vector<std::unique_ptr<pipeline::ChannelLoop>> loops;
   std::unique_ptr<pipeline::Engine> engine;
@@ -79,6 +81,7 @@ struct Service::Impl {
 
 Status Service::Impl::load_model() {
   WEIR_ASSIGN(model, forest::load_model(config.model_path));
+  settle_others(config, model);
   config.tables.hash_seed = random_seed();
   config.policy.hash_seed = random_seed();
   WEIR_ASSIGN(bound, pipeline::bind(&model, config.tables, pipeline::Extract::model_features));
@@ -99,7 +102,9 @@ Status Service::Impl::start_engine() {
                            .sources_max = config.settings.tables_report_sources,
                            .blocks_max = config.settings.tables_blocks_kept,
                            .hash_seed = config.policy.hash_seed});
-  WEIR_ASSIGN(enforcer, Enforcer::start(wire->tables()));
+  WEIR_ASSIGN(enforcer, Enforcer::start(wire->tables(), [this](const datapath::Block& block) {
+                lines.print(block);
+              }));
   const auto channels = wire->channels();
   for (std::uint32_t i = 0; i < channels.size(); ++i) {
     const Nanoseconds limit = std::chrono::milliseconds(config.datapath.heartbeat_limit_ms);
@@ -194,8 +199,11 @@ void Service::Impl::say_hello() const {
   wire->say_hello();
   spdlog::info("model {} from {} ({}), sha256 {}", model.name, config.model_path, evaluator,
                model.sha256);
-  spdlog::info("forwarding; {} workers, fail mode {}, policy {}", config.engine.workers,
-               config.settings.fail_fail_mode, config.settings.policy_mode);
+  spdlog::info("{}; {} workers, fail mode {}, policy {}",
+               !config.host              ? "forwarding"
+               : config.datapath.observe ? "observing"
+                                         : "guarding",
+               config.engine.workers, config.settings.fail_fail_mode, config.settings.policy_mode);
 }
 
 Status Service::Impl::stop() {

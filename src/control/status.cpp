@@ -100,8 +100,13 @@ Json verdicts_json(std::span<const std::unique_ptr<pipeline::ChannelLoop>> loops
           {"shed_dropped", sum.shed_dropped}};
 }
 
-Json interfaces_json(const Wire& wire) {
+Json interfaces_json(const Config& config, const Wire& wire) {
   Json json = Json::object();
+  if (config.host) {
+    json["host"] = wire.interface_json(Side::wan);
+    json["host"]["judge"] = config.settings.host_judge;
+    return json;
+  }
   for (const Side side : {Side::wan, Side::lan}) json[side_name(side)] = wire.interface_json(side);
   return json;
 }
@@ -161,7 +166,7 @@ Result<Json> status_document(const StatusSources& from) {
               {"workers", from.config.engine.workers},
               {"took_over", from.wire.took_over()},
               {"model", model_json(from.config, from.model, from.evaluator)},
-              {"interfaces", interfaces_json(from.wire)},
+              {"interfaces", interfaces_json(from.config, from.wire)},
               {"channels", std::move(channels)},
               {"outcomes", outcomes_json(counters)},
               {"redirect_errors",

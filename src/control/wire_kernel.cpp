@@ -8,8 +8,10 @@
 #include "datapath/kernel.h"
 #include "datapath/kernel_claim.h"
 #include "io/af_xdp.h"
+#include "io/copy_channel.h"
 #include "io/host.h"
 #include "io/link_watch.h"
+#include "io/stack_entry.h"
 
 namespace weir::control {
 namespace {
@@ -36,6 +38,12 @@ class KernelWire final : public Wire {
   [[nodiscard]] bool took_over() const noexcept override { return kernel_->took_over(); }
 
  private:
+  Status open_host_channels(std::uint32_t count);
+  /// In host mode only the first has an interface.
+  [[nodiscard]] std::span<const Side> sides() const noexcept {
+    static constexpr std::array kBoth{Side::wan, Side::lan};
+    return std::span(kBoth).first(config_.host ? 1 : kSides);
+  }
   [[nodiscard]] const char* mode(Side side) const noexcept {
     return kernel_->mode(side) == datapath::AttachMode::native ? "native" : "generic";
   }
@@ -44,6 +52,8 @@ class KernelWire final : public Wire {
   bool host_changed_ = false;
   bool attached_before_ = false;  // an earlier run was killed, and its program forwards still
   bool kept_ = false;
+  std::unique_ptr<io::StackEntry> entry_;  // host mode, guard
+  std::string blind_;                      // host mode: why what this host sends is not seen
   std::unique_ptr<datapath::Kernel> kernel_;
 };
 
@@ -59,6 +69,7 @@ Status KernelWire::attach(std::vector<std::string>& warnings) {
 Status KernelWire::open_channels(std::vector<std::string>& warnings) {
   // Again: drivers may change their queues when a program is attached.
   WEIR_ASSIGN(const std::uint32_t count, channel_count(config_, warnings));
+  if (config_.host) return open_host_channels(count);
   for (std::uint32_t i = 0; i < count; ++i) {
     WEIR_ASSIGN(auto channel, io::open_af_xdp(config_.af_xdp, i));
     channels_.push_back(std::move(channel));
@@ -66,9 +77,40 @@ Status KernelWire::open_channels(std::vector<std::string>& warnings) {
   return {};
 }
 
+/// The first channel has the copies: all there is of it where this host is only observed, else what
+/// it sends.
+Status KernelWire::open_host_channels(std::uint32_t count) {
+  io::AfXdpConfig sockets = config_.af_xdp;
+  const bool guard = !config_.datapath.observe;
+  if (guard) {
+    WEIR_ASSIGN(entry_, io::StackEntry::make(sockets.interfaces[0], count, config_.entry_file));
+    sockets.interfaces[1] = entry_->name();
+  }
+  for (std::uint32_t i = 0; i < count; ++i) {
+    std::unique_ptr<io::Channel> channel;
+    if (guard) {
+      WEIR_ASSIGN(channel, io::open_af_xdp(sockets, i));
+    }
+    if (i == 0) {
+      constexpr std::uint32_t kOwnCopies = 1024;
+      const io::CopyConfig copies{.ring_fd = kernel_->copies_fd(),
+                                  .ring_bytes = config_.datapath.copies_bytes,
+                                  .frames = guard ? kOwnCopies : config_.settings.channels_frames};
+      WEIR_ASSIGN(channel, io::open_copies(copies, std::move(channel)));
+    }
+    channels_.push_back(std::move(channel));
+  }
+  return {};
+}
+
 Status KernelWire::connect() {
+  if (config_.host) {
+    const Status watched = kernel_->watch_own();
+    if (!watched) blind_ = watched.error().message;
+  }
+  if (config_.datapath.observe) return {};  // who beats gets copies
   for (std::uint32_t i = 0; i < channels_.size(); ++i) {
-    for (const Side side : {Side::wan, Side::lan})
+    for (const Side side : sides())
       WEIR_TRY(kernel_->add_socket(side, i, channels_[i]->socket_fd(side)));
   }
   return {};
@@ -82,8 +124,8 @@ Status KernelWire::keep() {
 
 Status KernelWire::disconnect() {
   Status first;
-  for (std::uint32_t i = 0; kernel_ && i < channels_.size(); ++i) {
-    for (const Side side : {Side::wan, Side::lan}) {
+  for (std::uint32_t i = 0; kernel_ && !config_.datapath.observe && i < channels_.size(); ++i) {
+    for (const Side side : sides()) {
       auto removed = kernel_->remove_socket(side, i);
       if (first && !removed) first = std::move(removed);
     }
@@ -93,6 +135,7 @@ Status KernelWire::disconnect() {
 
 Status KernelWire::close() {
   channels_.clear();
+  entry_.reset();
   kernel_.reset();  // after a start that failed: puts back the program that it found
   // Where that one forwards again, it needs its interfaces as they are.
   const bool leave = !kept_ && attached_before_;
@@ -105,10 +148,19 @@ void KernelWire::say_hello() const {
   if (config_.af_xdp.busy_poll && !channels_.front()->busy_poll()) {
     spdlog::warn("channels.busy_poll: this kernel does not grant it (5.11 does); channels sleep");
   }
-  for (const Side side : {Side::wan, Side::lan}) {
-    spdlog::info("{} is {}: {} XDP, {}, channels: {}", side_name(side),
+  if (!blind_.empty()) {
+    spdlog::warn(
+        "what this host itself sends is not seen ({}): answers to its searches are judged "
+        "as if nobody had asked",
+        blind_);
+  }
+  for (const Side side : sides()) {
+    spdlog::info("{} is {}: {} XDP, {}, channels: {}", config_.host ? "host" : side_name(side),
                  config_.kernel.interfaces[index(side)], mode(side),
-                 channels_.front()->zero_copy(side) ? "zero-copy" : "copy mode", channels_.size());
+                 config_.datapath.observe             ? "copies are judged"
+                 : channels_.front()->zero_copy(side) ? "zero-copy"
+                                                      : "copy mode",
+                 channels_.size());
   }
   if (took_over())
     spdlog::info("took over what an earlier weir left in {}", config_.kernel.pin_directory);

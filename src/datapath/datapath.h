@@ -47,9 +47,13 @@ struct Config {
   bool drop_fragments = false;     ///< UDP fragments after the first, all of them
   bool blocked_fragments = false;  ///< those of a blocked source or network
   bool ssdp_payload = true;
-  bool host_mode = false;
+  bool host_mode = false;  ///< one interface; its peer is this host's stack
+  bool observe = false;    ///< with `host_mode`: what is steered passes at once, and is copied
+  /// Host mode: room for copies, a power of two and at least a page.
+  std::uint32_t copies_bytes = 1U << 20U;
   bool shadow = false;                            ///< blocks are kept and have no effect
   std::vector<std::uint16_t> udp_ports = {1900};  ///< host order, without duplicates
+  bool all_ports = false;                         ///< all of UDP, whatever `udp_ports` says
   std::uint32_t heartbeat_limit_ms = 200;
   std::uint32_t blocks_max = 131'072;  ///< per family; the hash stays fast while at most half full
   std::uint32_t allow_max = 4'096;     ///< prefixes per family

@@ -15,6 +15,7 @@
 
 #include "datapath/kernel_claim.h"
 #include "datapath/kernel_links.h"
+#include "datapath/kernel_own.h"
 #include "datapath/kernel_pins.h"
 #include "datapath/kernel_program.h"
 #include "datapath/kernel_tables.h"
@@ -47,7 +48,7 @@ Status copy_lists(const KernelTables& from, KernelTables& to, std::string_view w
 
 /// For who has the directory's lock.
 Result<bool> remove_all(const Pins& pins, bool keep_blocks) {
-  bool found = false;
+  bool found = unwatch_own(pins);
   for (const Side side : {Side::wan, Side::lan}) {
     WEIR_ASSIGN(const bool removed, remove_link(pins, link_name(side)));
     found = found || removed;
@@ -228,6 +229,15 @@ Status Kernel::remove_socket(Side side, std::uint32_t queue) {
   if (bpf_map_delete_elem(impl_->program.map_fd("sockets"), &key) != 0 && errno != ENOENT)
     return fail_errno(fmt::format("take the socket of queue {} out", queue), errno);
   return {};
+}
+
+int Kernel::copies_fd() const noexcept {
+  return impl_->program ? impl_->program.map_fd("copies") : -1;
+}
+
+Status Kernel::watch_own() {
+  WEIR_CHECK(impl_->undo != nullptr);
+  return datapath::watch_own(impl_->program.own_fd(), impl_->ports[0], impl_->pins, *impl_->undo);
 }
 
 void Kernel::heartbeat(std::uint32_t channel, PacketTime now) noexcept {

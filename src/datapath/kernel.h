@@ -70,6 +70,12 @@ class Kernel final : public Datapath {
   Status add_socket(Side side, std::uint32_t queue, int socket_fd);
   Status remove_socket(Side side, std::uint32_t queue);
 
+  /// Host mode: the ring of copies (bpf/abi.h, weir_copy), owned by this object; -1 in other modes.
+  [[nodiscard]] int copies_fd() const noexcept;
+  /// Host mode: what this host sends is copied too, if it is steered. Where that fails, nothing else
+  /// does: its searches and flows are not known, and what answers them is judged as unasked.
+  Status watch_own();
+
   /// Channel `channel` made progress at `now` (a store to mapped memory: no system call). A channel
   /// withdraws by 0.
   void heartbeat(std::uint32_t channel, PacketTime now) noexcept;

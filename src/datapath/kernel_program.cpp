@@ -85,6 +85,8 @@ Result<Program> Program::open(const Config& config, const std::array<Port, kSide
   constants.ifindex[WEIR_SIDE_wan] = ports[0].ifindex;
   constants.ifindex[WEIR_SIDE_lan] = ports[1].ifindex;
   constants.host_mode = config.host_mode;
+  constants.observe = config.observe;
+  constants.all_ports = config.all_ports;
   constants.fail_closed = config.fail_closed;
   constants.drop_fragments = config.drop_fragments;
   constants.blocked_fragments = config.blocked_fragments;
@@ -96,6 +98,11 @@ Result<Program> Program::open(const Config& config, const std::array<Port, kSide
   if (constants.multi_buffer)
     bpf_program__set_flags(skeleton.progs.weir,
                            bpf_program__flags(skeleton.progs.weir) | BPF_F_XDP_HAS_FRAGS);
+  // Kernels without a ring buffer (before 5.8) or filters can still be a wire.
+  bpf_program__set_autoload(skeleton.progs.weir_own, config.host_mode);
+  bpf_map__set_autocreate(skeleton.maps.copies, config.host_mode);
+  bpf_map__set_autocreate(skeleton.maps.copy_room, config.host_mode);
+  bpf_map__set_max_entries(skeleton.maps.copies, config.copies_bytes);
   bpf_map__set_max_entries(skeleton.maps.block4, config.blocks_max);
   bpf_map__set_max_entries(skeleton.maps.block6, config.blocks_max);
   bpf_map__set_max_entries(skeleton.maps.allow4, config.allow_max);
@@ -165,6 +172,10 @@ Status Program::fill(const Config& config, const std::array<Port, kSides>& ports
 
 int Program::fd() const noexcept {
   return skeleton_ == nullptr ? -1 : bpf_program__fd(skeleton_->progs.weir);
+}
+
+int Program::own_fd() const noexcept {
+  return skeleton_ == nullptr ? -1 : bpf_program__fd(skeleton_->progs.weir_own);
 }
 
 int Program::map_fd(const char* name) const noexcept {

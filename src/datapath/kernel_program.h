@@ -30,6 +30,7 @@ class Program {
 
   explicit operator bool() const noexcept { return skeleton_ != nullptr; }
   [[nodiscard]] int fd() const noexcept;
+  [[nodiscard]] int own_fd() const noexcept;  ///< host mode's filter of what this host sends
   [[nodiscard]] int map_fd(const char* name) const noexcept;
   /// Own descriptors of the maps that outlive the program.
   [[nodiscard]] ListMaps list_maps() const;

@@ -182,6 +182,8 @@ void NativeCounters::add_to(Counters& sum) const noexcept {
 
 NativeSettings::NativeSettings(const Config& settings) {
   config.host_mode = settings.host_mode;
+  config.observe = settings.observe;
+  config.all_ports = settings.all_ports;
   config.fail_closed = settings.fail_closed;
   config.drop_fragments = settings.drop_fragments;
   config.blocked_fragments = settings.blocked_fragments;

@@ -87,6 +87,7 @@ struct Policy::Impl {
     made.block = !config.shadow;
     made.would_block = config.shadow;
     made.target = target;
+    made.all = config.block_all && target == Target::source;
     made.cause = sentence.cause;
     made.strikes = sentence.strikes - 1;
     made.expires = sentence.until;
@@ -207,7 +208,7 @@ struct Policy::Impl {
   /// One more source of its network is to be blocked: blocks the network instead, where that is
   /// due.
   bool roll_up(Decision& made, const Context& context) noexcept {
-    if (config.network_sources == 0) return false;
+    if (config.network_sources == 0 || config.block_all) return false;
     const Address address = network_of(context.source);
     bool fresh = false;
     SuspectNetwork& network = networks.touch(address, hash(address), context.time, fresh);
@@ -233,11 +234,16 @@ struct Policy::Impl {
       network->wanted = context.time;
   }
 
-  /// No SSDP, and no flood: somebody's flow that happens to use the port.
+  /// No SSDP, and nothing that the score may speak of: as a rule somebody's flow that happens to use
+  /// the port.
   [[nodiscard]] bool is_other_protocol(const Context& context) const noexcept {
-    return context.method == Method::none &&
-           std::max(context.source_packets, context.destination_packets) <
-               static_cast<float>(config.other_packets);
+    constexpr std::uint16_t kSsdpPort = 1900;
+    if (context.method != Method::none || config.others == Others::model) return false;
+    if (config.others == Others::pass && context.source_port != kSsdpPort &&
+        context.destination_port != kSsdpPort)
+      return true;
+    return std::max(context.source_packets, context.destination_packets) <
+           static_cast<float>(config.other_packets);
   }
 
   /// Rule 7's exception, for a packet that its score accuses.

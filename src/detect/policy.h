@@ -12,9 +12,10 @@
 ///           4. what SSDP never is, whoever sends it (`impossible`), is dropped;
 ///           5. what is not legitimate in its direction (`ScopeRules`) is dropped;
 ///           6. unasked SSDP to a blocked victim is dropped;
-///           7. a score from `threshold` on drops the packet; what is no SSDP, though, only while
-///              its source or destination has `other_packets` unasked ones in the short window: a
-///              flow of another protocol whose first packets came from outside is no flood. Nor is
+///           7. a score from `threshold` on drops the packet; what is no SSDP, though, by `others`:
+///              in floods, only while its source or destination has `other_packets` unasked ones in
+///              the short window, for a flow of another protocol whose first packets came from
+///              outside is no flood; or by the score alone, for a model of all UDP. Nor is
 ///              an answer that is due: only numbers tell whether there are too many of them (10).
 ///              And an answer that nobody asked for is `spared`, and no evidence, while it is one
 ///              of few: its destination has `late_answers` unasked ones at most in the long window,
@@ -57,7 +58,8 @@
 ///           solicited answers still reach it. One block, whatever number of addresses is forged,
 ///           and no evidence against any of them.
 /// Forgery   every block of the policy is of SSDP alone, and needs more than one packet: the most
-///           that forged packets can do to a third party.
+///           that forged packets can do to a third party. With `block_all` it is of all that a
+///           source sends, and forged packets can cut it off; then no network is blocked.
 /// Again     a packet of a blocked source that comes 250 ms or more after the decision orders its
 ///           block once more: a full queue, or a kernel that refused, loses a block only for so
 ///           long.
@@ -127,6 +129,13 @@ struct ScopeRules {
   bool wan_private = false;    ///< from the WAN, by a private or link-local address
 };
 
+/// What a score may say of what is no SSDP and of no flow of the LAN.
+enum class Others : std::uint8_t {
+  floods,  ///< where there are many (`other_packets`)
+  pass,    ///< the same where a port is 1900; elsewhere nothing
+  model,   ///< everything: the model is one of all UDP
+};
+
 struct PolicyConfig {
   float threshold = 0.5F;              ///< score from which a packet is dropped
   std::uint32_t evidence_packets = 3;  ///< at least 2
@@ -134,6 +143,7 @@ struct PolicyConfig {
   std::uint32_t evidence_span_ms = 1'000;
   std::uint32_t burst_packets = 64;
   std::uint32_t trusted_times = 10;
+  Others others = Others::floods;
   std::uint32_t other_packets = 100;
   std::uint32_t late_answers = 40;    ///< 0: none is spared
   std::uint32_t group_searches = 60;  ///< 0: no limit; so for the next four
@@ -149,6 +159,7 @@ struct PolicyConfig {
   std::uint32_t victim_sources = 4'096;  ///< 0: victims are never blocked; at most 30,000
   std::uint32_t victim_block_ms = 60'000;
   bool immune_lan = true;
+  bool block_all = false;  ///< blocks of sources are of all that they send
   ScopeRules scope;
   bool shadow = false;  ///< judge and report, drop nothing, block nothing
   std::vector<Prefix> allow;
@@ -170,6 +181,7 @@ struct Decision {
   bool again = false;             ///< with a block: it was ordered before (see Again above)
   Reason cause = Reason::clean;   ///< with a block: the rule that made it, then and now
   Target target = Target::source;
+  bool all = false;           ///< with a block: of all traffic, not of SSDP alone
   std::uint32_t strikes = 0;  ///< with a block: how often it was blocked before
   PacketTime expires;         ///< with a block
   PacketTime first_seen;      ///< with a block: the source's first packet that userspace saw

@@ -22,8 +22,9 @@ namespace {
 
 constexpr const char* kPromiscuous = "promiscuous";
 /// As 'ethtool -k' names them. Each hides from XDP what was on the wire, or changes it.
-constexpr std::array kOffloads = {"rx-lro", "rx-gro-hw", "rx-vlan-hw-parse", "tx-vlan-hw-insert",
-                                  "rx-vlan-filter"};
+constexpr std::array kOffloads = {"rx-lro", "rx-gro-hw", "rx-vlan-hw-parse"};
+/// Besides, of a wire: what it sends has its tags already, and those of others go by.
+constexpr std::array kWireOffloads = {"tx-vlan-hw-insert", "rx-vlan-filter"};
 constexpr int kStateVersion = 1;
 
 /// A setting that was changed: always a switch, so what it was before is the opposite of `to`.
@@ -220,7 +221,8 @@ Status check_far_end(const std::string& name, const LinkFacts& link,
 }
 
 /// What has to be changed of a device; warns of what cannot be.
-void plan(const Device& device, std::vector<Change>& changes, std::vector<std::string>& warnings) {
+void plan(const Device& device, bool wire, std::vector<Change>& changes,
+          std::vector<std::string>& warnings) {
   const auto want = [&](const char* setting, bool to) {
     const auto now = read(device, setting);
     if (!now || now->on == to) return;
@@ -233,8 +235,10 @@ void plan(const Device& device, std::vector<Change>& changes, std::vector<std::s
     }
     changes.push_back({device.name(), device.ifindex(), setting, to});
   };
-  want(kPromiscuous, true);
   for (const char* offload : kOffloads) want(offload, false);
+  if (!wire) return;
+  want(kPromiscuous, true);
+  for (const char* offload : kWireOffloads) want(offload, false);
 }
 
 Status change_all(const std::vector<Change>& changes, std::vector<std::string>& warnings) {
@@ -332,9 +336,10 @@ Status HostSettings::apply(const std::array<std::string, kSides>& interfaces,
   const auto& [facts, links, devices] = ends;
   WEIR_ASSIGN(const std::vector<Change> kept, inherit(state_file, facts, warnings));
   std::vector<Change> changes;
+  const bool wire = facts.size() == kSides;
   for (std::size_t i = 0; i < facts.size(); ++i) {
-    WEIR_TRY(check_far_end(facts[i].name, links[i], warnings));
-    plan(devices[i], changes, warnings);
+    if (wire) WEIR_TRY(check_far_end(facts[i].name, links[i], warnings));
+    plan(devices[i], wire, changes, warnings);
   }
   std::vector<Change> all = kept;
   for (const Change& change : changes) {

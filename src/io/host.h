@@ -1,12 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/// Settings of the host's interfaces that an inline wire needs, each as check, apply and undo.
+/// Settings of the host's interfaces that weir needs, each as check, apply and undo.
 ///
 ///   up, MTU       checked, never changed: up, small enough for XDP, and equal on both sides
 ///   bridges       checked: two interfaces of one bridge would carry each frame twice
 ///   promiscuous   IFF_PROMISC, so that frames for other MACs arrive. The flag, and no membership
 ///                 of a packet socket: forwarding must outlive this process
 ///   offloads      LRO, hardware GRO, VLAN stripping, insertion and filtering off: XDP must see
-///                 what was on the wire
+///                 what was on the wire. Of a single interface (host mode), which is no wire, only
+///                 those of reception, and it is not made promiscuous
 ///   far end       veth only: frames redirected into it need NAPI at its far end (a warning)
 ///
 /// Undo      what was changed stands in a state file before it is changed, so that whoever comes

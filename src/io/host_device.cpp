@@ -158,6 +158,14 @@ std::optional<unsigned> Device::hardware_type() const noexcept {
   return question.ifr_hwaddr.sa_family;
 }
 
+std::optional<std::array<std::uint8_t, 6>> Device::mac() const noexcept {
+  ifreq question{};
+  if (ask(SIOCGIFHWADDR, question) != 0) return std::nullopt;
+  std::array<std::uint8_t, 6> address{};
+  std::memcpy(address.data(), question.ifr_hwaddr.sa_data, address.size());
+  return address;
+}
+
 std::string Device::driver() const {
   ethtool_drvinfo info{};
   info.cmd = ETHTOOL_GDRVINFO;

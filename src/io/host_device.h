@@ -7,6 +7,7 @@
 /// Threads   one owner.
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <map>
 #include <optional>
@@ -51,6 +52,7 @@ class Device {
   [[nodiscard]] int set_flags(unsigned bits, bool on) const noexcept;
   [[nodiscard]] std::optional<std::uint32_t> mtu() const noexcept;
   [[nodiscard]] std::optional<unsigned> hardware_type() const noexcept;  ///< ARPHRD_*
+  [[nodiscard]] std::optional<std::array<std::uint8_t, 6>> mac() const noexcept;
   [[nodiscard]] std::string driver() const;
   struct Queues {
     std::uint32_t rx = 0, tx = 0;

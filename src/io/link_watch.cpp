@@ -79,6 +79,7 @@ std::vector<LinkWatch::Change> LinkWatch::changes() {
   }
   std::vector<Change> found;
   for (const Side side : {Side::wan, Side::lan}) {
+    if (interfaces_[index(side)].empty()) continue;
     const Link now = link_of(interfaces_[index(side)], ifindex_[index(side)]);
     const Link before = std::exchange(links_[index(side)], now);
     if (now != before) found.push_back({side, before, now});

@@ -31,6 +31,7 @@ Link link_of(const std::string& interface, std::uint32_t ifindex = 0) noexcept;
 
 class LinkWatch {
  public:
+  /// An empty name is a side that there is none of (host mode).
   static Result<LinkWatch> open(const std::array<std::string, kSides>& interfaces);
   ~LinkWatch();
   LinkWatch(LinkWatch&& other) noexcept;

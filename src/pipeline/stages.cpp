@@ -56,7 +56,7 @@ datapath::Block make_block(const detect::Context& context,
   block.target = static_cast<weir_target>(decision.target);
   block.value.expires_ns = decision.expires.ns;
   block.value.created_ns = context.time.ns;
-  block.value.scope = WEIR_SCOPE_ssdp;
+  block.value.scope = decision.all ? WEIR_SCOPE_all : WEIR_SCOPE_ssdp;
   block.value.origin = WEIR_ORIGIN_policy;
   block.value.reason = static_cast<std::uint32_t>(decision.cause);
   block.value.strikes = decision.strikes;

@@ -36,7 +36,7 @@ class BlockSink {
   virtual bool put(const datapath::Block& block, PacketTime first_seen) noexcept = 0;
 };
 
-/// The blocklist entry that `decision` asks for. Always of SSDP alone: what made it may be forged.
+/// The blocklist entry that `decision` asks for.
 datapath::Block make_block(const detect::Context& context,
                            const detect::Decision& decision) noexcept;
 

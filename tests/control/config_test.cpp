@@ -38,7 +38,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         BadKey{"no such section", "[channel]\n",
                "dir/w.toml:4:2: there is no section 'channel'; allowed are the sections "
-               "interfaces, steer, fail, channels, workers, model, policy, scope, allow, tables, "
+               "interfaces, host, steer, fail, channels, workers, model, policy, scope, allow, "
+               "tables, "
                "control, "
                "dpdk, log; did you mean channels?"},
         BadKey{"no such key", "[fail]\nheartbeat_limit = 3\n",
@@ -54,8 +55,12 @@ INSTANTIATE_TEST_SUITE_P(
         BadKey{"a flag that is text", "[steer]\nssdp_payload = \"yes\"\n",
                "dir/w.toml:5:16: steer.ssdp_payload is \"yes\"; allowed is true or false"},
         BadKey{"port 0", "[steer]\nudp_ports = [1900, 0]\n",
-               "dir/w.toml:5:20: steer.udp_ports is 0; allowed is a list of integers from 1 to "
+               "dir/w.toml:5:20: steer.udp_ports is 0; allowed is \"all\" or a list of integers "
+               "from 1 to "
                "65535"},
+        BadKey{"a word for ports", "[steer]\nudp_ports = \"most\"\n",
+               "dir/w.toml:5:13: steer.udp_ports is \"most\"; allowed is \"all\" or a list of "
+               "integers from 1 to 65535"},
         BadKey{"port twice", "[steer]\nudp_ports = [1900, 5353, 1900]\n",
                "dir/w.toml:5:26: steer.udp_ports has 1900 twice; name each once"},
         BadKey{"nothing to judge", "[steer]\nudp_ports = []\nssdp_payload = false\n",
@@ -111,9 +116,9 @@ INSTANTIATE_TEST_SUITE_P(
         BadKey{"relative path", "[control]\nrun_dir = \"run\"\n",
                "dir/w.toml:5:11: control.run_dir is \"run\"; allowed is an absolute path, as "
                "\"/run/weir\""},
-        BadKey{
-            "a section that is a value", "log = 3\n",
-            "dir/w.toml:4:1: [interfaces] has no key 'log'; its keys are wan, lan, backend, xdp"},
+        BadKey{"a section that is a value", "log = 3\n",
+               "dir/w.toml:4:1: [interfaces] has no key 'log'; its keys are wan, lan, mode, host, "
+               "backend, xdp"},
         BadKey{"not TOML", "[log]\nlevel = \n",
                "dir/w.toml:5:9: not TOML: Error while parsing key-value pair: expected value, saw "
                "'\\n'"}),
@@ -131,11 +136,40 @@ TEST(Config, NeedsTwoDifferentInterfaces) {
               HasSubstr("2:7: interfaces.wan is \"sixteen-letters-\""));
   EXPECT_EQ(parse("interfaces = 3\n").error().message,
             "dir/w.toml:1:1: interfaces is 3; allowed is a section, as [interfaces]");
+  EXPECT_EQ(parse("lgo = 3\n").error().message,
+            "dir/w.toml:1:1: there is no key outside sections 'lgo'; allowed are the sections "
+            "interfaces, host, steer, fail, channels, workers, model, policy, scope, allow, "
+            "tables, control, "
+            "dpdk, log; did you mean log?");
+}
+
+TEST(Config, HostModeHasOneInterface) {
+  const std::string host = "[interfaces]\nmode = \"host\"\n";
+  EXPECT_EQ(parse(host).error().message,
+            "dir/w.toml:2:8: interfaces.host is missing; name the interface to look after, as host "
+            "= \"eth0\"");
   EXPECT_EQ(
-      parse("lgo = 3\n").error().message,
-      "dir/w.toml:1:1: there is no key outside sections 'lgo'; allowed are the sections "
-      "interfaces, steer, fail, channels, workers, model, policy, scope, allow, tables, control, "
-      "dpdk, log; did you mean log?");
+      parse("[interfaces]\nhost = \"e\"\n").error().message,
+      "dir/w.toml:2:8: interfaces.host is \"e\", and interfaces.mode is \"inline\"; set mode = "
+      "\"host\", or name wan and lan in its place");
+  EXPECT_THAT(parse(host + "host = \"e\"\nbackend = \"dpdk\"\n").error().message,
+              HasSubstr("w.toml:4:11: interfaces.backend is \"dpdk\" and interfaces.mode"));
+  const auto observed = parse(host +
+                              "host = \"e\"\nwan = \"w\"\n[steer]\nudp_ports = \"all\"\n"
+                              "[fail]\nfail_mode = \"closed\"\n[channels]\nring = 1024\n");
+  ASSERT_TRUE(observed) << observed.error().message;
+  EXPECT_EQ(observed->kernel.interfaces, (std::array<std::string, 2>{"e", ""}));
+  EXPECT_TRUE(observed->host && observed->datapath.host_mode && observed->datapath.observe);
+  EXPECT_TRUE(observed->datapath.all_ports && observed->datapath.udp_ports.empty());
+  EXPECT_EQ(observed->datapath.copies_bytes, 512U * 1024);
+  EXPECT_FALSE(observed->datapath.fail_closed) << "what is observed has passed";
+  ASSERT_EQ(observed->warnings.size(), 2U);
+  EXPECT_THAT(observed->warnings[0], HasSubstr(":4:7: interfaces.wan has no effect in host mode"));
+  EXPECT_THAT(observed->warnings[1],
+              HasSubstr(":8:13: fail.fail_mode is \"closed\", which has no"));
+  const auto guarded = parse(host + "host = \"e\"\n[host]\njudge = \"guard\"\n");
+  ASSERT_TRUE(guarded) << guarded.error().message;
+  EXPECT_TRUE(guarded->host && !guarded->datapath.observe && !guarded->datapath.all_ports);
 }
 
 TEST(Config, DpdkNeedsTwoDevicesAndNoInterfaces) {

@@ -15,6 +15,7 @@
 #include "datapath/kernel.h"
 #include "datapath/native.h"
 #include "header_features.skel.h"
+#include "io/copy_channel.h"
 #include "support/frame_generator.h"
 #include "support/kernel_judge.h"
 #include "support/wire.h"
@@ -50,8 +51,8 @@ std::vector<Arrangement> arrangements() {
   list[2].config.udp_ports = {1900, 5353, 53, 65'535};
   list[3] = {.name = "ssdp_payload off, no block of scope all", .config = {}, .scope_all = false};
   list[3].config.ssdp_payload = false;
-  list[4] = {.name = "host mode", .config = {}};
-  list[4].config.host_mode = true;
+  list[4] = {.name = "host mode, all of UDP observed", .config = {}};
+  list[4].config.host_mode = list[4].config.observe = list[4].config.all_ports = true;
   list[5] = {.name = "fail_closed with a stale heartbeat", .config = {}, .beating = false};
   list[5].config.fail_closed = true;
   list[6] = {.name = "no socket, no port", .config = {}, .socket = false};
@@ -136,6 +137,14 @@ class EqualTest : public testing::Test {
     native.set_heartbeat(0, beat);
     test::KernelJudge judge(kernel.program_fd(), options.interfaces);
     std::uint64_t number = 0;
+    std::unique_ptr<io::Channel> copies;
+    if (given.config.observe) {
+      auto opened = io::open_copies(
+          {.ring_fd = kernel.copies_fd(), .ring_bytes = given.config.copies_bytes, .frames = 2},
+          nullptr);
+      ASSERT_TRUE(opened) << opened.error().message;
+      copies = std::move(*opened);
+    }
     visit([&](const Bytes& bytes) {
       const Side side = given.config.host_mode || number % 2 == 0 ? Side::wan : Side::lan;
       packet::Frame frame;
@@ -153,10 +162,23 @@ class EqualTest : public testing::Test {
       const packet::Headers parsed = packet::parse(bytes);
       ASSERT_EQ(std::memcmp(&parsed, &headers, sizeof parsed), 0);
       seen_.insert(expected);
+      if (copies) expect_copy(*copies, bytes, expected);
       ++number;
     });
     ASSERT_FALSE(HasFatalFailure());
     expect_equal_tables(kernel, native);
+  }
+
+  /// What is copied is the frame, all of it; what is not copied is not there.
+  static void expect_copy(io::Channel& copies, const Bytes& bytes, Outcome outcome) {
+    std::array<packet::Frame, 2> found;
+    const std::size_t number = copies.receive(Side::wan, found, monotonic_now());
+    ASSERT_EQ(number, outcome == Outcome::peer_copied ? 1U : 0U) << hex(bytes);
+    if (number == 0) return;
+    const auto copy = found[0].bytes();
+    ASSERT_EQ(hex({copy.begin(), copy.end()}), hex(bytes));
+    ASSERT_EQ(found[0].side, Side::wan);
+    copies.release({found.data(), 1});
   }
 
   static std::string hex(const Bytes& bytes) {
