@@ -59,6 +59,19 @@ void check_headers(const weir::packet::Headers& headers, std::size_t size) {
   }
 }
 
+void check_features(const weir::packet::Frame& frame, const weir::packet::Headers& headers) {
+  weir::packet::HeaderFeatures features;
+  const bool exact =
+      weir::packet::header_features(frame.bytes(), headers, WEIR_READING_exact, features);
+  WEIR_CHECK(exact == (headers.family != 0));
+  WEIR_CHECK(features.value[WEIR_HEADER_FEATURE_ip_version] == headers.family);
+  if (headers.kind == WEIR_KIND_fragment)
+    WEIR_CHECK(features.value[WEIR_HEADER_FEATURE_ip_frag_offset] != 0 &&
+               features.value[WEIR_HEADER_FEATURE_dest_port] == 0);
+  static_cast<void>(
+      weir::packet::header_features(frame.bytes(), headers, WEIR_READING_skx, features));
+}
+
 void check_outcome(Outcome outcome, const weir::packet::Headers& headers) {
   const auto kind_is = [&](weir_kind kind) { return headers.kind == kind; };
   switch (outcome) {
@@ -111,6 +124,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   WEIR_CHECK(std::memcmp(&again, &headers, sizeof headers) == 0);
   const weir::packet::Headers parsed = weir::packet::parse(frame.bytes());
   WEIR_CHECK(std::memcmp(&parsed, &headers, sizeof headers) == 0);
+  check_features(frame, headers);
   return 0;
 }
 
