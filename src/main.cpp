@@ -31,6 +31,7 @@ void add_commands(weir::cli::Command app, Run& run) {
   weir::cli::add_detach(app, run);
   weir::cli::add_replay(app, run);
   weir::cli::add_model(app, run);
+  weir::cli::add_kernel_model(app, run);
   weir::cli::add_synth(app, run);
   weir::cli::add_blast(app, run);
   weir::cli::add_version(app, run);

@@ -13,6 +13,7 @@ void add_block(Command app, Run& run);
 void add_check(Command app, Run& run);
 void add_detach(Command app, Run& run);
 void add_doctor(Command app, Run& run);
+void add_kernel_model(Command app, Run& run);
 void add_reload(Command app, Run& run);
 void add_report(Command app, Run& run);
 void add_run(Command app, Run& run);

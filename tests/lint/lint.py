@@ -24,7 +24,7 @@ TIDY_TOGETHER = 8
 THIRD_PARTY = [
     ("oneTBB", r"#include <(oneapi/)?tbb/|\btbb::", r"pipeline/graph\.cpp"),
     ("Highway", r"#include [<\"]hwy/|\bhwy::|\bHWY_", r"forest/evaluate[^/]*"),
-    ("libbpf", r"#include <bpf/", r"datapath/kernel[^/]*\.(cpp|h)|io/(xsk|af_xdp)[^/]*"),
+    ("libbpf", r"#include <bpf/", r"datapath/kernel[^/]*\.(cpp|h)|kernel_model/(load|object)\.cpp|io/(xsk|af_xdp)[^/]*"),
     ("libxdp", r"#include <xdp/", r"io/(xsk|af_xdp)[^/]*|datapath/kernel[^/]*\.cpp"),
     ("DPDK", r"#include <rte_|\brte_\w+\(", r"io/dpdk[^/]*"),
     ("toml++", r"#include <toml|\btoml::", r"control/config[^/]*"),

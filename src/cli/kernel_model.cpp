@@ -1,0 +1,418 @@
+// SPDX-License-Identifier: BSD-2-Clause
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <array>
+#include <chrono>
+#include <fstream>
+#include <memory>
+
+#include "cli/commands.h"
+#include "cli/daemon.h"
+#include "forest/evaluate.h"
+#include "forest/import.h"
+#include "io/capture.h"
+#include "kernel_model/emit_c.h"
+#include "kernel_model/load.h"
+#include "kernel_model/object.h"
+
+namespace weir::cli {
+namespace {
+
+using control::Json;
+using kernel_model::LoadError;
+using kernel_model::Plan;
+using kernel_model::Values;
+
+struct Options {
+  std::string model, capture, interface, output;
+  std::string pins = kernel_model::kDefaultPins;
+  std::optional<double> threshold, decision, precision;
+  std::vector<std::string> drop;
+  std::string compat;
+  bool generic = false, json = false, c = false, object = false;
+};
+
+int report_load(const LoadError& error) {
+  switch (error.why) {
+    case LoadError::Why::refused:
+    case LoadError::Why::interface:
+      return report({error.message}, kBadInput);
+    case LoadError::Why::permission:
+      return report({error.message}, kNotPermitted);
+    case LoadError::Why::failed:
+      break;
+  }
+  return report({error.message}, geteuid() == 0 ? kFailure : kNotPermitted);
+}
+
+Result<kernel_model::Options> plan_options(const Options& options) {
+  if (options.threshold && options.decision)
+    return fail("--threshold and --decision are both given; a packet is dropped above one of them");
+  kernel_model::Options made;
+  made.threshold = options.threshold ? options.threshold : options.decision;
+  made.on_decision = options.decision.has_value();
+  made.precision = options.precision;
+  made.drop = options.drop;
+  made.reading = options.compat == "skx" ? WEIR_READING_skx : WEIR_READING_exact;
+  return made;
+}
+
+struct Planned {
+  forest::Model model;
+  kernel_model::Options options;
+  Plan plan;
+};
+Result<Planned> planned(const Options& options) {
+  Planned made;
+  WEIR_ASSIGN(made.model, forest::load_model(options.model));
+  WEIR_ASSIGN(made.options, plan_options(options));
+  auto plan = make_plan(made.model, made.options);
+  if (!plan) return fail(fmt::format("{}: {}", options.model, plan.error().message));
+  made.plan = std::move(*plan);
+  return made;
+}
+
+std::string size_text(const Plan& plan) {
+  if (plan.kind == Plan::Kind::linear)
+    return fmt::format("linear, a decision is off by {:.3g} at most", plan.error);
+  return fmt::format("{} trees, {} splits, {} functions", plan.calls.size(), plan.splits,
+                     plan.functions.size());
+}
+
+int load(const Options& options) {
+  const auto made = planned(options);
+  if (!made) return report(made.error(), kBadInput);
+  const auto attached = attach(made->plan, {options.interface, options.pins, options.generic});
+  if (!attached) return report_load(attached.error());
+  if (!attached->native && !options.generic)
+    fmt::print(
+        stderr, "weir: warning: {} judges in generic mode, which is slower: {}\n",
+        options.interface,
+        attached->why_generic.empty() ? "an earlier model runs in it" : attached->why_generic);
+  fmt::print(
+      "{}: model '{}' judges every packet in {} mode{}: {}; its verifier went through {} "
+      "instructions\n",
+      options.interface, made->model.name, attached->native ? "native" : "generic",
+      attached->replaced ? ", in place of the one before" : "", size_text(made->plan),
+      attached->verified);
+  return kOk;
+}
+
+Json json_of(const kernel_model::State& state) {
+  const auto counters = [](const auto& of_cpu) {
+    Json made;
+#define WEIR_VERDICT_JSON(number, name, help) \
+  made[#name] = {{"packets", of_cpu[number].packets}, {"bytes", of_cpu[number].bytes}};
+    WEIR_MODEL_VERDICT_LIST(WEIR_VERDICT_JSON)
+#undef WEIR_VERDICT_JSON
+    return made;
+  };
+  Json cpus = Json::array();
+  for (const auto& cpu : state.counters) cpus.push_back(counters(cpu));
+  return {{"interface", state.interface},
+          {"attached", state.there},
+          {"mode", !state.there   ? "none"
+                   : state.native ? "native"
+                                  : "generic"},
+          {"program_id", state.program_id},
+          {"model",
+           {{"name", state.about.name},
+            {"sha256", state.about.sha256},
+            {"shape", state.about.trained},
+            {"functions", state.about.functions},
+            {"instructions", state.about.instructions},
+            {"verified_instructions", state.about.verified},
+            {"reading", state.about.reading == WEIR_READING_skx ? "skx" : "exact"},
+            {"loaded_at_ms", state.about.loaded_ns / 1'000'000}}},
+          {"cpus", cpus}};
+}
+
+void print_state(const kernel_model::State& state) {
+  using std::chrono::milliseconds;
+  const auto now =
+      std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch());
+  const std::uint64_t loaded_ms = state.about.loaded_ns / 1'000'000;
+  const auto now_ms = static_cast<std::uint64_t>(now.count());
+  fmt::print(
+      "{}: {}; model '{}' ({}, sha256 {}), loaded {} ago{}\n", state.interface,
+      !state.there   ? "the interface has gone, nothing is judged"
+      : state.native ? "native mode"
+                     : "generic mode",
+      state.about.name, state.about.trained, std::string(state.about.sha256).substr(0, 12),
+      control::duration_text(std::max<std::uint64_t>(1, now_ms - std::min(now_ms, loaded_ms))),
+      state.about.reading == WEIR_READING_skx ? ", headers read as SkimXDP does" : "");
+  std::vector<std::vector<std::string>> rows{{"CPU", "PASSED", "DROPPED", "NOT IP", "UNJUDGED"}};
+  std::array<std::uint64_t, WEIR_MODEL_VERDICTS> all{};
+  for (std::size_t cpu = 0; cpu < state.counters.size(); ++cpu) {
+    std::vector<std::string> row{fmt::format("{}", cpu)};
+    std::uint64_t packets = 0;
+    for (std::size_t v = 0; v < all.size(); ++v) {
+      packets += state.counters[cpu][v].packets;
+      all[v] += state.counters[cpu][v].packets;
+    }
+    for (const int v : {WEIR_MODEL_pass, WEIR_MODEL_drop, WEIR_MODEL_other, WEIR_MODEL_unjudged})
+      row.push_back(fmt::format("{}", state.counters[cpu][static_cast<std::size_t>(v)].packets));
+    if (packets != 0) rows.push_back(row);
+  }
+  rows.push_back({"all", fmt::format("{}", all[WEIR_MODEL_pass]),
+                  fmt::format("{}", all[WEIR_MODEL_drop]), fmt::format("{}", all[WEIR_MODEL_other]),
+                  fmt::format("{}", all[WEIR_MODEL_unjudged])});
+  fmt::print("{}", columns(rows, {true, true, true, true, true}));
+}
+
+/// The interfaces that the command is about.
+std::vector<std::string> chosen(const Options& options) {
+  if (!options.interface.empty()) return {options.interface};
+  return kernel_model::interfaces(options.pins);
+}
+
+int none_there(const Options& options) {
+  return report(
+      {options.interface.empty()
+           ? fmt::format("no kernel model is loaded (nothing is pinned in {})", options.pins)
+           : fmt::format("no kernel model is loaded on {}", options.interface)},
+      kNotRunning);
+}
+
+int status(const Options& options) {
+  Json all = Json::array();
+  for (const std::string& interface : chosen(options)) {
+    const auto state = kernel_model::state(interface, options.pins);
+    if (!state) return report_load(state.error());
+    if (!*state) continue;
+    if (!options.json) print_state(**state);
+    all.push_back(json_of(**state));
+  }
+  if (all.empty()) return none_there(options);
+  if (options.json) fmt::print("{}\n", all.dump(2));
+  return kOk;
+}
+
+int detach(const Options& options) {
+  bool any = false;
+  for (const std::string& interface : chosen(options)) {
+    const auto gone = kernel_model::detach(interface, options.pins);
+    if (!gone) return report_load(gone.error());
+    if (*gone) fmt::print("{}: the kernel model is taken away\n", interface);
+    any = any || *gone;
+  }
+  return any ? kOk : none_there(options);
+}
+
+int emit(const Options& options) {
+  if (options.c == options.object)
+    return report({"say what to write: --c for C, or --object for an ELF object"}, kBadInput);
+  const auto made = planned(options);
+  if (!made) return report(made.error(), kBadInput);
+  std::string text;
+  if (options.c) {
+    text = c_source(made->plan);
+  } else {
+    const auto object = whole_object(assemble(made->plan), made->plan.reading);
+    if (!object) return report(object.error(), kFailure);
+    text.assign(object->begin(), object->end());
+  }
+  if (options.output.empty() || options.output == "-") {
+    fmt::print("{}", text);
+    return kOk;
+  }
+  std::ofstream out(options.output, std::ios::binary);
+  out.write(text.data(), static_cast<std::streamsize>(text.size()));
+  if (!out.flush())
+    return report({fmt::format("cannot write {}; name a file that can be written", options.output)},
+                  kFailure);
+  return kOk;
+}
+
+struct Counts {
+  std::size_t packets = 0, others = 0, dropped = 0, by_precision = 0, not_as_userspace = 0;
+};
+
+/// Rows of a capture, and what userspace says of them.
+class Judged {
+ public:
+  explicit Judged(const Planned& made, const Plan& finest)
+      : made_(made),
+        finest_(finest),
+        evaluator_(*forest::make_evaluator(made.model)),
+        columns_(made.model.features.size()),
+        scores_(kRows * made.model.outputs) {
+    for (std::size_t f = 0; f < columns_.size(); ++f) columns_[f].resize(kRows + 16);
+  }
+
+  void add(const Values& values) {
+    for (std::size_t f = 0; f < columns_.size(); ++f)
+      for (int i = 0; i < WEIR_HEADER_FEATURE_COUNT; ++i)
+        if (made_.model.features[f] == kernel_model::feature_name(i))
+          aligned(f)[rows_.size()] = static_cast<float>(values[static_cast<std::size_t>(i)]);
+    rows_.push_back(values);
+    if (rows_.size() == kRows) flush();
+  }
+
+  void flush() {
+    std::vector<const float*> columns;
+    for (std::size_t f = 0; f < columns_.size(); ++f) columns.push_back(aligned(f));
+    evaluator_->evaluate(columns.data(), rows_.size(), scores_.data());
+    for (std::size_t r = 0; r < rows_.size(); ++r) {
+      const int verdict = judge(made_.plan, rows_[r]);
+      counts.dropped += verdict == 1 ? 1 : 0;
+      counts.by_precision += verdict != judge(finest_, rows_[r]) ? 1 : 0;
+      counts.not_as_userspace += verdict != userspace(r) ? 1 : 0;
+    }
+    counts.packets += rows_.size();
+    rows_.clear();
+  }
+
+  Counts counts;
+
+ private:
+  static constexpr std::size_t kRows = 1024;
+
+  float* aligned(std::size_t f) {
+    auto at = reinterpret_cast<std::uintptr_t>(columns_[f].data());
+    return columns_[f].data() + (64 - at % 64) % 64 / sizeof(float);
+  }
+  [[nodiscard]] int userspace(std::size_t r) const {
+    const auto score = [&](std::size_t c) { return scores_[c * rows_.size() + r]; };
+    const auto& model = made_.model;
+    std::size_t number = 0;
+    if (forest::score_columns(model) == 1) {
+      const double least = made_.options.threshold.value_or(0.5);
+      number = static_cast<double>(score(0)) > least ? 1 : 0;
+    } else {
+      for (std::size_t c = 1; c < model.outputs; ++c)
+        if (score(c) > score(number)) number = c;
+    }
+    return static_cast<int>(made_.plan.drop >> number & 1U);
+  }
+
+  const Planned& made_;
+  const Plan& finest_;
+  std::unique_ptr<forest::Evaluator> evaluator_;
+  std::vector<std::vector<float>> columns_;
+  std::vector<float> scores_;
+  std::vector<Values> rows_;
+};
+
+int check(const Options& options) {
+  const auto made = planned(options);
+  if (!made) return report(made.error(), kBadInput);
+  kernel_model::Options exact = made->options;
+  exact.precision.reset();
+  const auto finest = make_plan(made->model, exact);
+  if (!finest) return report(finest.error(), kBadInput);
+  const auto reader = io::CaptureReader::open(options.capture);
+  if (!reader) return report(reader.error(), kBadInput);
+  Judged judged(*made, *finest);
+  io::CapturedPacket packet;
+  io::Step step = io::Step::packet;
+  for (; (step = (*reader)->next(packet)) == io::Step::packet;) {
+    const std::uint8_t* const end = packet.bytes.data() + packet.bytes.size();
+    weir_headers headers;
+    weir_header_features features;
+    weir_parse(packet.bytes.data(), end, &headers);
+    if (weir_read_header_features(packet.bytes.data(), end, &headers, made->plan.reading,
+                                  &features) == 0) {
+      ++judged.counts.others;
+      continue;
+    }
+    Values values;
+    std::copy_n(features.value, values.size(), values.begin());
+    judged.add(values);
+  }
+  judged.flush();
+  if (step == io::Step::error) report((*reader)->error(), kFailure);
+  const Counts& counts = judged.counts;
+  const bool decision = made->options.on_decision;
+  if (options.json) {
+    Json all{{"packets", counts.packets},
+             {"not_ip", counts.others},
+             {"dropped", counts.dropped},
+             {"error_bound", made->plan.error},
+             {"changed_by_precision", counts.by_precision}};
+    if (!decision) all["not_as_userspace"] = counts.not_as_userspace;
+    fmt::print("{}\n", all.dump(2));
+  } else {
+    fmt::print("{} packets judged, {} dropped, {} without an IP header; {}\n", counts.packets,
+               counts.dropped, counts.others, size_text(made->plan));
+    fmt::print("  the precision changes {} verdicts of {}\n", counts.by_precision, counts.packets);
+    if (!decision) fmt::print("  userspace judges {} otherwise\n", counts.not_as_userspace);
+  }
+  return step == io::Step::error ? kFailure : kOk;
+}
+
+void add_model_options(Command command, Options& options) {
+  command.add_option("MODEL", options.model, "Model over header features (`weir model features`)")
+      .required();
+  command.add_option("--drop", options.drop, "Class whose packets are dropped; the last, else")
+      .type_name("CLASS");
+  command.add_option("--threshold", options.threshold, "Drop above this probability")
+      .type_name("P");
+  command
+      .add_option("--decision", options.decision, "Drop above this value of the decision function")
+      .type_name("X");
+  command
+      .add_option("--precision", options.precision,
+                  "Linear models: how far a decision may be off; as little as can be, else")
+      .type_name("E");
+  command.add_option("--compat", options.compat, "Read headers as that program does: skx")
+      .one_of({"skx"});
+}
+
+void add_place_options(Command command, Options& options) {
+  command.add_option("--pins", options.pins, "Folder of a bpffs with what outlives this command")
+      .capture_default_str();
+}
+
+}  // namespace
+
+void add_kernel_model(Command app, Run& run) {
+  Command group = app.add_subcommand("kernel-model", "Models that judge inside the kernel");
+  group.require_subcommand(1);
+  group.footer(
+      help_footer("  weir kernel-model load tree.json --interface eth0\n"
+                  "  weir kernel-model status\n  weir kernel-model detach\n",
+                  {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted}));
+  auto options = std::make_shared<Options>();
+  const auto add = [&](const std::string& name, const std::string& help, const std::string& example,
+                       int (*work)(const Options&)) {
+    Command command = group.add_subcommand(name, help);
+    command.footer(help_footer("  weir kernel-model " + example + "\n",
+                               {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted}));
+    command.callback([options, work, &run] { run = [options, work] { return work(*options); }; });
+    return command;
+  };
+
+  Command command = add("load", "Judge every packet of an interface in its XDP program",
+                        "load forest.json --interface eth0", load);
+  add_model_options(command, *options);
+  command.add_option("--interface", options->interface, "Interface").type_name("IF").required();
+  command.add_flag("--generic", options->generic, "Generic mode, though native may be there");
+  add_place_options(command, *options);
+
+  command =
+      add("status", "Mode, model, and what each CPU passed and dropped", "status --json", status);
+  command.add_option("--interface", options->interface, "This one only").type_name("IF");
+  command.add_flag("--json", options->json, "As JSON");
+  add_place_options(command, *options);
+
+  command = add("detach", "Take the model away", "detach --interface eth0", detach);
+  command.add_option("--interface", options->interface, "This one only").type_name("IF");
+  add_place_options(command, *options);
+
+  command = add("emit", "Write the program instead of loading it",
+                "emit forest.json --c -o forest.bpf.c", emit);
+  add_model_options(command, *options);
+  command.add_flag("--c", options->c, "C, one function a tree, for clang -target bpf");
+  command.add_flag("--object", options->object, "An ELF object, for libbpf, bpftool and ip link");
+  command.add_option("-o,--output", options->output, "File; stdout, else").type_name("FILE");
+
+  command = add("check", "Judge a capture as the kernel would: what the precision changes",
+                "check logistic.json day.pcapng --precision 0.01", check);
+  add_model_options(command, *options);
+  command.add_option("CAPTURE", options->capture, "Capture").required();
+  command.add_flag("--json", options->json, "As JSON");
+}
+
+}  // namespace weir::cli

@@ -1,0 +1,442 @@
+// SPDX-License-Identifier: BSD-2-Clause
+// Plans, and programs in the kernel: what is cut, split, added, refused, swapped and counted.
+#include <arpa/inet.h>
+#include <bpf/bpf.h>
+#include <bpf/libbpf.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <bit>
+#include <cmath>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <random>
+
+#include "kernel_model/emit_c.h"
+#include "kernel_model/load.h"
+#include "kernel_model/object.h"
+#include "kernel_model/plan_trees.h"
+#include "models.h"
+#include "packets.h"
+#include "support/wire.h"
+
+namespace weir::kernel_model {
+namespace {
+
+using forest::Compare;
+using forest::Model;
+using test::add_tree;
+using test::deep_tree;
+using test::forest_of;
+using test::linear_model;
+using test::two_classes;
+using testing::HasSubstr;
+
+Plan plan_of(const Model& model, const Options& options = {}) {
+  auto plan = make_plan(model, options);
+  EXPECT_TRUE(plan) << plan.error().message;
+  return plan ? *plan : Plan{};
+}
+
+std::string error_of(const Model& model, const Options& options = {}) {
+  const auto plan = make_plan(model, options);
+  EXPECT_FALSE(plan);
+  return plan ? "" : plan.error().message;
+}
+
+TEST(Plan, CutIsTheLargestNumberThatGoesLeft) {
+  std::mt19937_64 random(1);
+  for (int i = 0; i < 20'000; ++i) {
+    const unsigned bits = 1 + static_cast<unsigned>(random() % 33);
+    double threshold = static_cast<double>(random() & ((std::uint64_t{1} << bits) - 1));
+    if (i % 3 == 1) threshold += 0.5;
+    if (i % 3 == 2) threshold = static_cast<double>(static_cast<float>(threshold));
+    if (i % 17 == 0) threshold = std::nextafter(threshold, i % 2 != 0 ? -1.0 : 1e300);
+    for (const Compare compare : {Compare::less_equal, Compare::less}) {
+      const auto left = [&](std::uint32_t x) {
+        const auto row = static_cast<double>(static_cast<float>(x));
+        return compare == Compare::less ? row < threshold : row <= threshold;
+      };
+      const Cut cut = cut_of(threshold, compare);
+      ASSERT_EQ(cut.none, !left(0)) << threshold;
+      if (cut.none) continue;
+      ASSERT_TRUE(left(cut.cut)) << threshold;
+      ASSERT_TRUE(cut.cut == 0xffffffffU || !left(cut.cut + 1)) << threshold << " " << cut.cut;
+    }
+  }
+}
+
+TEST(Plan, RoundsWideFeaturesAsRowsDo) {
+  EXPECT_EQ(as_row(16'777'217), 16'777'216U);
+  EXPECT_EQ(as_row(16'777'219), 16'777'220U);
+  EXPECT_EQ(as_row(0xffffffffU), std::uint64_t{1} << 32U);
+}
+
+TEST(Plan, LeavesOutWhatIsAnsweredAlready) {
+  Model model = two_classes({"ip_ttl"});
+  add_tree(model, 3, 8, [] { return 0.0; });  // all leaves say the same
+  const Plan same = plan_of(model);
+  EXPECT_EQ(same.splits, 0U);
+  EXPECT_EQ(same.leaves, 1U);
+}
+
+TEST(Plan, SaysWhatTheKernelCannotCompute) {
+  Model model = two_classes({"tcp_windw_size"});
+  add_tree(model, 1, 8, [] { return 1.0; });
+  EXPECT_THAT(error_of(model), HasSubstr("'tcp_windw_size' is none that the kernel reads"));
+  EXPECT_THAT(error_of(model), HasSubstr("did you mean tcp_window_size?"));
+  model.features = {"ip_ttl"};
+  EXPECT_THAT(error_of(model, {.precision = 0.1}), HasSubstr("a precision is for linear models"));
+  EXPECT_THAT(error_of(model, {.drop = {"good"}}), HasSubstr("it has 'fine', 'bad'"));
+  model.classes.clear();
+  EXPECT_THAT(error_of(model), HasSubstr("give a threshold"));
+  EXPECT_EQ(plan_of(model, {.threshold = 0.3}).leaves, 1U);
+  model.classes.resize(3);
+  model.outputs = 3;
+  model.values.resize(6);
+  model.bias.resize(3);
+  EXPECT_THAT(error_of(model), HasSubstr("name those whose packets are dropped"));
+}
+
+TEST(Plan, PrecisionBoundsTheError) {
+  Model model = two_classes({"dest_port", "ip_ttl"});
+  model.kind = Model::Kind::linear;
+  model.link = forest::Link::sigmoid;
+  model.weights = {0.0123456789, -1.0 / 3};
+  model.bias = {-12.7};
+  const Plan finest = plan_of(model);
+  EXPECT_LT(finest.error, 1e-9);
+  const Plan coarse = plan_of(model, {.precision = 0.5});
+  EXPECT_LE(coarse.error, 0.5);
+  EXPECT_LT(coarse.shift, finest.shift - 20);
+  for (const Plan* plan : {&finest, &coarse}) {
+    long double worst = 0;
+    for (const std::uint32_t port : {0U, 80U, 65535U})
+      for (const std::uint32_t ttl : {0U, 255U}) {
+        const auto sum = plan->start[0] +
+                         plan->weights[WEIR_HEADER_FEATURE_dest_port] * std::int64_t{port} +
+                         plan->weights[WEIR_HEADER_FEATURE_ip_ttl] * std::int64_t{ttl};
+        const auto exact = static_cast<long double>(model.bias[0]) +
+                           static_cast<long double>(model.weights[0]) * port +
+                           static_cast<long double>(model.weights[1]) * ttl;
+        worst = std::max(worst,
+                         std::abs(std::ldexp(static_cast<long double>(sum), -plan->shift) - exact));
+      }
+    EXPECT_LE(worst, plan->error);
+  }
+  EXPECT_THAT(error_of(model, {.precision = 1e-30}), HasSubstr("finer than 64 bits allow"));
+}
+
+TEST(Explain, VerifiersReasonsInWords) {
+  EXPECT_THAT(explain("BPF program is too large. Processed 1000001 insn\nprocessed 1000001 insns "
+                      "(limit 1000000) max_states_per_insn 4\n",
+                      E2BIG),
+              HasSubstr("gave up after a million instructions"));
+  EXPECT_THAT(explain("", E2BIG), HasSubstr("more than a million instructions"));
+  EXPECT_THAT(explain("R1 invalid mem access 'scalar'\nprocessed 4 insns\n", EACCES),
+              HasSubstr("(its verifier said: R1 invalid mem access 'scalar')"));
+  EXPECT_THAT(explain("", EPERM), HasSubstr("it needs CAP_BPF"));
+}
+
+/// In the kernel, but on no interface.
+class KernelModel : public testing::Test {
+ protected:
+  void SetUp() override {
+    if (::geteuid() != 0) GTEST_SKIP() << "BPF_PROG_TEST_RUN needs root";
+  }
+
+  static int run(const Program& program, const test::Bytes& frame) {
+    bpf_test_run_opts options{};
+    options.sz = sizeof options;
+    options.data_in = frame.data();
+    options.data_size_in = static_cast<std::uint32_t>(frame.size());
+    options.repeat = 1;
+    WEIR_CHECK(bpf_prog_test_run_opts(program.fd(), &options) == 0);
+    return options.retval == XDP_DROP ? 1 : options.retval == XDP_PASS ? 0 : -1;
+  }
+
+  /// Packets at the plan's cuts: the kernel's verdict is the plan's. How many were added exactly?
+  static std::size_t compare(const Plan& plan, std::size_t packets) {
+    const auto program = Program::load(plan);
+    EXPECT_TRUE(program) << program.error().message;
+    if (!program) return 0;
+    test::PacketsAtCuts at_cuts(7, &plan);
+    std::size_t exact = 0, drops = 0;
+    Values values;
+    for (std::size_t i = 0; i < packets; ++i) {
+      const test::Bytes& frame = at_cuts.next(values);
+      bool was_exact = false;
+      const int planned = judge(plan, values, &was_exact);
+      const int in_kernel = run(*program, frame);
+      EXPECT_EQ(in_kernel, planned) << "packet " << i;
+      if (in_kernel != planned) return 0;
+      exact += was_exact ? 1 : 0;
+      drops += planned == 1 ? 1 : 0;
+    }
+    EXPECT_GT(drops, packets / 50);
+    EXPECT_LT(drops, packets - packets / 50);
+    return exact;
+  }
+};
+
+TEST_F(KernelModel, ATreeTooLargeForOneFunctionIsCut) {
+  const Plan plan = plan_of(deep_tree(15));
+  EXPECT_EQ(plan.leaves, 32'768U);
+  EXPECT_GT(plan.functions.size(), 4U);
+  for (const Function& function : plan.functions)
+    EXPECT_LE(2 * function.nodes.size(), kFunctionInstructionsMax);
+  compare(plan, 5'000);
+}
+
+TEST_F(KernelModel, MoreTreesThanFunctionsShareThem) {
+  Model model = two_classes({"tcp_sequence_num"});
+  std::mt19937 random(3);
+  for (int t = 0; t < 500; ++t)
+    add_tree(model, 3, 32 - static_cast<unsigned>(t % 4), [&] { return random() % 1000 / 1000.0; });
+  const Plan plan = plan_of(model);
+  EXPECT_LE(plan.functions.size(), kFunctionsMax);
+  EXPECT_EQ(plan.calls.size(), 500U);
+  compare(plan, 2'000);
+}
+
+/// Sums of floats of every size and sign, so chosen that the cut stands amid them: each is added
+/// in the kernel, and the last bit decides.
+void add_floats(forest::Sums sums, forest::Vote vote, int trees) {
+  std::mt19937_64 random(5);
+  std::size_t exact = 0;
+  for (int round = 0; round < 6; ++round) {
+    Model model = two_classes({"tcp_sequence_num"});
+    model.vote = vote;
+    model.sums = sums;
+    const int spread = 1 + round * 12;
+    for (int t = 0; t < trees; ++t) {
+      const auto base = [&] {
+        const int exponent =
+            static_cast<int>(random() % static_cast<unsigned>(spread)) - spread / 2;
+        double x = std::ldexp(1.0 + static_cast<double>(random() >> 12U) * 0x1p-52, exponent);
+        if (vote == forest::Vote::sum && random() % 2 == 0) x = -x;
+        return sums == forest::Sums::float32 ? static_cast<double>(static_cast<float>(x)) : x;
+      };
+      const double first = base();
+      add_tree(model, 5, 32 - static_cast<unsigned>(t % 5), [&] {
+        double x = first;  // leaves of one tree are a few steps apart, or far
+        if (random() % 8 == 0) x = base();
+        for (unsigned step = random() % 4; step > 0; --step)
+          x = sums == forest::Sums::float32
+                  ? static_cast<double>(std::nextafter(static_cast<float>(x), 1e30F))
+                  : std::nextafter(x, 1e300);
+        return x;
+      });
+    }
+    // The cut is the sum of a row of them.
+    Plan plan = plan_of(model);
+    if (plan.kind != Plan::Kind::sum) FAIL() << "not a sum";
+    double cut = 0;
+    float cut32 = 0;
+    for (const auto& tree : model.trees) {
+      std::uint32_t n = tree.root;
+      while (model.nodes[n].feature >= 0)
+        n = round % 2 != 0 ? model.nodes[n].left : model.nodes[n].right;
+      cut += model.values[model.nodes[n].value];
+      cut32 += static_cast<float>(model.values[model.nodes[n].value]);
+    }
+    if (sums == forest::Sums::float32) cut = static_cast<double>(cut32);
+    if (vote == forest::Vote::mean) cut /= trees;
+    plan = plan_of(model, {.threshold = cut});
+    EXPECT_TRUE(plan.exact.needed);
+    plan.other_to = -1;  // all are added exactly
+    plan.last_from = std::uint64_t{1} << Plan::kRowShift;
+    const auto program = Program::load(plan);
+    ASSERT_TRUE(program) << program.error().message;
+    test::PacketsAtCuts at_cuts(static_cast<std::uint64_t>(round), &plan);
+    Values values;
+    for (int i = 0; i < 2'000; ++i) {
+      const test::Bytes& frame = at_cuts.next(values);
+      bool was_exact = false;
+      const int planned = judge(plan, values, &was_exact);
+      exact += was_exact ? 1 : 0;
+      bpf_test_run_opts options{};
+      options.sz = sizeof options;
+      options.data_in = frame.data();
+      options.data_size_in = static_cast<std::uint32_t>(frame.size());
+      options.repeat = 1;
+      ASSERT_EQ(bpf_prog_test_run_opts(program->fd(), &options), 0);
+      ASSERT_EQ(options.retval == XDP_DROP, planned == 1) << "round " << round << " packet " << i;
+    }
+  }
+  EXPECT_EQ(exact, 12'000U);
+}
+
+TEST_F(KernelModel, AddsFloat64) { add_floats(forest::Sums::float64, forest::Vote::sum, 7); }
+TEST_F(KernelModel, AddsFloat32) { add_floats(forest::Sums::float32, forest::Vote::sum, 7); }
+TEST_F(KernelModel, DividesFloat64) { add_floats(forest::Sums::float64, forest::Vote::mean, 7); }
+TEST_F(KernelModel, DividesByManyTrees) {
+  add_floats(forest::Sums::float64, forest::Vote::mean, 41);
+}
+
+TEST_F(KernelModel, EmittedCGivesTheSameVerdicts) {
+  const std::string folder = testing::TempDir() + "weir-emit-" + std::to_string(::getpid());
+  std::filesystem::create_directory(folder);
+  Options of_three;
+  Model three = forest_of(6, 3);
+  three.classes[1].name = "bad";
+  three.classes[2].name = "*/ worse";
+  three.name = "*/ #error";
+  of_three.drop = {"bad"};
+  for (const Plan& plan : {plan_of(deep_tree(8)), plan_of(forest_of(6, 1)),
+                           plan_of(three, of_three), plan_of(linear_model())}) {
+    const std::string source = folder + "/model.bpf.c", object = folder + "/model.bpf.o";
+    std::ofstream(source) << c_source(plan);
+    const auto compiled =
+        test::run({"clang-14", "-O2", "-g", "-target", "bpf", "-Wall", "-Wextra", "-Werror",
+                   "-idirafter", WEIR_MULTIARCH, "-c", source, "-o", object});
+    ASSERT_EQ(compiled.status, 0) << compiled.err;
+    std::ifstream in(object, std::ios::binary);
+    const std::string text{std::istreambuf_iterator<char>(in), {}};
+    const auto by_clang =
+        Program::load_object({reinterpret_cast<const std::uint8_t*>(text.data()), text.size()});
+    ASSERT_TRUE(by_clang) << by_clang.error().message;
+    test::PacketsAtCuts packets(17, &plan);
+    Values values;
+    for (int i = 0; i < 2'000; ++i) {
+      const test::Bytes& frame = packets.next(values);
+      ASSERT_EQ(run(*by_clang, frame), judge(plan, values)) << "packet " << i;
+    }
+  }
+  std::filesystem::remove_all(folder);
+}
+
+TEST_F(KernelModel, TooLargeIsRefusedInWords) {
+  const auto program = Program::load(plan_of(deep_tree(19)));
+  ASSERT_FALSE(program);
+  EXPECT_EQ(program.error().why, LoadError::Why::refused);
+  EXPECT_THAT(program.error().message, HasSubstr("a million instructions"));
+}
+
+/// On the interface `wan` of a box; frames come from `wan0` at the other end of the wire.
+class Attached : public KernelModel {
+ protected:
+  static void SetUpTestSuite() { mounts_ = test::own_mounts(); }
+  void SetUp() override {
+    if (!mounts_) GTEST_SKIP() << mounts_.error().message;
+    wire_ = std::make_unique<test::Wire>();
+    inside_ = std::make_unique<test::Inside>(wire_->box);
+    options_.interface = "wan";
+  }
+  std::string refusal(const Plan& plan) {
+    const auto attached = attach(plan, options_);
+    EXPECT_FALSE(attached);
+    return attached ? "" : attached.error().message;
+  }
+  weir_model_counter counted(weir_model_verdict verdict) {
+    const auto now = state("wan", options_.pins);
+    EXPECT_TRUE(now && *now);
+    weir_model_counter sum{};
+    for (const auto& cpu : (*now)->counters) {
+      sum.packets += cpu[verdict].packets;
+      sum.bytes += cpu[verdict].bytes;
+    }
+    return sum;
+  }
+  /// A socket that sends frames out of `wan0`, or takes what passes at `wan`.
+  static int open_socket(const char* interface) {
+    const int fd = ::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, htons(ETH_P_ALL));
+    sockaddr_ll address{};
+    address.sll_family = AF_PACKET;
+    address.sll_protocol = htons(ETH_P_ALL);
+    address.sll_ifindex = static_cast<int>(if_nametoindex(interface));
+    WEIR_CHECK(fd >= 0 && ::bind(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+    return fd;
+  }
+
+  static inline Status mounts_;
+  std::unique_ptr<test::Wire> wire_;
+  std::unique_ptr<test::Inside> inside_;
+  AttachOptions options_;
+};
+
+TEST_F(Attached, SwapsRefusesAndGoesAway) {
+  const auto first = attach(plan_of(deep_tree(3)), options_);
+  ASSERT_TRUE(first) << first.error().message;
+  EXPECT_TRUE(first->native) << first->why_generic;
+  EXPECT_FALSE(first->replaced);
+  const auto before = state("wan", options_.pins);
+  ASSERT_TRUE(before && *before);
+  EXPECT_TRUE((*before)->there && (*before)->native);
+  EXPECT_STREQ((*before)->about.sha256, std::string(64, 'a').c_str());
+
+  EXPECT_THAT(refusal(plan_of(deep_tree(19))), HasSubstr("a million instructions"));
+  const auto still = state("wan", options_.pins);
+  ASSERT_TRUE(still && *still);
+  EXPECT_EQ((*still)->program_id, (*before)->program_id);
+
+  const auto second = attach(plan_of(deep_tree(4)), options_);
+  ASSERT_TRUE(second) << second.error().message;
+  EXPECT_TRUE(second->replaced);
+  EXPECT_NE((*state("wan", options_.pins))->program_id, (*before)->program_id);
+  EXPECT_THAT(interfaces(options_.pins), testing::ElementsAre("wan"));
+  EXPECT_TRUE(*detach("wan", options_.pins));
+  EXPECT_FALSE(*detach("wan", options_.pins));
+  EXPECT_FALSE(*state("wan", options_.pins));
+  options_.interface = "nowhere";
+  EXPECT_THAT(refusal(plan_of(deep_tree(3))), HasSubstr("there is no interface 'nowhere'"));
+  EXPECT_THAT(interfaces(options_.pins), testing::IsEmpty());
+}
+
+TEST_F(Attached, TheObjectIsOneThatIproute2Loads) {
+  const std::string path = testing::TempDir() + "weir-object-" + std::to_string(::getpid()) + ".o";
+  const auto object = whole_object(assemble(plan_of(forest_of(6, 1))));
+  ASSERT_TRUE(object) << object.error().message;
+  std::ofstream(path, std::ios::binary)
+      .write(reinterpret_cast<const char*>(object->data()),
+             static_cast<std::streamsize>(object->size()));
+  wire_->box.must("ip link set dev wan xdp obj " + path + " sec xdp");
+  EXPECT_THAT(wire_->box.must("ip link show wan"), HasSubstr("prog/xdp"));
+  EXPECT_THAT(refusal(plan_of(deep_tree(3))), HasSubstr("already carries an XDP program"));
+  wire_->box.must("ip link set dev wan xdp off");
+  std::filesystem::remove(path);
+}
+
+TEST_F(Attached, JudgesWhatArrives) {
+  wire_->wan.must("ip link set wan0 arp off");
+  for (const Model& model : {deep_tree(8), forest_of(10, 1), linear_model()}) {
+    const Plan plan = plan_of(model);
+    const auto attached = attach(plan, options_);
+    ASSERT_TRUE(attached) << attached.error().message;
+    const std::uint64_t passed = counted(WEIR_MODEL_pass).packets;
+    const std::uint64_t dropped = counted(WEIR_MODEL_drop).packets;
+    int sender = -1;
+    {
+      const test::Inside there(wire_->wan);
+      sender = open_socket("wan0");
+    }
+    test::PacketsAtCuts packets(11, &plan);
+    Values values;
+    std::uint64_t wanted_drops = 0;
+    constexpr std::uint64_t kPackets = 3'000;
+    for (std::uint64_t i = 0; i < kPackets; ++i) {
+      test::Bytes frame = packets.next(values);
+      // A destination that the box's own stack leaves alone, so that it sends no answer.
+      std::copy_n("\x02\x00\x00\x00\x00\x63", 6, frame.begin());
+      wanted_drops += judge(plan, values) == 1 ? 1 : 0;
+      ASSERT_EQ(::send(sender, frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
+    }
+    ::close(sender);
+    EXPECT_EQ(counted(WEIR_MODEL_drop).packets - dropped, wanted_drops);
+    EXPECT_GE(counted(WEIR_MODEL_pass).packets - passed, kPackets - wanted_drops);
+    EXPECT_GT(wanted_drops, 100U);
+    EXPECT_LT(wanted_drops, kPackets - 100);
+    EXPECT_EQ(counted(WEIR_MODEL_unjudged).packets, 0U);
+  }
+  EXPECT_TRUE(*detach("wan", options_.pins));
+}
+
+}  // namespace
+}  // namespace weir::kernel_model
