@@ -20,7 +20,8 @@ const std::string kWeir =
 
 const std::string kLinear =
     R"({"format": "weir-model", "version": 1, "kind": "linear", "features": [{"name": "a"}, {"name": "b"}],
-"outputs": 1, "link": "sigmoid", "classes": [{"name": "0"}, {"name": "1"}], "bias": [0.5], "weights": [1, -2e3]})";
+"outputs": 1, "link": "sigmoid", "classes": [{"name": "0"}, {"name": "1"}], "bias": [0.5], "weights": [1, -2e3],
+"threshold": {"on": "margin", "above": 1.5}})";
 
 const std::string kLightGbm = R"(tree
 version=v4
