@@ -67,6 +67,11 @@ Result<Planned> planned(const Options& options) {
   Planned made;
   WEIR_ASSIGN(made.model, forest::load_model(options.model));
   WEIR_ASSIGN(made.options, plan_options(options));
+  // Its scores are to have their 0.5 where packets are dropped from.
+  if (made.options.threshold && made.model.classes.size() == 2)
+    made.model.decision = {
+        made.options.on_decision ? forest::Decision::On::margin : forest::Decision::On::probability,
+        *made.options.threshold};
   auto plan = make_plan(made.model, made.options);
   if (!plan) return fail(fmt::format("{}: {}", options.model, plan.error().message));
   made.plan = std::move(*plan);
@@ -278,7 +283,7 @@ class Judged {
     const auto& model = made_.model;
     std::size_t number = 0;
     if (forest::score_columns(model) == 1) {
-      const double least = made_.options.threshold.value_or(0.5);
+      const double least = model.classes.empty() ? made_.options.threshold.value_or(0.5) : 0.5;
       number = static_cast<double>(score(0)) > least ? 1 : 0;
     } else {
       for (std::size_t c = 1; c < model.outputs; ++c)

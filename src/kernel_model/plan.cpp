@@ -367,9 +367,18 @@ Status plan_linear(const Model& model, const Options& options, const std::vector
   return {};
 }
 
+/// `options`, with the model's own threshold where they name none.
+Options with_threshold(const Model& model, Options options) {
+  if (options.threshold || model.decision.usual()) return options;
+  options.threshold = model.decision.above;
+  options.on_decision = model.decision.on == forest::Decision::On::margin;
+  return options;
+}
+
 }  // namespace
 
-Result<Plan> make_plan(const Model& model, const Options& options) {
+Result<Plan> make_plan(const Model& model, const Options& given) {
+  const Options options = with_threshold(model, given);
   Plan plan;
   plan.outputs = model.outputs;
   plan.reading = options.reading;

@@ -33,7 +33,8 @@ inline constexpr int kCallsDeepMax = 5;  ///< functions within each other; the k
 
 struct Options {
   /// Drop what is above: of the last class's probability or, with `on_decision`, of the decision
-  /// function. Without, what the model itself would call its class. A regressor needs one.
+  /// function. Without, what the model itself would call its class, by the threshold in its file
+  /// where that has one. A regressor needs one.
   std::optional<double> threshold = std::nullopt;
   bool on_decision = false;
   /// Linear: how far a decision may be from the exact one. Without, as near as 64 bits allow.

@@ -105,6 +105,20 @@ TEST(Plan, SaysWhatTheKernelCannotCompute) {
   EXPECT_THAT(error_of(model), HasSubstr("name those whose packets are dropped"));
 }
 
+TEST(Plan, GoesByTheModelsOwnThreshold) {
+  using forest::Decision;
+  Model forest = forest_of(4, 1);
+  EXPECT_EQ(plan_of(forest).cut, 0.5);
+  forest.decision = {Decision::On::probability, 0.8};
+  EXPECT_EQ(plan_of(forest).cut, 0.8);
+  EXPECT_EQ(plan_of(forest, {.threshold = 0.3}).cut, 0.3) << "what is asked for goes before";
+  Model linear = linear_model();
+  linear.decision = {Decision::On::margin, 0.25};
+  EXPECT_EQ(plan_of(linear).cut, 0.25);
+  linear.decision = {Decision::On::probability, 0.8};
+  EXPECT_NEAR(plan_of(linear).cut, std::log(4.0), 1e-12);
+}
+
 TEST(Plan, PrecisionBoundsTheError) {
   Model model = two_classes({"dest_port", "ip_ttl"});
   model.kind = Model::Kind::linear;
