@@ -68,9 +68,9 @@ def words(option, names):
     return [word for name in names for word in (option, name)]
 
 
-def synthetic(quick, split):
-    """The captures of `split` ("train" or "test"), benign ones first."""
-    base = 1_000 if split == "train" else 500_000
+def synthetic(quick, split, world=0):
+    """The captures of `split` ("train" or "test"), benign ones first. Each world has seeds of its own."""
+    base = 1_000 if split == "train" else 500_000 + 400_000 * world
     packets = ("4000", "4000") if quick else ("15000", "15000" if split == "train" else "30000")
     captures = []
 

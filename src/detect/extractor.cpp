@@ -203,17 +203,17 @@ class TableExtractor final : public Extractor {
                                  const DestinationEntry& destination) noexcept {
     if (context.method == Method::notify || context.method == Method::search || context.multicast)
       return {};
-    const Expectations::Standing known = standing(context, source, destination);
-    const auto asked_by = [&](Side side) noexcept {
+    const auto asked_by = [&](Side side, Expectations::Standing standing) noexcept {
       return asked_by_[index(side)].admit(context.destination, context.destination_port,
-                                          context.source, known, context.time);
+                                          context.source, standing, context.time);
     };
-    const auto admission = asked_by(opposite(context.side));
+    const auto admission = asked_by(opposite(context.side), standing(context, source, destination));
     context.solicited = admission.wanted;
     context.late = admission.wanted && admission.late;
     context.due = admission.due;
     context.awaited = admission.due || admission.late;
-    context.asked_same_side = !context.solicited && asked_by(context.side).wanted;
+    // Such an answer has no open door to slip through: who sends it makes no difference.
+    context.asked_same_side = !context.solicited && asked_by(context.side, {.known = true}).wanted;
     if (!context.solicited && !context.asked_same_side && context.method == Method::none)
       relate_flow(context);
     return admission;

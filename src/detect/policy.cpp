@@ -18,6 +18,9 @@ using packet::Method;
 /// person would notice.
 constexpr Nanoseconds kAgain = std::chrono::milliseconds(250);
 
+/// Rule 10 waits for so long.
+constexpr Nanoseconds kSettle = std::chrono::seconds(7);
+
 /// Networks with blocked sources, and LAN hosts that search or are attacked: more of them than this
 /// forget the ones that were idle longest.
 constexpr std::uint32_t kNetworks = 16'384;
@@ -251,6 +254,8 @@ struct Policy::Impl {
     if (config.late_answers == 0 || context.method != Method::reply || context.wrong_side ||
         context.multicast)
       return false;
+    if (context.asked_same_side)
+      return context.destination_packets <= static_cast<float>(config.crowd_packets);
     const auto most = static_cast<float>(config.late_answers);
     const float accused = accused_answers[index(context.side)].add_short(context.time);
     return accused <= most && context.destination_unsolicited <= most;
@@ -311,7 +316,7 @@ struct Policy::Impl {
     if (accused && !is_spared(context)) return judge_attack(Reason::scored, context, source_hash);
     if (is_over_limit(context)) return judge_attack(Reason::limit, context, source_hash);
     if (scan) return drop(Reason::blind);
-    if (crowd) return drop(Reason::crowd);
+    if (crowd && context.time - begin >= kSettle) return drop(Reason::crowd);
     return accused ? decision(Verdict::forward, Reason::spared) : Decision{};
   }
 
@@ -330,6 +335,7 @@ struct Policy::Impl {
   std::array<Crowds, kSides> crowds_from;             // by side
   std::array<FadingCount, kSides> blind_searches{};   // by side
   std::array<FadingCount, kSides> accused_answers{};  // by side
+  PacketTime begin;                                   // of the first packet of all
   PacketTime networks_until;                          // no network's block stands longer
   PacketTime victims_until;
   Budget budget;
@@ -347,6 +353,7 @@ std::size_t Policy::memory_bytes(const PolicyConfig& config) noexcept {
 Decision Policy::decide(const Context& context, float score) noexcept {
   Impl& my = *impl_;
   Decision made;
+  if (my.begin == PacketTime{}) my.begin = context.time;
   if (my.allow.contains(context.source)) {
     made = decision(Verdict::forward, Reason::allowed);
   } else {

@@ -20,7 +20,9 @@
 ///              And an answer that nobody asked for is `spared`, and no evidence, while it is one
 ///              of few: its destination has `late_answers` unasked ones at most in the long window,
 ///              and its side as many that are accused in the short one. The search may have gone
-///              another way, or lie longer back than the box remembers;
+///              another way, or lie longer back than the box remembers. So is an answer to a search of its
+///              own side, until its destination gets `crowd_packets` in the short window: two hosts
+///              of one segment talk, or somebody wants it to look like that;
 ///           8. one source may send `group_searches` searches and `group_notifies` announcements to
 ///              groups in the short window, and `repeated_searches` to each single address that it
 ///              asks in the long one: nobody needs the same answer over and over but who wants it
@@ -33,7 +35,10 @@
 ///              flooded with that (`Context::flooding`), and, from `crowd_packets` a side in the
 ///              short window on, searches to a group, announcements to a group, and what comes to
 ///              ports that nobody searched from (crowd.h): floods of forged sources, carpets over a
-///              prefix. Who lately answered what it was asked is no stranger to a group.
+///              prefix. Who lately answered what it was asked is no stranger to a group. Nobody is
+///              dropped as a stranger in the first 7 s after the first packet of all, the time that
+///              the answers to one search take (MX is 5 at most, UPnP Device Architecture 2.0,
+///              1.3.2): until then a box knows nobody, and a campus looks like a crowd.
 ///           4, 5, 7 and 8 are evidence against the source; 6, 9 and 10 speak of many, among whom
 ///           may be anybody.
 /// Clears    only context does: that someone asked (3), or time. A clean packet takes nothing of the

@@ -144,6 +144,7 @@ TEST(Policy, BlocksNobodyWhoCannotHelpIt) {
     forged.wrong_side = true;
     Context segment = reply_from(address(2), milliseconds(i));
     segment.asked_same_side = true;
+    segment.destination_packets = 1'000;
     Context device = reply_from(address(3), milliseconds(i));
     device.side = Side::lan;
     for (const Context& context : {forged, segment, device}) {
@@ -282,6 +283,7 @@ TEST(Limits, OfHowOftenOneSourceAsksTheSameAddress) {
 
 TEST(Policy, LeavesAnAnswerThatIsDueToNumbers) {
   Policy policy(config());
+  policy.decide(reply_from(address(2), seconds(0)), kClean);  // the box runs since then
   Context answer = reply_from(address(1), seconds(60));
   answer.due = true;
   EXPECT_EQ(policy.decide(answer, kAttack).reason, Reason::clean);
@@ -320,6 +322,9 @@ TEST(Limits, OfSearchesToWhereNoDeviceWasHeard) {
 
 class Crowds : public testing::Test {
  protected:
+  void SetUp() override {  // the box has run for a while when they come
+    policy_.decide(reply_from(address(900'000), Nanoseconds{0}), kClean);
+  }
   /// A packet of a stranger that nobody saw before, or of who was first seen at `known`.
   Decision send(packet::Method method, Nanoseconds at, bool multicast = true,
                 Nanoseconds known = Nanoseconds::max()) {
@@ -368,11 +373,12 @@ TEST_F(Crowds, OfAnswersToHostsThatDidNotAsk) {
 
 TEST_F(Crowds, AreCountedWhateverTheForestStops) {
   for (int i = 0; i < 2'000; ++i) {
-    Context context = to_group(packet::Method::notify, address(next_++), milliseconds(i));
+    Context context =
+        to_group(packet::Method::notify, address(next_++), seconds(60) + milliseconds(i));
     context.first_seen = context.time;
     policy_.decide(context, i % 10 == 0 ? kClean : kAttack);
   }
-  EXPECT_EQ(send(packet::Method::notify, seconds(2)).reason, Reason::crowd);
+  EXPECT_EQ(send(packet::Method::notify, seconds(62)).reason, Reason::crowd);
 }
 
 TEST_F(Crowds, AForgedAddressOfTheOtherSideIsAStranger) {
@@ -393,6 +399,19 @@ TEST_F(Crowds, WhoAnsweredWhatItWasAskedIsNoStranger) {
   asked.source_wanted = 1;
   asked.wrong_side = true;
   EXPECT_EQ(policy_.decide(asked, kClean).reason, Reason::crowd);
+}
+
+TEST(Crowd, IsNoneBeforeTheBoxCanKnowAnybody) {
+  Policy policy(config());
+  for (int i = 0; i < 6'999; ++i) {
+    Context context =
+        to_group(packet::Method::notify, address(static_cast<std::uint32_t>(i)), milliseconds(i));
+    context.first_seen = context.time;
+    ASSERT_EQ(policy.decide(context, kClean).reason, Reason::clean) << i;
+  }
+  Context context = to_group(packet::Method::notify, address(8'000), seconds(7));
+  context.first_seen = context.time;
+  EXPECT_EQ(policy.decide(context, kClean).reason, Reason::crowd);
 }
 
 /// An answer to a search that the box did not see, of `already` unasked ones to its host.
@@ -425,6 +444,16 @@ TEST(LateAnswers, AreNotSparedInACarpet) {
   }
   EXPECT_GE(spared, 40);
   EXPECT_LE(spared, 45) << "they fade while they come";
+}
+
+TEST(LateAnswers, OfOneSegmentAreSparedUntilTheyAreACrowd) {
+  Policy policy(config());
+  Context near = late_answer(1, seconds(1), 1'000);
+  near.asked_same_side = true;
+  near.destination_packets = 400;
+  EXPECT_EQ(policy.decide(near, kAttack).reason, Reason::spared);
+  near.destination_packets = 401;
+  EXPECT_EQ(policy.decide(near, kAttack).reason, Reason::scored);
 }
 
 TEST(LateAnswers, OfAForgedAddressOrNoAnswerAreNot) {
