@@ -4,7 +4,8 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
-#include <cstring>
+
+#include "packet/text_marks.h"
 
 namespace weir::packet {
 namespace {
@@ -162,17 +163,20 @@ std::uint16_t required(Method method) noexcept {
 class Reader {
  public:
   explicit Reader(std::string_view text) noexcept
-      : text_(text.substr(0, Ssdp::kRead_bytes)), cut_(text.size() > Ssdp::kRead_bytes) {}
+      : text_(text.substr(0, Ssdp::kRead_bytes)), cut_(text.size() > Ssdp::kRead_bytes) {
+    static_assert(Ssdp::kRead_bytes <= TextMarks::kBytes);
+  }
 
   Ssdp read() noexcept {
     const Method method = announced(text_);
     if (method == Method::none) return out_;
     if (cut_) out_.anomalies |= kTooLong;
+    mark(text_, marks_);
     std::string_view line;
     next_line(line);
     if (!start_line_holds(method, line)) out_.anomalies |= kBadStartLine;
     read_headers(method);
-    scan_bytes();
+    if (!marks_.plain) scan_bytes();
     if (!crlf_) out_.anomalies |= kNoCrlf;
     if ((required(method) & ~seen_) != 0 && !cut_) out_.anomalies |= kMissingHeader;
     out_.method = (out_.anomalies & kFatal) != 0 ? Method::malformed : method;
@@ -184,18 +188,15 @@ class Reader {
   /// Takes the next line, without its end; false where the text is used up.
   bool next_line(std::string_view& line) noexcept {
     if (position_ >= text_.size()) return false;
-    const char* const begin = text_.data() + position_;
-    const std::size_t left = text_.size() - position_;
-    const void* const found = std::memchr(begin, '\n', left);
-    if (found == nullptr) {  // the text ends in the middle of a line
-      line = {begin, left};
-      position_ = text_.size();
+    begin_ = position_;
+    const std::size_t end = marks_.next(marks_.line_feeds, begin_);
+    line = text_.substr(begin_, end - begin_);
+    if (end == text_.size()) {  // the text ends in the middle of a line
+      position_ = end;
       if (line.ends_with('\r')) line.remove_suffix(1);
       return true;
     }
-    const auto length = static_cast<std::size_t>(static_cast<const char*>(found) - begin);
-    line = {begin, length};
-    position_ += length + 1;
+    position_ = end + 1;
     if (line.ends_with('\r')) {
       line.remove_suffix(1);
       crlf_ = true;
@@ -227,14 +228,14 @@ class Reader {
   }
 
   void read_header(Method method, std::string_view line) noexcept {
-    // Names are short: a loop over their bytes is over before a search for the colon had begun.
-    const std::size_t colon = token_length(line);
-    if (colon == 0 || colon == line.size() || line[colon] != ':') {
-      out_.anomalies |= kBadHeaderLine;
+    const std::size_t colon = marks_.next(marks_.colons, begin_) - begin_;
+    const std::string_view name = line.substr(0, colon);
+    const std::uint16_t header = colon < line.size() ? known_header(name) : std::uint16_t{0};
+    if (header == 0) {  // all that is known is a token
+      if (colon == 0 || colon >= line.size() || token_length(name) != colon)
+        out_.anomalies |= kBadHeaderLine;
       return;
     }
-    const std::uint16_t header = known_header(line.substr(0, colon));
-    if (header == 0) return;
     if ((header & seen_ & kOnce) != 0) {
       out_.anomalies |= kDuplicateHeader;
       return;  // the first one counts
@@ -260,9 +261,9 @@ class Reader {
     }
   }
 
-  /// One pass without branches over what was read as header lines: all in bytes, so that it runs
-  /// vectorised at a vector's full width. A carriage return is a control byte but where a line
-  /// ends.
+  /// Which odd bytes there are in what was read as header lines. A carriage return is a control
+  /// byte but where a line ends. One pass without branches, all in bytes, so that it runs
+  /// vectorised.
   void scan_bytes() noexcept {
     if (position_ == 0) return;
     const char* const text = text_.data();
@@ -288,7 +289,9 @@ class Reader {
   const std::string_view text_;
   const bool cut_;
   bool crlf_ = false;  // some line ends in it
-  std::size_t position_ = 0;
+  TextMarks marks_;
+  std::size_t begin_ = 0;     // of the line that was taken last
+  std::size_t position_ = 0;  // of the next one
   std::uint16_t seen_ = 0;
   Ssdp out_;
 };

@@ -23,7 +23,7 @@ TIDY_TOGETHER = 8
 # A library's own names, and the only files that may say them (in src; tests and perf use what they test with).
 THIRD_PARTY = [
     ("oneTBB", r"#include <(oneapi/)?tbb/|\btbb::", r"pipeline/graph\.cpp"),
-    ("Highway", r"#include [<\"]hwy/|\bhwy::|\bHWY_", r"forest/evaluate[^/]*"),
+    ("Highway", r"#include [<\"]hwy/|\bhwy::|\bHWY_", r"forest/evaluate[^/]*|packet/text_marks[^/]*"),
     ("libbpf", r"#include <bpf/", r"datapath/kernel[^/]*\.(cpp|h)|kernel_model/(load|object)\.cpp|io/(xsk|af_xdp)[^/]*"),
     ("libxdp", r"#include <xdp/", r"io/(xsk|af_xdp)[^/]*|datapath/kernel[^/]*\.cpp"),
     ("DPDK", r"#include <rte_|\brte_\w+\(", r"io/dpdk[^/]*"),

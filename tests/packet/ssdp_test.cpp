@@ -5,9 +5,12 @@
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <string>
+
+#include "packet/text_marks.h"
 
 namespace weir::packet {
 namespace {
@@ -275,6 +278,53 @@ RC_GTEST_PROP(SsdpProperty, EveryTruncationKeepsTheMethodOrIsMalformed, ()) {
   const Parsed cut(text.substr(0, length));
   RC_ASSERT(cut.ssdp.method == whole || cut.ssdp.method == Method::malformed);
   RC_ASSERT((cut.ssdp.anomalies & kNoEnd) != 0);
+}
+
+/// Marks of a copy that ends where its allocation ends.
+void are_the_marks_of_its_bytes(const std::string& text) {
+  const std::unique_ptr<char[]> kept(new char[text.size()]);
+  std::copy(text.begin(), text.end(), kept.get());
+  TextMarks fast, plain;
+  mark({kept.get(), text.size()}, fast);
+  mark_by_bytes({kept.get(), text.size()}, plain);
+  RC_ASSERT(fast.plain == plain.plain);
+  for (const auto words : {&TextMarks::line_feeds, &TextMarks::colons})
+    for (std::size_t from = 0; from <= text.size(); ++from) {
+      const char wanted = words == &TextMarks::line_feeds ? '\n' : ':';
+      const std::size_t found = std::min(text.find(wanted, from), text.size());
+      RC_ASSERT(fast.next(fast.*words, from) == found);
+      RC_ASSERT(plain.next(plain.*words, from) == found);
+    }
+}
+
+RC_GTEST_PROP(TextMarks, AreThoseOfTheBytesOneByOne, ()) {
+  std::string text(*rc::gen::inRange<std::size_t>(0, 200), 'a');
+  if (*rc::gen::inRange(0, 4) == 0) text.resize(*rc::gen::inRange<std::size_t>(1'900, 2'049), 'z');
+  const auto bytes =
+      *rc::gen::element<std::string>("\r\n:", "\r\n: \t~", std::string("\0\x1f\x7f\x80\xff", 5));
+  for (int edits = *rc::gen::inRange(0, 30); edits > 0 && !text.empty(); --edits)
+    text[*rc::gen::inRange<std::size_t>(0, text.size())] =
+        bytes[*rc::gen::inRange<std::size_t>(0, bytes.size())];
+  are_the_marks_of_its_bytes(text);
+}
+
+TEST(TextMarks, AnyByteIsPlainOrNot) {
+  for (int byte = 0; byte < 256; ++byte)
+    for (const std::size_t at : {0U, 15U, 16U, 63U, 64U, 99U}) {
+      std::string text(100, 'a');
+      text[at] = static_cast<char>(byte);
+      TextMarks marks;
+      mark(text, marks);
+      const bool plain = (byte >= ' ' && byte < 0x7f) || byte == '\n' || byte == '\t';
+      ASSERT_EQ(marks.plain, plain) << byte << " at " << at;
+    }
+  for (const std::size_t at : {0U, 15U, 62U, 63U, 64U, 98U}) {
+    std::string text(100, 'a');
+    text.replace(at, 2, "\r\n");
+    TextMarks marks;
+    mark(text, marks);
+    EXPECT_TRUE(marks.plain) << at;
+  }
 }
 
 }  // namespace
