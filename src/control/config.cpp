@@ -208,6 +208,10 @@ void fill_modules(Config& config) {
   x.frames = s.channels_frames;
   x.ring = s.channels_ring;
   x.force_copy = s.channels_copy == "always";
+  x.hugepages = s.channels_hugepages;
+  if (s.channels_busy_poll)
+    config.tuning = {.napi_defer_hard_irqs = s.channels_napi_defer_hard_irqs,
+                     .gro_flush_ns = std::uint64_t{s.channels_gro_flush_us} * 1'000};
   x.busy_poll = s.channels_busy_poll;
   x.busy_poll_budget = s.channels_busy_poll_budget;
   x.busy_poll_us = s.channels_busy_poll_us;

@@ -22,6 +22,7 @@
 #include "detect/policy.h"
 #include "forest/model.h"
 #include "io/af_xdp.h"
+#include "io/host.h"
 #include "io/poll_device.h"
 #include "pipeline/engine.h"
 
@@ -65,6 +66,7 @@ struct Config {
   datapath::Config datapath;
   datapath::KernelOptions kernel;
   io::AfXdpConfig af_xdp;
+  io::Tuning tuning;    ///< of the interfaces, where channels poll
   bool host = false;    ///< the mode: one interface, the first of each pair
   bool dpdk = false;    ///< the backend: `poll` counts, not `kernel` and `af_xdp`
   io::PollConfig poll;  ///< but for its log

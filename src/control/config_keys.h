@@ -90,11 +90,20 @@
     "fast as userspace can) or drop.")                                                             \
   X(channels, copy, choice, "\"auto\"", "auto|always",                                             \
     "auto: zero-copy where the driver has it; always: copy mode.")                                 \
+  X(channels, hugepages, flag, "false", "",                                                        \
+    "Frames in reserved hugepages (vm.nr_hugepages): fewer TLB misses, and no start without "      \
+    "them.")                                                                                       \
   X(channels, busy_poll, flag, "false", "",                                                        \
     "Poll the driver from the I/O thread, which then never sleeps: lower latency, and a CPU a "    \
     "channel that is always busy. weir status says whether it was granted.")                       \
   X(channels, busy_poll_budget, number, "64", "1..1024", "Packets a busy poll takes at most.")     \
   X(channels, busy_poll_us, number, "20", "1..10000", "How long a busy poll goes on.")             \
+  X(channels, napi_defer_hard_irqs, number, "2", "0..1000",                                        \
+    "With busy_poll: empty polls before a NIC's interrupts come back, a setting of both "          \
+    "interfaces that is given back on exit. 0: left as it is.")                                    \
+  X(channels, gro_flush_us, number, "200", "0..100000",                                            \
+    "With busy_poll: after so long without a poll a NIC's interrupts come back (its "              \
+    "gro_flush_timeout), given back on exit. 0: left as it is.")                                   \
   X(channels, spin_us, number, "200", "0..10000",                                                  \
     "How long an I/O thread looks for the next packet before it sleeps, where packets come "       \
     "closer "                                                                                      \

@@ -61,7 +61,8 @@ Status KernelWire::attach(std::vector<std::string>& warnings) {
   WEIR_ASSIGN(auto claim, datapath::Claim::take(config_.kernel));
   attached_before_ = claim.attached();
   host_changed_ = true;  // what it did before it failed is in the state file
-  WEIR_TRY(io::HostSettings::apply(config_.kernel.interfaces, config_.state_file, warnings));
+  WEIR_TRY(io::HostSettings::apply(config_.kernel.interfaces, config_.tuning, config_.state_file,
+                                   warnings));
   WEIR_ASSIGN(kernel_, datapath::Kernel::attach(config_.datapath, std::move(claim)));
   return {};
 }

@@ -31,6 +31,7 @@ struct AfXdpConfig {
   /// Entries of each ring, a power of two. Smaller sheds bursts; larger only adds delay.
   std::uint32_t ring = 2048;
   bool force_copy = false;
+  bool hugepages = false;  ///< of vm.nr_hugepages; else the kernel is advised to use its own
   bool busy_poll = false;
   std::uint32_t busy_poll_budget = 64;
   std::uint32_t busy_poll_us = 20;

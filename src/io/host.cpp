@@ -25,33 +25,70 @@ constexpr const char* kPromiscuous = "promiscuous";
 constexpr std::array kOffloads = {"rx-lro", "rx-gro-hw", "rx-vlan-hw-parse"};
 /// Besides, of a wire: what it sends has its tags already, and those of others go by.
 constexpr std::array kWireOffloads = {"tx-vlan-hw-insert", "rx-vlan-filter"};
-constexpr int kStateVersion = 1;
+/// Numbers of sysfs (Documentation/networking/napi.rst, "IRQ mitigation").
+constexpr std::array kNumbers = {"napi_defer_hard_irqs", "gro_flush_timeout"};
+constexpr int kStateVersion = 2;
 
-/// A setting that was changed: always a switch, so what it was before is the opposite of `to`.
+/// A setting that was changed. Switches are 0 and 1.
 struct Change {
   std::string interface;
   std::uint32_t ifindex = 0;
-  std::string setting;  // kPromiscuous, or the name of a feature
-  bool to = false;
-  bool operator==(const Change&) const = default;
+  std::string setting;  // kPromiscuous, the name of a feature, or one of kNumbers
+  std::uint64_t to = 0, before = 0;
+};
+bool same(const Change& a, const Change& b) {
+  return a.ifindex == b.ifindex && a.setting == b.setting && a.to == b.to;
+}
+
+struct Value {
+  std::uint64_t value = 0;
+  bool fixed = false;  // cannot be changed
 };
 
+bool is_number(const std::string& setting) {
+  return std::find(kNumbers.begin(), kNumbers.end(), setting) != kNumbers.end();
+}
+
+std::optional<std::uint64_t> number_in(const std::string& path) {
+  std::ifstream file(path);
+  std::uint64_t number = 0;
+  if (file >> number) return number;
+  return std::nullopt;
+}
+
+/// Empty where sysfs shows another network namespace, in which the name is somebody else's.
+std::optional<std::string> sysfs_of(const Device& device) {
+  std::string folder = fmt::format("/sys/class/net/{}/", device.name());
+  if (number_in(folder + "ifindex") != device.ifindex()) return std::nullopt;
+  return folder;
+}
+
 /// Empty where the interface has no such setting.
-std::optional<Feature> read(const Device& device, const std::string& setting) {
+std::optional<Value> read(const Device& device, const std::string& setting) {
   if (setting == kPromiscuous) {
     const auto flags = device.flags();
     if (!flags) return std::nullopt;
-    return Feature{(*flags & IFF_PROMISC) != 0, false};
+    return Value{(*flags & IFF_PROMISC) != 0 ? 1U : 0U, false};
+  }
+  if (is_number(setting)) {
+    const auto folder = sysfs_of(device);
+    const auto number = folder ? number_in(*folder + setting) : std::nullopt;
+    return number ? std::optional(Value{*number, false}) : std::nullopt;
   }
   const auto features = device.features();
   const auto found = features.find(setting);
   if (found == features.end()) return std::nullopt;
-  return found->second;
+  return Value{found->second.on ? 1U : 0U, found->second.fixed};
 }
 
-int write(const Device& device, const std::string& setting, bool on) {
-  return setting == kPromiscuous ? device.set_flags(IFF_PROMISC, on)
-                                 : device.set_feature(setting, on);
+int write(const Device& device, const std::string& setting, std::uint64_t value) {
+  if (setting == kPromiscuous) return device.set_flags(IFF_PROMISC, value != 0);
+  if (!is_number(setting)) return device.set_feature(setting, value != 0);
+  const auto folder = sysfs_of(device);
+  if (!folder) return ENODEV;
+  std::ofstream file(*folder + setting);
+  file << value << std::flush;
+  return file ? 0 : EIO;
 }
 
 /// The state file: JSON, so that a person can read what is to be given back.
@@ -78,11 +115,13 @@ Result<std::vector<Change>> load(const std::string& path) {
     const auto has = [&](const char* key) { return entry.is_object() && entry.contains(key); };
     if (!has("interface") || !has("ifindex") || !has("setting") || !has("to") ||
         !entry["interface"].is_string() || !entry["ifindex"].is_number_unsigned() ||
-        !entry["setting"].is_string() || !entry["to"].is_boolean()) {
+        !entry["setting"].is_string() || !has("before") || !entry["to"].is_number_unsigned() ||
+        !entry["before"].is_number_unsigned()) {
       return damaged();
     }
     changes.push_back({entry["interface"].get<std::string>(), entry["ifindex"].get<std::uint32_t>(),
-                       entry["setting"].get<std::string>(), entry["to"].get<bool>()});
+                       entry["setting"].get<std::string>(), entry["to"].get<std::uint64_t>(),
+                       entry["before"].get<std::uint64_t>()});
   }
   return changes;
 }
@@ -102,7 +141,8 @@ Status save(const std::string& path, const std::vector<Change>& changes) {
     state["changes"].push_back({{"interface", change.interface},
                                 {"ifindex", change.ifindex},
                                 {"setting", change.setting},
-                                {"to", change.to}});
+                                {"to", change.to},
+                                {"before", change.before}});
   }
   const std::string text = state.dump(2) + "\n";
   const std::string partial = path + ".partial";
@@ -121,15 +161,17 @@ Status save(const std::string& path, const std::vector<Change>& changes) {
   return ::rename(partial.c_str(), path.c_str()) == 0 ? Status{} : failed(errno);
 }
 
-/// Gives one setting back; what somebody else has changed since is his.
+/// Gives one setting back, whatever the interface is called by now; what somebody else has changed
+/// since is his.
 Status undo(const Change& change) {
-  WEIR_ASSIGN(const Device device, Device::open(change.interface));
-  if (device.ifindex() != change.ifindex) return {};
+  std::array<char, IF_NAMESIZE> name{};
+  if (if_indextoname(change.ifindex, name.data()) == nullptr) return {};  // it is gone
+  WEIR_ASSIGN(const Device device, Device::open(name.data()));
   const auto now = read(device, change.setting);
-  if (!now || now->on != change.to) return {};
-  if (const int error = write(device, change.setting, !change.to); error != 0) {
-    return fail(fmt::format("interface '{}': {} cannot be given back: {}; set it by hand",
-                            change.interface, change.setting, std::strerror(error)));
+  if (!now || now->value != change.to) return {};
+  if (const int error = write(device, change.setting, change.before); error != 0) {
+    return fail(fmt::format("interface '{}': {} cannot be given back: {}; set it to {} by hand",
+                            name.data(), change.setting, std::strerror(error), change.before));
   }
   return {};
 }
@@ -221,11 +263,11 @@ Status check_far_end(const std::string& name, const LinkFacts& link,
 }
 
 /// What has to be changed of a device; warns of what cannot be.
-void plan(const Device& device, bool wire, std::vector<Change>& changes,
+void plan(const Device& device, const Tuning& tuning, bool wire, std::vector<Change>& changes,
           std::vector<std::string>& warnings) {
-  const auto want = [&](const char* setting, bool to) {
+  const auto want = [&](const char* setting, std::uint64_t to) {
     const auto now = read(device, setting);
-    if (!now || now->on == to) return;
+    if (!now || now->value == to) return;
     if (now->fixed) {
       warnings.push_back(
           fmt::format("interface '{}': {} is on and cannot be turned off: frames "
@@ -233,12 +275,23 @@ void plan(const Device& device, bool wire, std::vector<Change>& changes,
                       device.name(), setting));
       return;
     }
-    changes.push_back({device.name(), device.ifindex(), setting, to});
+    changes.push_back({device.name(), device.ifindex(), setting, to, now->value});
   };
-  for (const char* offload : kOffloads) want(offload, false);
+  for (const char* offload : kOffloads) want(offload, 0);
+  const std::array numbers = {tuning.napi_defer_hard_irqs, tuning.gro_flush_ns};
+  for (std::size_t i = 0; i < numbers.size(); ++i) {
+    if (numbers[i] == 0) continue;
+    if (read(device, kNumbers[i])) {
+      want(kNumbers[i], numbers[i]);
+    } else {
+      warnings.push_back(
+          fmt::format("interface '{}' has no {} in /sys/class/net: it stays as it is",
+                      device.name(), kNumbers[i]));
+    }
+  }
   if (!wire) return;
-  want(kPromiscuous, true);
-  for (const char* offload : kWireOffloads) want(offload, false);
+  want(kPromiscuous, 1);
+  for (const char* offload : kWireOffloads) want(offload, 0);
 }
 
 Status change_all(const std::vector<Change>& changes, std::vector<std::string>& warnings) {
@@ -252,9 +305,9 @@ Status change_all(const std::vector<Change>& changes, std::vector<std::string>& 
                       change.interface, std::strerror(error)));
     }
     const auto now = read(device, change.setting);
-    if (now && now->on == change.to) continue;
-    warnings.push_back(fmt::format("interface '{}': {} could not be turned {}{}{}",
-                                   change.interface, change.setting, change.to ? "on" : "off",
+    if (now && now->value == change.to) continue;
+    warnings.push_back(fmt::format("interface '{}': {} could not be set to {}{}{}",
+                                   change.interface, change.setting, change.to,
                                    error != 0 ? ": " : "", error != 0 ? std::strerror(error) : ""));
   }
   return {};
@@ -269,7 +322,7 @@ Result<std::vector<Change>> inherit(const std::string& state_file,
   std::vector<Change> others;
   for (const Change& change : earlier) {
     const bool mine = std::any_of(ours.begin(), ours.end(), [&](const InterfaceFacts& facts) {
-      return facts.name == change.interface && facts.ifindex == change.ifindex;
+      return facts.ifindex == change.ifindex;
     });
     (mine ? kept : others).push_back(change);
   }
@@ -330,7 +383,7 @@ Status HostSettings::check(const std::array<std::string, kSides>& interfaces) {
   return ends ? Status{} : tl::unexpected(ends.error());
 }
 
-Status HostSettings::apply(const std::array<std::string, kSides>& interfaces,
+Status HostSettings::apply(const std::array<std::string, kSides>& interfaces, const Tuning& tuning,
                            const std::string& state_file, std::vector<std::string>& warnings) {
   WEIR_ASSIGN(const Ends ends, look(interfaces));
   const auto& [facts, links, devices] = ends;
@@ -339,11 +392,13 @@ Status HostSettings::apply(const std::array<std::string, kSides>& interfaces,
   const bool wire = facts.size() == kSides;
   for (std::size_t i = 0; i < facts.size(); ++i) {
     if (wire) WEIR_TRY(check_far_end(facts[i].name, links[i], warnings));
-    plan(devices[i], wire, changes, warnings);
+    plan(devices[i], tuning, wire, changes, warnings);
   }
   std::vector<Change> all = kept;
   for (const Change& change : changes) {
-    if (std::find(kept.begin(), kept.end(), change) == kept.end()) all.push_back(change);
+    const bool known =
+        std::any_of(kept.begin(), kept.end(), [&](const Change& old) { return same(old, change); });
+    if (!known) all.push_back(change);
   }
   // Before the first change: one that was not made yet is not undone either.
   WEIR_TRY(save(state_file, all));

@@ -8,6 +8,7 @@
 ///   offloads      LRO, hardware GRO, VLAN stripping, insertion and filtering off: XDP must see
 ///                 what was on the wire. Of a single interface (host mode), which is no wire, only
 ///                 those of reception, and it is not made promiscuous
+///   NAPI          as `Tuning` asks, for who polls the driver himself
 ///   far end       veth only: frames redirected into it need NAPI at its far end (a warning)
 ///
 /// Undo      what was changed stands in a state file before it is changed, so that whoever comes
@@ -46,6 +47,12 @@ struct InterfaceFacts {
 /// An interface that does not exist, is down, or is no Ethernet, is an error.
 Result<InterfaceFacts> inspect(const std::string& interface);
 
+/// Numbers of an interface in sysfs that are set while weir runs; 0: left as they are.
+struct Tuning {
+  std::uint64_t napi_defer_hard_irqs = 0;
+  std::uint64_t gro_flush_ns = 0;
+};
+
 struct HostSettings {
   /// What `apply` would refuse: interfaces that are missing or down, that are one, that share a
   /// bridge, that differ in MTU.
@@ -53,7 +60,7 @@ struct HostSettings {
   /// `state_file`: where changed settings are kept; its folder must exist. What an earlier run left
   /// in it for these interfaces is taken over, what it left for others is given back. An empty name
   /// is a side that there is none of (host mode).
-  static Status apply(const std::array<std::string, kSides>& interfaces,
+  static Status apply(const std::array<std::string, kSides>& interfaces, const Tuning& tuning,
                       const std::string& state_file, std::vector<std::string>& warnings);
   /// Gives back what the state file says was changed, and removes it; what could not be given back
   /// stays in it. Nothing to do where there is none.

@@ -111,8 +111,17 @@ Result<std::unique_ptr<XskWire>> XskWire::bind(const AfXdpConfig& config, std::u
 std::optional<XskWire::Failure> XskWire::open(const AfXdpConfig& config, std::uint32_t channel,
                                               bool copy) {
   const std::size_t size = memory_bytes(config.frames);
-  void* const memory = mmap(nullptr, size, PROT_READ | PROT_WRITE,
-                            MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  // Reserved hugepages are taken now or not at all: a fault without one would be a SIGBUS.
+  const int kind = config.hugepages ? MAP_HUGETLB : MAP_NORESERVE;
+  void* const memory =
+      mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | kind, -1, 0);
+  if (memory == MAP_FAILED && config.hugepages) {
+    return Failure{errno,
+                   {fmt::format("{0} MiB of hugepages for the frames of channel {1} cannot be had: "
+                                "{2}; each channel needs {0} MiB of them: raise vm.nr_hugepages, "
+                                "or set channels.hugepages = false",
+                                size >> 20U, channel, std::strerror(errno))}};
+  }
   if (memory == MAP_FAILED) {
     return Failure{errno,
                    {fmt::format("{} MiB for the frames of channel {} cannot be had: {}",

@@ -220,6 +220,10 @@ copy = "always"
 busy_poll = true
 busy_poll_budget = 16
 busy_poll_us = 9
+napi_defer_hard_irqs = 3
+gro_flush_us = 50
+spin_us = 77
+hugepages = true
 tx_budget = 128
 [workers]
 count = 2
@@ -288,6 +292,10 @@ pin_directory = "/sys/fs/bpf/pair1/"
   EXPECT_TRUE(config->af_xdp.busy_poll);
   EXPECT_EQ(config->af_xdp.busy_poll_budget, 16U);
   EXPECT_EQ(config->af_xdp.busy_poll_us, 9U);
+  EXPECT_TRUE(config->af_xdp.hugepages);
+  EXPECT_EQ(config->settings.channels_spin_us, 77U);
+  EXPECT_EQ(config->tuning.napi_defer_hard_irqs, 3U);
+  EXPECT_EQ(config->tuning.gro_flush_ns, 50'000U);
   EXPECT_EQ(config->af_xdp.tx_budget, 128U);
   EXPECT_EQ(config->engine.workers, 2U);
   EXPECT_EQ(config->engine.worker_cpus, (std::vector<std::uint32_t>{2, 3}));

@@ -6,6 +6,7 @@
 #include <gtest/gtest.h>
 
 #include <chrono>
+#include <fstream>
 #include <functional>
 #include <numeric>
 #include <random>
@@ -355,6 +356,52 @@ TEST_F(AfXdp, NoFrameLeaksOverAMillionRandomVerdicts) {
       wan.tx_packets + lan.tx_packets + wan.released + lan.released + wan.tx_full + lan.tx_full,
       received);
   EXPECT_EQ(wan.not_completed + lan.not_completed, 0U);
+}
+
+/// Some reserved hugepages more than there are, for as long as it lives.
+class Hugepages {
+ public:
+  explicit Hugepages(long more) : before_(count()) { set(before_ + more); }
+  ~Hugepages() { set(before_); }
+  Hugepages(const Hugepages&) = delete;
+  Hugepages& operator=(const Hugepages&) = delete;
+  static long count() {
+    long pages = 0;
+    std::ifstream(kPath) >> pages;
+    return pages;
+  }
+  static void set(long pages) { std::ofstream(kPath) << pages; }
+
+ private:
+  static constexpr const char* kPath = "/proc/sys/vm/nr_hugepages";
+  const long before_;
+};
+
+TEST_F(AfXdp, FramesMayLieInHugepages) {
+  AfXdpConfig config;
+  config.ring = 64;
+  config.frames = 512;  // one page of 2 MiB
+  config.hugepages = true;
+  Box box;
+  {
+    const weir::test::Inside inside(box.wire.box);
+    AfXdpConfig huge = config;
+    huge.interfaces = {"wan", "lan"};
+    huge.frames = 1U << 20U;  // 4 GiB: nobody has reserved so much
+    const auto opened = open_af_xdp(huge, 0);
+    ASSERT_FALSE(opened);
+    EXPECT_THAT(opened.error().message, HasSubstr("raise vm.nr_hugepages, or set channels.hugep"));
+  }
+  const Hugepages one(1);
+  const auto channel = box.open(config);
+  const auto frame = frame_of(60, 1);
+  box.far_end(Side::wan).send(frame);
+  std::optional<std::vector<std::uint8_t>> got;
+  ASSERT_TRUE(eventually([&] {
+    forward(*channel);
+    return (got = box.far_end(Side::lan).receive()).has_value();
+  }));
+  EXPECT_EQ(*got, frame);
 }
 
 TEST_F(AfXdp, AQueueCanBeBoundAgainAtOnce) {

@@ -5,6 +5,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <poll.h>
+#include <sys/mount.h>
 #include <unistd.h>
 
 #include <filesystem>
@@ -52,9 +53,10 @@ class Host : public testing::Test {
     EXPECT_THAT(all, HasSubstr(feature + ": "));
     return all.find(feature + ": on") != std::string::npos;
   }
-  Status apply(const std::array<std::string, kSides>& interfaces = {"wan", "lan"}) {
+  Status apply(const std::array<std::string, kSides>& interfaces = {"wan", "lan"},
+               const Tuning& tuning = {}) {
     warnings_.clear();
-    return HostSettings::apply(interfaces, kState, warnings_);
+    return HostSettings::apply(interfaces, tuning, kState, warnings_);
   }
   std::string why(const std::array<std::string, kSides>& interfaces) {
     const Status applied = apply(interfaces);
@@ -175,6 +177,53 @@ TEST_F(Host, ANewInterfaceOfTheOldNameIsLeftAlone) {
   EXPECT_FALSE(promiscuous("lan"));
 }
 
+TEST_F(Host, ARenamedInterfaceGetsItsSettingsBack) {
+  ASSERT_TRUE(apply());
+  must("ip link set wan down");
+  must("ip link set wan name renamed");
+  must("ip link set renamed up");
+  EXPECT_TRUE(promiscuous("renamed"));
+  ASSERT_TRUE(HostSettings::restore(kState));
+  EXPECT_FALSE(promiscuous("renamed"));
+  EXPECT_FALSE(promiscuous("lan"));
+}
+
+/// A view of sysfs that shows this network namespace, as that of a box does.
+class Sysfs {
+ public:
+  Sysfs() { WEIR_CHECK(mount("sysfs", "/sys", "sysfs", 0, nullptr) == 0); }
+  ~Sysfs() { umount2("/sys", MNT_DETACH); }
+  Sysfs(const Sysfs&) = delete;
+  Sysfs& operator=(const Sysfs&) = delete;
+  static std::string read(const std::string& name) {
+    std::string text;
+    std::ifstream("/sys/class/net/" + name) >> text;
+    return text;
+  }
+};
+
+TEST_F(Host, NapiIsSetForWhoPollsAndGivenBack) {
+  const Sysfs sysfs;
+  const std::string before = Sysfs::read("lan/napi_defer_hard_irqs");
+  ASSERT_TRUE(apply({"wan", "lan"}, {.napi_defer_hard_irqs = 7, .gro_flush_ns = 123'000}));
+  for (const std::string name : {"wan", "lan"}) {
+    EXPECT_EQ(Sysfs::read(name + "/napi_defer_hard_irqs"), "7");
+    EXPECT_EQ(Sysfs::read(name + "/gro_flush_timeout"), "123000");
+  }
+  std::ofstream("/sys/class/net/wan/gro_flush_timeout") << 5;  // by somebody else
+  ASSERT_TRUE(HostSettings::restore(kState));
+  EXPECT_EQ(Sysfs::read("lan/napi_defer_hard_irqs"), before);
+  EXPECT_EQ(Sysfs::read("lan/gro_flush_timeout"), "0");
+  EXPECT_EQ(Sysfs::read("wan/gro_flush_timeout"), "5");
+}
+
+TEST_F(Host, SysfsOfAnotherNamespaceIsNotTouched) {
+  ASSERT_TRUE(apply({"wan", "lan"}, {.napi_defer_hard_irqs = 7}));
+  EXPECT_THAT(warnings_, testing::Contains(HasSubstr(
+                             "interface 'wan' has no napi_defer_hard_irqs in /sys/class/net")));
+  ASSERT_TRUE(HostSettings::restore(kState));
+}
+
 TEST_F(Host, OneSideAloneIsHostMode) {
   ASSERT_TRUE(apply({"wan", ""}));
   EXPECT_FALSE(promiscuous("wan")) << "what is for others is nobody's here";
@@ -199,7 +248,7 @@ TEST_F(Host, RefusesPairsThatAreNoWire) {
 }
 
 TEST_F(Host, AStateFileThatCannotBeWrittenChangesNothing) {
-  const Status applied = HostSettings::apply({"wan", "lan"}, "/run/weir/no/state", warnings_);
+  const Status applied = HostSettings::apply({"wan", "lan"}, {}, "/run/weir/no/state", warnings_);
   ASSERT_FALSE(applied);
   EXPECT_THAT(applied.error().message,
               HasSubstr("state file '/run/weir/no/state' cannot be written: No such file"));
@@ -207,11 +256,12 @@ TEST_F(Host, AStateFileThatCannotBeWrittenChangesNothing) {
 }
 
 TEST_F(Host, AStateFileOfSomebodyElseIsAnError) {
-  for (const char* text :
-       {"", "{", "[]", "{}", "7", R"({"version":2,"changes":[]})", R"({"version":1})",
-        R"({"version":1,"changes":{}})", R"({"version":1,"changes":[1]})",
-        R"({"version":1,"changes":[{"interface":1,"ifindex":1,"setting":"x","to":true}]})",
-        R"({"version":1,"changes":[{"interface":"wan","ifindex":-1,"setting":"x","to":true}]})"}) {
+  for (
+      const char* text :
+      {"", "{", "[]", "{}", "7", R"({"version":3,"changes":[]})", R"({"version":2})",
+       R"({"version":2,"changes":{}})", R"({"version":2,"changes":[1]})",
+       R"({"version":2,"changes":[{"interface":1,"ifindex":1,"setting":"x","to":1,"before":0}]})",
+       R"({"version":2,"changes":[{"interface":"wan","ifindex":1,"setting":"x","to":-1,"before":0}]})"}) {
     std::ofstream(kState) << text;
     const Status restored = HostSettings::restore(kState);
     ASSERT_FALSE(restored) << text;
