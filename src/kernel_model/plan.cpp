@@ -53,6 +53,7 @@ double margin_of(const Model& model, double threshold) noexcept {
 
 Result<std::vector<int>> find_slots(const Model& model, const std::vector<bool>& used) {
   std::vector<std::string_view> names;
+  names.reserve(WEIR_HEADER_FEATURE_COUNT);
   for (int f = 0; f < WEIR_HEADER_FEATURE_COUNT; ++f) names.emplace_back(feature_name(f));
   std::vector<int> slots(model.features.size(), 0);
   for (std::size_t f = 0; f < slots.size(); ++f) {
