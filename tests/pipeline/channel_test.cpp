@@ -344,5 +344,32 @@ TEST(ChannelLoop, DoesNotBeatWhileItsBatchesAreStuck) {
   wait_until([&] { return channel.beats.beats > beats; });
 }
 
+// A wait of an hour between packets is "close" here, and none is: time itself is not measured.
+TEST(ChannelLoop, LooksOnWherePacketsComeCloseTogetherAndSleepsWhereNot) {
+  for (const Nanoseconds spin : {Nanoseconds{0}, Nanoseconds{std::chrono::hours(1)}}) {
+    MemoryChannel io(64);
+    Doubles doubles(kSeed);
+    ChannelConfig config;
+    config.spin = spin;
+    config.sleep_max = std::chrono::milliseconds(1);
+    Running channel(config, io);
+    auto engine = make_engine({}, doubles.judge(), [&](Batch* b) { channel.loop->done(b); });
+    ASSERT_TRUE(engine.has_value());
+    channel.start(**engine);
+    for (std::uint64_t n = 0; n < 3; ++n) {
+      ASSERT_TRUE(io.arrive(Side::wan, n));
+      wait_until([&] { return io.returned() == n + 1; });
+    }
+    const std::uint64_t sleeps = channel.loop->tally().sleeps;
+    const std::uint64_t beats = channel.beats.beats;
+    wait_until([&] { return channel.beats.beats > beats + 5; });  // it turns, either way
+    if (spin.count() > 0) {
+      EXPECT_EQ(channel.loop->tally().sleeps, sleeps);
+    } else {
+      EXPECT_GT(channel.loop->tally().sleeps, sleeps);
+    }
+  }
+}
+
 }  // namespace
 }  // namespace weir::pipeline
