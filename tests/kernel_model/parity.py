@@ -50,7 +50,7 @@ def models(x, names, numpy):
     from sklearn import tree as t
     y, y3 = labels(x, names, 2, 1, numpy), labels(x, names, 3, 2, numpy)
     few, few_y = x[:4000], y[:4000]
-    for depth in (1, 4, 8, 12, 20):
+    for depth in (1, 8, 12, 20):
         yield f"tree-depth-{depth}", t.DecisionTreeClassifier(max_depth=depth, random_state=1).fit(x, y)
     yield "tree-weighted", t.DecisionTreeClassifier(max_depth=9, class_weight={0: 0.3, 1: 0.7}, random_state=2).fit(x, y)
     yield "tree-3-classes", t.DecisionTreeClassifier(max_depth=10, random_state=3).fit(x, y3)
@@ -73,6 +73,9 @@ def models(x, names, numpy):
     wide = l.LogisticRegression(max_iter=300).fit(x / scale, y3)
     wide.coef_ = wide.coef_ / scale
     yield "logistic-3-classes", wide
+    ridge = l.RidgeClassifier().fit(x / scale, y)
+    ridge.coef_ = ridge.coef_ / scale
+    yield "ridge", ridge
 
 
 def balanced(names, numpy):
@@ -97,11 +100,14 @@ def make(program, folder, count):
     made = []
     for name, model in models(read(folder / "training.values", numpy), names, numpy):
         path = folder / f"{name}.json"
-        path.write_text(export(model, features=names))
+        above = 0.7 if name == "forest-25-depth-8" else None  # a threshold of the user's own
+        path.write_text(export(model, features=names, above_probability=above))
         values = folder / "values"
         subprocess.run([program, "values", path, str(count), values], check=True)
         rows = read(values, numpy)
         classes = numpy.searchsorted(model.classes_, model.predict(rows))
+        if above is not None:
+            classes = model.predict_proba(rows)[:, 1] > above
         (folder / f"{name}.json.classes").write_bytes(classes.astype(numpy.uint8).tobytes())
         values.unlink()
         made.append(path.name)
