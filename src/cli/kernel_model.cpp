@@ -173,6 +173,8 @@ std::vector<std::string> chosen(const Options& options) {
 }
 
 int none_there(const Options& options) {
+  if (geteuid() != 0)
+    return report({"what is pinned by root cannot be seen; run this as root"}, kNotPermitted);
   return report(
       {options.interface.empty()
            ? fmt::format("no kernel model is loaded (nothing is pinned in {})", options.pins)

@@ -33,6 +33,8 @@ std::uint32_t flags_of(AttachMode mode) noexcept {
 
 /// The function in bpf/weir.bpf.c.
 constexpr std::string_view kOwn_name = "weir";
+/// That of bpf/kernel_model.bpf.c, as far as the kernel keeps it.
+constexpr std::string_view kModel_name = "weir_kernel_mod";
 
 std::string program_name(std::uint32_t id) {
   const Fd program(bpf_prog_get_fd_by_id(id));
@@ -74,6 +76,12 @@ Result<Found> look(const Port& port, const Pins& pins, Side side) {
         "{} already carries the program of a weir with another pin directory than {} (id {}); take "
         "it off with `weir detach -c FILE` and the file of that one",
         port.name, pins.directory(), found.program));
+  if (name == kModel_name)
+    return fail(fmt::format(
+        "{} already carries a kernel model (program id {}); take it off with `weir kernel-model "
+        "detach --interface {}` and the --pins that it was loaded with, or with `ip link set dev {} "
+        "xdp off` where ip put it there",
+        port.name, found.program, port.name, port.name));
   if (!name.empty())
     return fail(fmt::format(
         "{} already carries an XDP program ('{}', id {}); take it off with `xdp-loader unload {} "

@@ -243,8 +243,13 @@ Loaded<Attachment> attach(const Plan& plan, const AttachOptions& options) {
     if (const auto put = pins.put(map, program->map_fd(map), undo); !put)
       return failed(put.error());
   undo.commit();
-  return Attachment{links->mode == datapath::AttachMode::native, links->replaced,
-                    links->why_generic, program->verified()};
+  const bool native = links->mode == datapath::AttachMode::native;
+  const bool stayed = links->replaced && !native;
+  return Attachment{native, links->replaced,
+                    stayed ? "the model before it runs in it; to try native mode, `weir "
+                             "kernel-model detach` first"
+                           : links->why_generic,
+                    program->verified()};
 }
 
 Loaded<std::optional<State>> state(const std::string& interface, const std::string& pin_folder) {

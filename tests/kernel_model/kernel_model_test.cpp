@@ -327,13 +327,6 @@ TEST_F(KernelModel, EmittedCGivesTheSameVerdicts) {
   std::filesystem::remove_all(folder);
 }
 
-TEST_F(KernelModel, TooLargeIsRefusedInWords) {
-  const auto program = Program::load(plan_of(deep_tree(19)));
-  ASSERT_FALSE(program);
-  EXPECT_EQ(program.error().why, LoadError::Why::refused);
-  EXPECT_THAT(program.error().message, HasSubstr("a million instructions"));
-}
-
 /// On the interface `wan` of a box; frames come from `wan0` at the other end of the wire.
 class Attached : public KernelModel {
  protected:
@@ -386,7 +379,10 @@ TEST_F(Attached, SwapsRefusesAndGoesAway) {
   EXPECT_TRUE((*before)->there && (*before)->native);
   EXPECT_STREQ((*before)->about.sha256, std::string(64, 'a').c_str());
 
-  EXPECT_THAT(refusal(plan_of(deep_tree(19))), HasSubstr("a million instructions"));
+  const auto refused = attach(plan_of(deep_tree(19)), options_);
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().why, LoadError::Why::refused);
+  EXPECT_THAT(refused.error().message, HasSubstr("a million instructions"));
   const auto still = state("wan", options_.pins);
   ASSERT_TRUE(still && *still);
   EXPECT_EQ((*still)->program_id, (*before)->program_id);
@@ -413,7 +409,8 @@ TEST_F(Attached, TheObjectIsOneThatIproute2Loads) {
              static_cast<std::streamsize>(object->size()));
   wire_->box.must("ip link set dev wan xdp obj " + path + " sec xdp");
   EXPECT_THAT(wire_->box.must("ip link show wan"), HasSubstr("prog/xdp"));
-  EXPECT_THAT(refusal(plan_of(deep_tree(3))), HasSubstr("already carries an XDP program"));
+  EXPECT_THAT(refusal(plan_of(deep_tree(3))),
+              HasSubstr("take it off with `weir kernel-model detach"));
   wire_->box.must("ip link set dev wan xdp off");
   std::filesystem::remove(path);
 }

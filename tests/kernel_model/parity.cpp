@@ -3,7 +3,7 @@
 //
 //   training FOLDER COUNT           writes FOLDER/training.values: header features of packets, u32, a packet a row
 //   values MODEL COUNT OUT          the same for packets at this model's cuts
-//   judge FOLDER PART               judges each PARTth packet of every model that FOLDER/cases names
+//   judge FOLDER PART               judges one PARTth of the packets of every model that FOLDER/cases names
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
@@ -146,15 +146,13 @@ Result<Tally> judge_model(const std::string& path, std::size_t part) {
   std::vector<test::Bytes> frames;
   std::vector<Values> values;
   std::vector<std::size_t> trained;
-  for (std::size_t i = 0; i < classes.size(); ++i) {
+  const std::size_t count = classes.size() / part;
+  for (std::size_t i = 0; i < count; ++i) {
     Values of_this;
-    const test::Bytes& frame = packets.next(of_this);
-    if (i % part == 0) {
-      frames.push_back(frame);
-      values.push_back(of_this);
-      trained.push_back(static_cast<std::size_t>(classes[i]));
-    }
-    if (frames.size() < kTogether && i + 1 < classes.size()) continue;
+    frames.push_back(packets.next(of_this));
+    values.push_back(of_this);
+    trained.push_back(static_cast<std::size_t>(classes[i]));
+    if (frames.size() < kTogether && i + 1 < count) continue;
     compare(path, plan, program->fd(), frames, values, trained, userspace->classes(values), tally);
     frames.clear();
     values.clear();

@@ -5,7 +5,7 @@ userspace judge the same packets.
 
 usage: parity.py PROGRAM CACHE [PART [COUNT]]
 
-What is trained and predicted is kept in CACHE, by what it was made of; each PARTth of COUNT packets a model is judged.
+What is trained and predicted is kept in CACHE, by what it was made of; one PARTth of COUNT packets a model is judged.
 Without scikit-learn, or without root, the test is skipped (exit status 77).
 """
 import hashlib
