@@ -133,7 +133,10 @@ std::optional<double> ns_a_row(const Packets& packets, std::span<const std::uint
   std::size_t bytes = 0;
   const void* const driver = kernel_model_rows_bpf::elf_bytes(&bytes);
   const auto linked = kernel_model::link({static_cast<const std::uint8_t*>(driver), bytes}, model);
-  WEIR_CHECK(linked);
+  if (!linked) {
+    fmt::print(stderr, "{}\n", linked.error().message);
+    return std::nullopt;
+  }
   const Object object(*linked);
   if (!object.loaded) return std::nullopt;
   const int rows = bpf_object__find_map_fd_by_name(object.object, "rows");
@@ -208,6 +211,7 @@ void cost() {
     fmt::print("| {} | {} | {} | {:.1f} | {} | {} | {:.0f} |\n", trees, depth, plan.splits,
                *ours - *empty, theirs ? fmt::format("{:.1f}", *theirs - *empty) : "refused",
                program->verified(), took.count());
+    std::fflush(stdout);
   }
 }
 
@@ -282,7 +286,7 @@ void largest() {
   const Packets packets;
   fmt::print("\n| depth | trees that load | splits | verified |\n| --- | --- | --- | --- |\n");
   for (const unsigned depth : {6U, 8U, 10U}) {
-    int low = 1, high = 1 << (18 - depth);
+    int low = 1, high = 1 << (20 - depth);
     std::string refusal;
     std::size_t splits = 0;
     std::uint64_t verified = 0;

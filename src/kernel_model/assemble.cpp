@@ -132,15 +132,11 @@ class Writer {
     }
     a_.move(r6, r1);
     if (plan_.kind == Plan::Kind::linear) return write_linear();
-    no_row_ = a_.label();
     if (plan_.kind == Plan::Kind::sum)
       write_sum();
     else
       write_sums();
-    if (!plan_.exact.needed) return;
-    write_exact();
-    a_.bind(no_row_);  // no leaf has such a row
-    a_.exit(kNo_verdict);
+    if (plan_.exact.needed) write_exact();
   }
 
   void write_sum() {
@@ -168,7 +164,10 @@ class Writer {
 
   /// r7: where the row of the leaf in r0 begins, `first` numbers into the table.
   void find_row(std::size_t first, std::size_t rows) {
-    a_.jump(BPF_JGE, r0, static_cast<std::int32_t>(rows), no_row_);
+    const auto there = a_.label();
+    a_.jump(BPF_JLT, r0, static_cast<std::int32_t>(rows), there);
+    a_.exit(kNo_verdict);  // no leaf has such a row
+    a_.bind(there);
     a_.alu(BPF_MUL, r0, static_cast<std::int32_t>(8 * plan_.outputs));
     code_.table_uses.push_back(a_.code.size());
     a_.wide(r7, r0, 0);
@@ -348,7 +347,6 @@ class Writer {
   std::vector<std::size_t> sizes_;  ///< instructions below each node of the function at hand
   std::size_t add_ = 0, divide_ = 0;
   bool divides_ = false;
-  Assembler::Label no_row_{0};
 };
 
 }  // namespace

@@ -215,8 +215,25 @@ class Text {
     return static_cast<unsigned>(plan_.drop >> number & 1U);
   }
 
+  /// In a function of its own: in one, clang would keep every tree's value for it, on a stack that has
+  /// no room for them.
+  void write_exact() {
+    add("\n__noinline int weir_model_exactly(struct weir_header_features *f)\n{{\n"
+        "  __u64 row, exact[{}] = {{{}}};\n\n  if (!f)\n    return -1;\n",
+        plan_.outputs, starts());
+    for (const Call& call : plan_.calls) {
+      const std::string value = fmt::format("(__u64){}", call_text(call));
+      write_exact_tree(call, plan_.kind == Plan::Kind::sum
+                                 ? fmt::format("{} >> {}", value, Plan::kRowShift)
+                                 : value);
+    }
+    write_exact_end();
+    add("}}\n");
+  }
+
   void write_model() {
     if (plan_.kind == Plan::Kind::linear) out_ += kRound;
+    if (plan_.exact.needed) write_exact();
     add("\n__noinline int weir_model(struct weir_header_features *f)\n{{\n");
     switch (plan_.kind) {
       case Plan::Kind::verdict:
@@ -237,7 +254,6 @@ class Text {
 
   void write_sum() {
     add("  __u64 sum = 0;\n");
-    if (plan_.exact.needed) add("  __u64 row, exact[{}] = {{{}}};\n", plan_.outputs, starts());
     add("\n  if (!f)\n    return -1;\n");
     for (const Call& call : plan_.calls) {
       if (plan_.exact.needed)
@@ -248,9 +264,7 @@ class Text {
     add("  if (sum >= {}ull)\n    return {};\n", plan_.last_from, drops(1));
     if (!plan_.exact.needed) return add("  return {};\n", drops(0));
     add("  if ((__s64)sum <= {}ll)\n    return {};\n", plan_.other_to, drops(0));
-    for (const Call& call : plan_.calls)
-      write_exact_tree(call, fmt::format("(__u64){} >> {}", call_text(call), Plan::kRowShift));
-    write_exact_end();
+    add("  return weir_model_exactly(f);\n");
   }
 
   [[nodiscard]] std::string starts() const {
@@ -297,8 +311,7 @@ class Text {
   }
 
   void write_sums() {
-    add("  __u64 row, exact[{}] = {{{}}};\n  __s64 sum[{}] = {{", plan_.outputs, starts(),
-        plan_.outputs);
+    add("  __u64 row;\n  __s64 sum[{}] = {{", plan_.outputs);
     for (std::size_t o = 0; o < plan_.outputs; ++o)
       add("{}{}ll", o == 0 ? "" : ", ", plan_.start[o]);
     add("}};\n  __s64 most;\n  int near = 0;\n\n  if (!f)\n    return -1;\n");
@@ -315,9 +328,7 @@ class Text {
       add("  near += most - sum[{}] <= {}ll;\n", o, plan_.near);
     add("  if (near == 1)");
     write_best("sum[{}]");
-    for (const Call& call : plan_.calls)
-      write_exact_tree(call, fmt::format("(__u64){}", call_text(call)));
-    write_exact_end();
+    add("  return weir_model_exactly(f);\n");
   }
 
   void write_linear() {

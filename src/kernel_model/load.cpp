@@ -30,9 +30,10 @@ using Why = LoadError::Why;
 
 // As in the datapath: beyond this, drivers ask for a program that knows frames of several pages.
 constexpr std::uint32_t kPlainMtuMax = 3'000;
-// Errors and the summary alone: the verifier does not write down each instruction.
+// Errors and the summary alone: the verifier does not write down each instruction, but a line for each
+// call, and fails where they do not fit. Unused pages cost nothing.
 constexpr std::uint32_t kLogOfErrors = 4;
-constexpr std::size_t kLogBytes = 256U << 10U;
+constexpr std::size_t kLogBytes = 16U << 20U;
 constexpr int kNotSupported = 524;  // the kernel's ENOTSUPP
 
 int silent(libbpf_print_level, const char*, va_list) { return 0; }
@@ -191,7 +192,8 @@ int Program::map_fd(const char* name) const noexcept {
 Loaded<Program> Program::load_object(std::span<const std::uint8_t> object, bool fragments,
                                      int counters) {
   libbpf_set_print(silent);  // what it would print is in the error
-  const auto log = std::make_unique<char[]>(kLogBytes);
+  const auto log = std::make_unique_for_overwrite<char[]>(kLogBytes);
+  log[0] = '\0';
   LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "weir_kernel_mod",
               .kernel_log_buf = log.get(), .kernel_log_size = kLogBytes,
               .kernel_log_level = kLogOfErrors);

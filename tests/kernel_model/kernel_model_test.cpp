@@ -212,12 +212,12 @@ TEST_F(KernelModel, ATreeTooLargeForOneFunctionIsCut) {
 TEST_F(KernelModel, MoreTreesThanFunctionsShareThem) {
   Model model = two_classes({"tcp_sequence_num"});
   std::mt19937 random(3);
-  for (int t = 0; t < 500; ++t)
-    add_tree(model, 3, 32 - static_cast<unsigned>(t % 4), [&] { return random() % 1000 / 1000.0; });
+  for (int t = 0; t < 3'000; ++t)
+    add_tree(model, 2, 32 - static_cast<unsigned>(t % 4), [&] { return random() % 1000 / 1000.0; });
   const Plan plan = plan_of(model);
   EXPECT_LE(plan.functions.size(), kFunctionsMax);
-  EXPECT_EQ(plan.calls.size(), 500U);
-  compare(plan, 2'000);
+  EXPECT_EQ(plan.calls.size(), 3'000U);
+  compare(plan, 200);
 }
 
 /// Sums of floats of every size and sign, so chosen that the cut stands amid them: each is added
@@ -304,7 +304,7 @@ TEST_F(KernelModel, EmittedCGivesTheSameVerdicts) {
   three.classes[2].name = "*/ worse";
   three.name = "*/ #error";
   of_three.drop = {"bad"};
-  for (const Plan& plan : {plan_of(deep_tree(8)), plan_of(forest_of(6, 1)),
+  for (const Plan& plan : {plan_of(deep_tree(8)), plan_of(forest_of(60, 1)),
                            plan_of(three, of_three), plan_of(linear_model())}) {
     const std::string source = folder + "/model.bpf.c", object = folder + "/model.bpf.o";
     std::ofstream(source) << c_source(plan);
