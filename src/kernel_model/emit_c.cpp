@@ -163,7 +163,9 @@ class Text {
   }
 
   void write_table() {
-    add("\n/* What is compared is what is used, for the verifier. */\n"
+    add("\n/* What is compared is what is used, for the verifier; and what is added is added now, "
+        "or clang would keep the addends on a\n"
+        " * stack that has no room for them. */\n"
         "#define WEIR_AS_ONE(value) __asm__ volatile(\"\" : \"+r\"(value))\n");
     add("\nconst __u64 weir_leaves[] SEC(\".rodata.leaves\") = {{");
     std::size_t column = 0;
@@ -215,8 +217,7 @@ class Text {
     return static_cast<unsigned>(plan_.drop >> number & 1U);
   }
 
-  /// In a function of its own: in one, clang would keep every tree's value for it, on a stack that has
-  /// no room for them.
+  /// In a function of its own: in one, clang would keep every tree's value for it.
   void write_exact() {
     add("\n__noinline int weir_model_exactly(struct weir_header_features *f)\n{{\n"
         "  __u64 row, exact[{}] = {{{}}};\n\n  if (!f)\n    return -1;\n",
@@ -286,8 +287,9 @@ class Text {
     write_row(row);
     for (std::size_t o = 0; o < plan_.outputs; ++o)
       if (adds_to(call, o))
-        add("  exact[{0}] = weir_add(exact[{0}], weir_leaves[{1} + row * {2}]);\n", o,
-            plan_.addends.size() + o, plan_.outputs);
+        add("  exact[{0}] = weir_add(exact[{0}], weir_leaves[{1} + row * {2}]);\n"
+            "  WEIR_AS_ONE(exact[{0}]);\n",
+            o, plan_.addends.size() + o, plan_.outputs);
   }
   void write_exact_end() {
     for (std::size_t o = 0; divides_ && o < plan_.outputs; ++o)
@@ -319,7 +321,8 @@ class Text {
       write_row(fmt::format("(__u64){}", call_text(call)));
       for (std::size_t o = 0; o < plan_.outputs; ++o)
         if (adds_to(call, o))
-          add("  sum[{0}] += (__s64)weir_leaves[{0} + row * {1}];\n", o, plan_.outputs);
+          add("  sum[{0}] += (__s64)weir_leaves[{0} + row * {1}];\n  WEIR_AS_ONE(sum[{0}]);\n", o,
+              plan_.outputs);
     }
     add("  most = sum[0];\n");
     for (std::size_t o = 1; o < plan_.outputs; ++o)

@@ -438,6 +438,12 @@ TEST_F(Attached, JudgesWhatArrives) {
       std::copy_n("\x02\x00\x00\x00\x00\x63", 6, frame.begin());
       wanted_drops += judge(plan, values) == 1 ? 1 : 0;
       ASSERT_EQ(::send(sender, frame.data(), frame.size(), 0), static_cast<ssize_t>(frame.size()));
+      if (i % 64 != 63 && i + 1 != kPackets) continue;  // a veth's ring has 256
+      for (int wait = 0; wait < 2'000 && counted(WEIR_MODEL_drop).packets - dropped +
+                                                 counted(WEIR_MODEL_pass).packets - passed <=
+                                             i;
+           ++wait)
+        ::usleep(1'000);
     }
     ::close(sender);
     EXPECT_EQ(counted(WEIR_MODEL_drop).packets - dropped, wanted_drops);
