@@ -426,6 +426,8 @@ TEST_F(Attached, JudgesWhatArrives) {
     int sender = -1;
     {
       const test::Inside there(wire_->wan);
+      // Nor does the far end's stack send anything of its own, which would be judged as well.
+      std::ofstream("/proc/sys/net/ipv6/conf/wan0/disable_ipv6") << 1;
       sender = open_socket("wan0");
     }
     test::PacketsAtCuts packets(11, &plan);
