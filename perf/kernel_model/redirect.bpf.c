@@ -4,7 +4,7 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "bpf/header_features.h"
+#include "../../bpf/header_features.h"
 
 struct {
   __uint(type, BPF_MAP_TYPE_DEVMAP);

@@ -6,7 +6,7 @@
 
 #include <bpf/bpf_helpers.h>
 
-#include "bpf/header_features.h"
+#include "../../bpf/header_features.h"
 
 #define ROWS 16384
 

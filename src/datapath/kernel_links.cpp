@@ -79,7 +79,8 @@ Result<Found> look(const Port& port, const Pins& pins, Side side) {
   if (name == kModel_name)
     return fail(fmt::format(
         "{} already carries a kernel model (program id {}); take it off with `weir kernel-model "
-        "detach --interface {}` and the --pins that it was loaded with, or with `ip link set dev {} "
+        "detach --interface {}` and the --pins that it was loaded with, or with `ip link set dev "
+        "{} "
         "xdp off` where ip put it there",
         port.name, found.program, port.name, port.name));
   if (!name.empty())
