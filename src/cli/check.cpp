@@ -19,7 +19,9 @@ struct Options {
 
 /// What a start would find wrong with the model and the machine, without touching either.
 Status check_things(const control::Config& config) {
-  WEIR_ASSIGN(const forest::Model model, forest::load_model(config.model_path));
+  WEIR_ASSIGN(const forest::Model model, control::load_judge(config, config.model_path));
+  if (const auto warning = forest::one_sided(model); !warning.empty())
+    fmt::print(stderr, "weir: warning: {}\n", warning);
   const auto bound = pipeline::bind(&model, config.tables, pipeline::Extract::model_features);
   if (!bound) return tl::unexpected(bound.error());
   return control::check_machine(config);

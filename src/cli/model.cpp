@@ -28,9 +28,6 @@ struct Options {
   bool markdown = false;
 };
 
-/// Share of training rows from which the other classes are hardly learned.
-constexpr double kOneSided = 0.99;
-
 void show_classes(const forest::Model& model) {
   double total = 0;
   for (const auto& share : model.classes) total += share.rows;
@@ -41,12 +38,9 @@ void show_classes(const forest::Model& model) {
     } else {
       fmt::print("  class     {}: training rows unknown\n", share.name);
     }
-    if (total > 0 && share.rows / total > kOneSided)
-      fmt::print(stderr,
-                 "weir: warning: {:.2f} % of the training rows are of class '{}': a model learns "
-                 "little of what it hardly saw; train it with more of the others\n",
-                 100 * share.rows / total, share.name);
   }
+  if (const auto warning = forest::one_sided(model); !warning.empty())
+    fmt::print(stderr, "weir: warning: {}\n", warning);
 }
 
 void show_threshold(const forest::Model& model) {

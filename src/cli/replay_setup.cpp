@@ -3,7 +3,7 @@
 
 #include <fmt/format.h>
 
-#include "forest/import.h"
+#include "control/preflight.h"
 
 namespace weir::cli {
 namespace {
@@ -32,8 +32,9 @@ Result<pipeline::ReplayConfig> replay_config(const ReplayOptions& options,
 }
 
 /// The model of the command line, else of the configuration.
-Result<std::optional<forest::Model>> model(const ReplayOptions& options, const std::string& path) {
-  auto loaded = forest::load_model(path);
+Result<std::optional<forest::Model>> model(const ReplayOptions& options,
+                                           const control::Config& config, const std::string& path) {
+  auto loaded = control::load_judge(config, path);
   if (loaded) return std::optional<forest::Model>(std::move(*loaded));
   if (options.model_optional && options.model.empty() && options.config.empty())
     return std::optional<forest::Model>();
@@ -51,7 +52,7 @@ Result<ReplaySetup> set_up_replay(const ReplayOptions& options) {
                   : control::load_config(options.config, control::Purpose::replay));
   ReplaySetup setup;
   setup.model_path = options.model.empty() ? config.model_path : options.model;
-  WEIR_ASSIGN(setup.model, model(options, setup.model_path));
+  WEIR_ASSIGN(setup.model, model(options, config, setup.model_path));
   if (setup.model) control::settle_others(config, *setup.model);
   WEIR_ASSIGN(setup.replay, replay_config(options, config));
   return setup;

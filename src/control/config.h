@@ -48,6 +48,8 @@ using numbers = std::vector<std::uint32_t>;
 using ports = std::vector<std::uint32_t>;
 using prefixes = std::vector<Prefix>;
 using words = std::vector<std::string>;
+using label = std::string;
+using names = std::vector<detect::FeatureName>;
 }  // namespace kind
 
 /// The file as it stands: one field a key, named section_key.

@@ -21,6 +21,8 @@
 ///   ports      "all" or a list as `numbers` (in `Settings` all of them are the one number 0)
 ///   prefixes   a list of addresses or prefixes without duplicates
 ///   words      a list of strings
+///   label      a string; empty: none
+///   names      a table of strings, each by a name
 /// Units     stand at the end of a key's name (`_ms`); a bare number is a count.
 #pragma once
 
@@ -116,6 +118,11 @@
   X(workers, cpus, numbers, "[]", "0..4095",                                                       \
     "CPUs for the workers, round robin; empty: not pinned.")                                       \
   X(model, path, file, "\"model.json\"", "", "A relative path starts at this file's folder.")      \
+  X(model, attack, label, "\"\"", "",                                                              \
+    "The class of the model that is the attack, where it is not the last of two.")                 \
+  X(model, features, names, "{}", "",                                                              \
+    "What features are called in the model's file, each with its name here, for instance "         \
+    "{ \"Source Port\" = \"source_port\" }; usual names are known.")                               \
   X(policy, mode, choice, "\"active\"", "active|shadow",                                           \
     "shadow: judge, count and report; drop nothing, block nothing, and leave the blocks that "     \
     "there are out of effect.")                                                                    \

@@ -39,7 +39,9 @@ enum class Kind : std::uint8_t {
   numbers,
   ports,
   prefixes,
-  words
+  words,
+  label,
+  names
 };
 
 struct Key {
@@ -120,6 +122,10 @@ std::string allowed_text(const Key& key) {
       return "a list of addresses or prefixes, as [\"192.168.0.0/16\"]";
     case Kind::words:
       return "a list of strings that are not empty";
+    case Kind::label:
+      return "a string";
+    case Kind::names:
+      return "a table of strings, as { \"Source Port\" = \"source_port\" }";
   }
   return {};
 }
@@ -168,7 +174,8 @@ struct Reader {
 
   Status read(const toml::node& node, std::string& field) const {
     const auto* text = node.as_string();
-    const bool may_be_empty = key.kind == Kind::device || key.kind == Kind::spare;
+    const bool may_be_empty =
+        key.kind == Kind::device || key.kind == Kind::spare || key.kind == Kind::label;
     if (text == nullptr || (text->get().empty() && !may_be_empty)) return refuse(node);
     const std::string& value = text->get();
     if (value.find('\0') != std::string::npos) return refuse(node);
@@ -259,6 +266,18 @@ struct Reader {
       std::string value;
       WEIR_TRY(read(item, value));
       field.push_back(std::move(value));
+    }
+    return {};
+  }
+
+  Status read(const toml::node& node, std::vector<detect::FeatureName>& field) const {
+    const auto* table = node.as_table();
+    if (table == nullptr) return refuse(node);
+    field.clear();
+    for (const auto& [name_there, item] : *table) {
+      std::string feature;
+      WEIR_TRY(read(item, feature));
+      field.emplace_back(std::string(name_there.str()), std::move(feature));
     }
     return {};
   }

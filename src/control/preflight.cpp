@@ -9,6 +9,7 @@
 
 #include "control/privileges.h"
 #include "datapath/kernel_claim.h"
+#include "forest/import.h"
 #include "io/host.h"
 #include "io/poll_module.h"
 
@@ -66,6 +67,13 @@ Status check_interfaces(const Config& config) {
 }
 
 }  // namespace
+
+Result<forest::Model> load_judge(const Config& config, const std::string& path) {
+  WEIR_ASSIGN(forest::Model model, forest::load_model(path));
+  WEIR_TRY(forest::put_attack_last(model, config.settings.model_attack));
+  WEIR_TRY(detect::name_features(model.features, config.settings.model_features));
+  return model;
+}
 
 Result<std::uint32_t> channel_count(const Config& config, std::vector<std::string>& warnings) {
   if (config.datapath.observe) return 1;  // one ring has the copies of all queues

@@ -17,6 +17,10 @@ namespace weir::control {
 /// Interfaces, queues, pin directory, run directory and control socket.
 Status check_machine(const Config& config);
 
+/// The model of a file as this configuration means it: its attack last, its features by their names
+/// here.
+Result<forest::Model> load_judge(const Config& config, const std::string& path);
+
 /// How many channels there will be. Drivers may change the queues when a program is attached, so a
 /// start asks again then. `warnings` gets what is allowed and probably not meant.
 Result<std::uint32_t> channel_count(const Config& config, std::vector<std::string>& warnings);

@@ -80,7 +80,8 @@ struct Service::Impl {
 };
 
 Status Service::Impl::load_model() {
-  WEIR_ASSIGN(model, forest::load_model(config.model_path));
+  WEIR_ASSIGN(model, load_judge(config, config.model_path));
+  if (auto warning = forest::one_sided(model); !warning.empty()) warnings.push_back(warning);
   settle_others(config, model);
   config.tables.hash_seed = random_seed();
   config.policy.hash_seed = random_seed();
@@ -235,7 +236,7 @@ Answer Service::Impl::reload() {
     spdlog::error("reload: {}", message);
     return refuse(Refusal::bad_request, std::move(message));
   };
-  auto read = forest::load_model(config.model_path);
+  auto read = load_judge(config, config.model_path);
   if (!read) return keep(read.error());
   auto fresh = pipeline::rebind(*read, bound.model_columns);
   if (!fresh) return keep(fresh.error());

@@ -237,6 +237,8 @@ int Kernel::copies_fd() const noexcept {
 
 Status Kernel::watch_own() {
   WEIR_CHECK(impl_->undo != nullptr);
+  if (impl_->program.own_fd() < 0)
+    return fail("this kernel has no filters of BPF, CONFIG_NET_CLS_BPF");
   return datapath::watch_own(impl_->program.own_fd(), impl_->ports[0], impl_->pins, *impl_->undo);
 }
 

@@ -9,6 +9,7 @@
 #include <sys/stat.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <string_view>
 
@@ -49,6 +50,37 @@ std::string last_words(std::string_view log) {
   return words.empty() ? "the verifier said nothing" : "the verifier's last words: " + words;
 }
 
+/// By asking for each thing, and not for the kernel's version: distributions bring things back, and
+/// leave things out. What cannot be asked is taken to be there, and the load will tell.
+Status check_kernel(const Config& config) {
+  const auto lacks = [](const char* what, const char* option) {
+    return fail(fmt::format("this kernel has no {}; weir needs Linux 5.10 or newer, built with {}",
+                            what, option));
+  };
+  if (libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_XDP, nullptr) == 0)
+    return lacks("XDP programs", "CONFIG_BPF_SYSCALL");
+  struct Need {
+    bpf_map_type type;
+    const char* what;
+    const char* option;
+  };
+  constexpr std::array kNeeds = {
+      Need{BPF_MAP_TYPE_LPM_TRIE, "BPF tries", "CONFIG_BPF_SYSCALL"},
+      Need{BPF_MAP_TYPE_DEVMAP, "redirects of XDP to interfaces", "CONFIG_NET"},
+      Need{BPF_MAP_TYPE_XSKMAP, "AF_XDP sockets", "CONFIG_XDP_SOCKETS"},
+      Need{BPF_MAP_TYPE_RINGBUF, "BPF ring buffers", "CONFIG_BPF_SYSCALL"},
+  };
+  for (const Need& need : kNeeds) {
+    const bool wanted = need.type != BPF_MAP_TYPE_RINGBUF || config.host_mode;
+    if (wanted && libbpf_probe_bpf_map_type(need.type, nullptr) == 0)
+      return lacks(need.what, need.option);
+  }
+  return {};
+}
+
+/// Whether there can be filters of packets that this host sends.
+bool has_filters() { return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) != 0; }
+
 ListMaps duplicates(const weir_bpf& skeleton) {
   const auto copy = [](const bpf_map* map) {
     return Fd(::fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3));
@@ -72,6 +104,7 @@ void Program::Destroy::operator()(weir_bpf* skeleton) const noexcept {
 
 Result<Program> Program::open(const Config& config, const std::array<Port, kSides>& ports) {
   libbpf_set_print(silent);  // what it would print is in the error
+  WEIR_TRY(check_kernel(config));
   Program program;
   program.log_ = std::make_unique_for_overwrite<char[]>(kLogBytes);
   program.log_[0] = '\0';
@@ -99,7 +132,7 @@ Result<Program> Program::open(const Config& config, const std::array<Port, kSide
     bpf_program__set_flags(skeleton.progs.weir,
                            bpf_program__flags(skeleton.progs.weir) | BPF_F_XDP_HAS_FRAGS);
   // Kernels without a ring buffer (before 5.8) or filters can still be a wire.
-  bpf_program__set_autoload(skeleton.progs.weir_own, config.host_mode);
+  bpf_program__set_autoload(skeleton.progs.weir_own, config.host_mode && has_filters());
   bpf_map__set_autocreate(skeleton.maps.copies, config.host_mode);
   bpf_map__set_autocreate(skeleton.maps.copy_room, config.host_mode);
   bpf_map__set_max_entries(skeleton.maps.copies, config.copies_bytes);

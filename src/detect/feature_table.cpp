@@ -1,9 +1,76 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+#include <cctype>
+
+#include "base/nearest.h"
 #include "detect/extractor.h"
 
 namespace weir::detect {
+namespace {
+
+struct Alias {
+  std::string_view plain, feature;
+};
+/// Of CICFlowMeter's columns, and of the short forms that packet filters use.
+constexpr std::array kAliases = {
+    Alias{"sourceport", "source_port"},   Alias{"srcport", "source_port"},
+    Alias{"sport", "source_port"},        Alias{"destinationport", "dest_port"},
+    Alias{"dstport", "dest_port"},        Alias{"dport", "dest_port"},
+    Alias{"protocol", "ip_protocol"},     Alias{"proto", "ip_protocol"},
+    Alias{"timetolive", "ip_ttl"},        Alias{"totallength", "ip_total_length"},
+    Alias{"iplength", "ip_total_length"}, Alias{"windowsize", "tcp_window_size"},
+};
+
+/// Letters and digits alone, in lower case.
+std::string plain(std::string_view name) {
+  std::string text;
+  for (const char c : name)
+    if (const auto u = static_cast<unsigned char>(c); std::isalnum(u) != 0)
+      text += static_cast<char>(std::tolower(u));
+  return text;
+}
+
+const FeatureInfo* feature_like(const std::string& name) {
+  const std::string wanted = plain(name);
+  for (const Alias& alias : kAliases)
+    if (alias.plain == wanted) return find_feature(alias.feature);
+  for (const FeatureInfo& info : all_features())
+    if (plain(info.name) == wanted) return &info;
+  return nullptr;
+}
+
+Status check(const FeatureName& name, const std::vector<std::string>& features) {
+  if (std::find(features.begin(), features.end(), name.first) == features.end()) {
+    const std::vector<std::string_view> known(features.begin(), features.end());
+    return fail(fmt::format("model.features names '{}', which the model does not ask for{}",
+                            name.first, did_you_mean(name.first, known)));
+  }
+  if (find_feature(name.second) != nullptr) return {};
+  std::vector<std::string_view> known;
+  for (const FeatureInfo& info : all_features()) known.emplace_back(info.name);
+  return fail(fmt::format(
+      "model.features has '{}' for '{}', which is no feature; `weir model features` lists them{}",
+      name.second, name.first, did_you_mean(name.second, known)));
+}
+
+}  // namespace
+
+Status name_features(std::vector<std::string>& features, std::span<const FeatureName> names) {
+  for (const FeatureName& name : names) WEIR_TRY(check(name, features));
+  for (std::string& feature : features) {
+    const auto given = std::find_if(names.begin(), names.end(),
+                                    [&](const FeatureName& name) { return name.first == feature; });
+    if (given != names.end()) {
+      feature = given->second;
+    } else if (find_feature(feature) == nullptr) {
+      if (const FeatureInfo* like = feature_like(feature); like != nullptr) feature = like->name;
+    }
+  }
+  return {};
+}
 
 std::string feature_table() {
   std::string text =

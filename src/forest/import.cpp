@@ -111,6 +111,50 @@ Result<Model> import_and_check(std::string_view bytes, const std::string& name) 
 
 }  // namespace
 
+std::string one_sided(const Model& model) {
+  double total = 0;
+  for (const ClassShare& share : model.classes) total += share.rows;
+  for (const ClassShare& share : model.classes)
+    if (total > 0 && share.rows / total > kOneSided)
+      return fmt::format(
+          "{:.2f} % of the model's training rows are of class '{}': a model learns little of what "
+          "it "
+          "hardly saw; train it with more of the others",
+          100 * share.rows / total, share.name);
+  return {};
+}
+
+Status put_attack_last(Model& model, const std::string& attack) {
+  if (attack.empty()) return {};
+  if (model.classes.size() != 2 ||
+      (model.classes[0].name != attack && model.classes[1].name != attack)) {
+    std::string names;
+    for (const ClassShare& share : model.classes)
+      names += (names.empty() ? "" : ", ") + ("'" + share.name + "'");
+    return fail(
+        fmt::format("model '{}' has the classes {}, and the attack is to be '{}'; name one of "
+                    "two classes",
+                    model.name, names.empty() ? "of a regression" : names, attack));
+  }
+  if (model.classes[1].name == attack) return {};
+  const bool pairs =
+      model.kind == Model::Kind::trees && model.outputs == 2 && model.decision.usual() &&
+      std::all_of(model.trees.begin(), model.trees.end(),
+                  [](const Tree& tree) { return tree.output == Tree::kAllOutputs; }) &&
+      std::all_of(model.nodes.begin(), model.nodes.end(),
+                  [](const Node& node) { return node.feature >= 0 || node.value % 2 == 0; });
+  if (!pairs)
+    return fail(
+        fmt::format("model '{}' says only how likely its last class is, '{}'; train it with "
+                    "'{}' as the last",
+                    model.name, model.classes[1].name, attack));
+  for (std::size_t i = 0; i + 1 < model.values.size(); i += 2)
+    std::swap(model.values[i], model.values[i + 1]);
+  if (model.bias.size() == 2) std::swap(model.bias[0], model.bias[1]);
+  std::swap(model.classes[0], model.classes[1]);
+  return {};
+}
+
 Result<Model> parse_model(std::string_view bytes, const std::string& name) {
   if (bytes.size() > kModelFile_bytes)
     return fail(

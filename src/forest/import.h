@@ -31,7 +31,16 @@ inline constexpr std::size_t kClassesMax = 256;
 inline constexpr std::size_t kNameMax_bytes = 256;
 inline constexpr int kNestingMax = 64;  ///< lists and objects of JSON and UBJSON within each other
 
+/// Share of the training rows from which one class drowns the others.
+inline constexpr double kOneSided = 0.95;
+
 Result<Model> load_model(const std::string& path);
+/// A sentence where the training rows, as far as the file tells them, are nearly all of one class;
+/// empty otherwise.
+std::string one_sided(const Model& model);
+/// Makes `attack` the last class of two, as weir wants it; empty leaves the model as it is. An error
+/// where it is none of the model's classes, or its place cannot be changed without rounding.
+Status put_attack_last(Model& model, const std::string& attack);
 /// The same from memory; `name` stands in for the path in errors.
 Result<Model> parse_model(std::string_view bytes, const std::string& name);
 

@@ -61,6 +61,9 @@ class Importer {
       WEIR_TRY(read_segments(found));
     }
     WEIR_TRY(read_targets(found));
+    count_rows(kind == "TreeModel"
+                   ? found
+                   : found.child("Segmentation").child("Segment").child("TreeModel"));
     if (context_.null_predictions)
       model_.provenance +=
           "; the file has no prediction where a value is missing: here, it takes the later child";
@@ -68,6 +71,19 @@ class Importer {
   }
 
  private:
+  /// The training rows of each class, as the leaves of a tree count them (of several trees the
+  /// first, which saw as many as any); left alone where a leaf does not say.
+  void count_rows(const xml_node& tree) {
+    std::vector<double> rows(model_.classes.size(), 0.0);
+    for (const auto& found : tree.select_nodes(".//Node[not(Node)]/ScoreDistribution")) {
+      const auto c = context_.classes.find(attribute(found.node(), "value").data());
+      const auto count = pmml_number(context_.name, found.node(), "recordCount");
+      if (c == context_.classes.end() || !count || *count < 0) return;
+      rows[c->second] += *count;
+    }
+    for (std::size_t c = 0; c < rows.size(); ++c) model_.classes[c].rows = rows[c];
+  }
+
   [[nodiscard]] tl::unexpected<Error> refuse(const xml_node& at, const std::string& reason) const {
     return pmml_refuse(context_.name, at, reason);
   }

@@ -172,6 +172,34 @@ TEST(Config, HostModeHasOneInterface) {
   EXPECT_TRUE(guarded->host && !guarded->datapath.observe && !guarded->datapath.all_ports);
 }
 
+TEST(Config, NamesWhatAModelCallsItsFeatures) {
+  const auto config = parse(std::string(kPair) +
+                            "[model]\nattack = \"flood\"\n[model.features]\n\"Source Port\" = "
+                            "\"source_port\"\nx = \"ttl\"\n[policy]\nblock_scope = \"all\"\n");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_EQ(config->settings.model_attack, "flood");
+  EXPECT_EQ(config->settings.model_features,
+            (std::vector<detect::FeatureName>{{"Source Port", "source_port"}, {"x", "ttl"}}));
+  ASSERT_EQ(config->warnings.size(), 1U);
+  EXPECT_THAT(config->warnings[0], HasSubstr("cuts off all traffic of its source"));
+  EXPECT_THAT(parse(std::string(kPair) + "[model]\nfeatures = { a = 3 }\n").error().message,
+              HasSubstr("model.features is 3; allowed is a table of strings, as {"));
+}
+
+TEST(Config, OthersFollowTheModelAndThePorts) {
+  forest::Model model;
+  const auto others = [&](const std::string& text) {
+    auto config = *parse(std::string(kPair) + text);
+    settle_others(config, model);
+    return config.policy.others;
+  };
+  EXPECT_EQ(others(""), detect::Others::floods);
+  EXPECT_EQ(others("[steer]\nudp_ports = \"all\"\n"), detect::Others::pass);
+  model.features = {"source_packets", "dest_port"};
+  EXPECT_EQ(others(""), detect::Others::model);
+  EXPECT_EQ(others("[policy]\nothers = \"pass\"\n"), detect::Others::pass);
+}
+
 TEST(Config, DpdkNeedsTwoDevicesAndNoInterfaces) {
   const std::string backend = "[interfaces]\nbackend = \"dpdk\"\n[dpdk]\n";
   EXPECT_EQ(parse(backend).error().message,
@@ -376,6 +404,17 @@ std::string shipped_file() {
 TEST(Config, TheShippedFileIsTheListOfKeys) {
   EXPECT_EQ(shipped_file(), render_defaults())
       << "write it anew: weir check --defaults > config/weir.toml";
+}
+
+TEST(Config, TheRoutersFileIsGoodAndSmall) {
+  const auto config =
+      load_config(std::string(WEIR_SOURCE_ROOT) + "/config/router.toml", Purpose::run);
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_THAT(config->warnings, testing::IsEmpty());
+  EXPECT_TRUE(config->datapath.observe && config->policy.scope.wan_search);
+  EXPECT_LT(detect::Extractor::memory_bytes(config->tables) +
+                detect::Policy::memory_bytes(config->policy),
+            8U << 20U);
 }
 
 TEST(Config, TheShippedFileMeansTheDefaults) {

@@ -4,8 +4,12 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <rapidcheck.h>
+#include <unistd.h>
 
+#include "base/fd.h"
+#include "control/block_lines.h"
 #include "datapath/native.h"
+#include "detect/policy.h"
 
 namespace weir::control {
 namespace {
@@ -39,6 +43,43 @@ class Tables : public ::testing::Test {
 
   datapath::Native datapath_{datapath::Config{}};
 };
+
+TEST(BlockLines, SayWhoForHowLongAndWhy) {
+  datapath::Block block{.source = *Address::parse("203.0.113.7")};
+  block.value.created_ns = 5'000'000'000;
+  block.value.expires_ns = 605'000'000'000;
+  block.value.scope = WEIR_SCOPE_ssdp;
+  block.value.reason = static_cast<std::uint32_t>(detect::Reason::scored);
+  EXPECT_EQ(block_line(block), "blocked 203.0.113.7 for 10m: scored as an attack\n");
+  block.value.scope = WEIR_SCOPE_all;
+  block.value.strikes = 2;
+  EXPECT_EQ(
+      block_line(block),
+      "blocked 203.0.113.7, all of its traffic, for 10m, again (2 times before): scored as an "
+      "attack\n");
+  block.value.scope = WEIR_SCOPE_ssdp;
+  block.value.strikes = 1;
+  block.value.expires_ns = 0;
+  block.source = *Address::parse("2001:db8::");
+  block.target = WEIR_TARGET_network;
+  EXPECT_EQ(block_line(block),
+            "blocked 2001:db8::/64 for forever, again (1 time before): scored as an attack\n");
+}
+
+TEST(BlockLines, NeverWaitForWhoDoesNotRead) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe(ends.data()), 0);
+  const Fd out(ends[0]), in(ends[1]);
+  BlockLines lines(in.get());
+  const datapath::Block block{.source = *Address::parse("203.0.113.7")};
+  for (int i = 0; i < 3'000; ++i) lines.print(block);  // a pipe holds 64 KiB
+  std::string said(1U << 20U, 0);
+  const auto all = [&] { return read(out.get(), said.data(), said.size()); };
+  EXPECT_GT(all(), 0);
+  lines.print(block);
+  said.resize(static_cast<std::size_t>(std::max<ssize_t>(all(), 0)));
+  EXPECT_THAT(said, HasSubstr(" more, which nobody read\nblocked 203.0.113.7 for "));
+}
 
 TEST_F(Tables, ABlockIsListedAsItWasAdded) {
   good(add("192.0.2.1", "all", 90'000));

@@ -176,7 +176,7 @@ class EqualTest : public testing::Test {
     ASSERT_EQ(number, outcome == Outcome::peer_copied ? 1U : 0U) << hex(bytes);
     if (number == 0) return;
     const auto copy = found[0].bytes();
-    ASSERT_EQ(hex({copy.begin(), copy.end()}), hex(bytes));
+    ASSERT_TRUE(std::equal(copy.begin(), copy.end(), bytes.begin(), bytes.end())) << hex(bytes);
     ASSERT_EQ(found[0].side, Side::wan);
     copies.release({found.data(), 1});
   }

@@ -3,6 +3,7 @@
 // reason.
 #include <gtest/gtest.h>
 
+#include <array>
 #include <string>
 
 #include "forest/evaluate.h"
@@ -51,6 +52,61 @@ TEST(ImportFormats, ReadsASampleOfEach) {
     EXPECT_EQ(model->format, sample.format);
     EXPECT_EQ(model->sha256.size(), 64U);
   }
+}
+
+/// A tree as Nyoka writes one.
+std::string nyoka(const char* first_class, const char* rows_of_first) {
+  const auto leaf = [&](const char* score, const char* sign, const char* zero, const char* one) {
+    return std::string("<Node score=\"") + score +
+           "\"><SimplePredicate field=\"Source Port\" operator=\"" + sign +
+           "\" value=\"1023.5\"/><ScoreDistribution value=\"" + first_class + "\" recordCount=\"" +
+           zero + "\"/><ScoreDistribution value=\"1\" recordCount=\"" + one + "\"/></Node>";
+  };
+  return std::string(
+             "<PMML version=\"4.4.1\"><Header/><DataDictionary>"
+             "<DataField name=\"Source Port\" optype=\"continuous\" dataType=\"double\"/>"
+             "<DataField name=\"your_target\" optype=\"categorical\" dataType=\"integer\"><Value "
+             "value=\"") +
+         first_class +
+         "\"/><Value value=\"1\"/></DataField></DataDictionary><TreeModel "
+         "functionName=\"classification\" missingValuePenalty=\"1.0\"><MiningSchema>"
+         "<MiningField name=\"Source Port\"/><MiningField name=\"your_target\" "
+         "usageType=\"target\"/></MiningSchema><Node><True/>" +
+         leaf("1", "lessOrEqual", "1.0", "999.0") +
+         leaf(first_class, "greaterThan", rows_of_first, "0.0") + "</Node></TreeModel></PMML>";
+}
+
+TEST(ImportFormats, PmmlTellsHowManyRowsOfEachClassItSaw) {
+  const auto lopsided = parse_model(nyoka("0", "9.0"), "m");
+  ASSERT_TRUE(lopsided) << lopsided.error().message;
+  EXPECT_EQ(lopsided->classes[0].rows, 10);
+  EXPECT_EQ(lopsided->classes[1].rows, 999);
+  EXPECT_EQ(one_sided(*lopsided).find("99.01 % of the model's training rows are of class '1'"), 0U);
+  const auto even = parse_model(nyoka("0", "999.0"), "m");
+  ASSERT_TRUE(even);
+  EXPECT_EQ(one_sided(*even), "");
+}
+
+TEST(ImportFormats, TheAttackMayBeTheFirstClass) {
+  auto model = parse_model(nyoka("flood", "9.0"), "m");
+  ASSERT_TRUE(model) << model.error().message;
+  const auto score = [&](float port) {
+    const auto evaluator = make_evaluator(*model);
+    alignas(64) std::array<float, 16> column{port}, scores{};
+    const float* columns[] = {column.data()};
+    (*evaluator)->evaluate(columns, 1, scores.data());
+    return scores[0];
+  };
+  const float before = score(80);
+  ASSERT_TRUE(put_attack_last(*model, "flood"));
+  EXPECT_EQ(model->classes[1].name, "flood");
+  EXPECT_EQ(model->classes[1].rows, 10);
+  EXPECT_NEAR(score(80), 1 - before, 1e-6);
+  ASSERT_TRUE(put_attack_last(*model, "flood")) << "it is the last already";
+  EXPECT_NEAR(score(80), 1 - before, 1e-6);
+  EXPECT_EQ(put_attack_last(*model, "no").error().message,
+            "model 'm' has the classes '1', 'flood', and the attack is to be 'no'; name one of two "
+            "classes");
 }
 
 TEST(ImportFormats, RefusesEveryTruncation) {
