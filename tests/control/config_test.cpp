@@ -143,63 +143,6 @@ TEST(Config, NeedsTwoDifferentInterfaces) {
             "dpdk, log; did you mean log?");
 }
 
-TEST(Config, HostModeHasOneInterface) {
-  const std::string host = "[interfaces]\nmode = \"host\"\n";
-  EXPECT_EQ(parse(host).error().message,
-            "dir/w.toml:2:8: interfaces.host is missing; name the interface to look after, as host "
-            "= \"eth0\"");
-  EXPECT_EQ(
-      parse("[interfaces]\nhost = \"e\"\n").error().message,
-      "dir/w.toml:2:8: interfaces.host is \"e\", and interfaces.mode is \"inline\"; set mode = "
-      "\"host\", or name wan and lan in its place");
-  EXPECT_THAT(parse(host + "host = \"e\"\nbackend = \"dpdk\"\n").error().message,
-              HasSubstr("w.toml:4:11: interfaces.backend is \"dpdk\" and interfaces.mode"));
-  const auto observed = parse(host +
-                              "host = \"e\"\nwan = \"w\"\n[steer]\nudp_ports = \"all\"\n"
-                              "[fail]\nfail_mode = \"closed\"\n[channels]\nring = 1024\n");
-  ASSERT_TRUE(observed) << observed.error().message;
-  EXPECT_EQ(observed->kernel.interfaces, (std::array<std::string, 2>{"e", ""}));
-  EXPECT_TRUE(observed->host && observed->datapath.host_mode && observed->datapath.observe);
-  EXPECT_TRUE(observed->datapath.all_ports && observed->datapath.udp_ports.empty());
-  EXPECT_EQ(observed->datapath.copies_bytes, 512U * 1024);
-  EXPECT_FALSE(observed->datapath.fail_closed) << "what is observed has passed";
-  ASSERT_EQ(observed->warnings.size(), 2U);
-  EXPECT_THAT(observed->warnings[0], HasSubstr(":4:7: interfaces.wan has no effect in host mode"));
-  EXPECT_THAT(observed->warnings[1],
-              HasSubstr(":8:13: fail.fail_mode is \"closed\", which has no"));
-  const auto guarded = parse(host + "host = \"e\"\n[host]\njudge = \"guard\"\n");
-  ASSERT_TRUE(guarded) << guarded.error().message;
-  EXPECT_TRUE(guarded->host && !guarded->datapath.observe && !guarded->datapath.all_ports);
-}
-
-TEST(Config, NamesWhatAModelCallsItsFeatures) {
-  const auto config = parse(std::string(kPair) +
-                            "[model]\nattack = \"flood\"\n[model.features]\n\"Source Port\" = "
-                            "\"source_port\"\nx = \"ttl\"\n[policy]\nblock_scope = \"all\"\n");
-  ASSERT_TRUE(config) << config.error().message;
-  EXPECT_EQ(config->settings.model_attack, "flood");
-  EXPECT_EQ(config->settings.model_features,
-            (std::vector<detect::FeatureName>{{"Source Port", "source_port"}, {"x", "ttl"}}));
-  ASSERT_EQ(config->warnings.size(), 1U);
-  EXPECT_THAT(config->warnings[0], HasSubstr("cuts off all traffic of its source"));
-  EXPECT_THAT(parse(std::string(kPair) + "[model]\nfeatures = { a = 3 }\n").error().message,
-              HasSubstr("model.features is 3; allowed is a table of strings, as {"));
-}
-
-TEST(Config, OthersFollowTheModelAndThePorts) {
-  forest::Model model;
-  const auto others = [&](const std::string& text) {
-    auto config = *parse(std::string(kPair) + text);
-    settle_others(config, model);
-    return config.policy.others;
-  };
-  EXPECT_EQ(others(""), detect::Others::floods);
-  EXPECT_EQ(others("[steer]\nudp_ports = \"all\"\n"), detect::Others::pass);
-  model.features = {"source_packets", "dest_port"};
-  EXPECT_EQ(others(""), detect::Others::model);
-  EXPECT_EQ(others("[policy]\nothers = \"pass\"\n"), detect::Others::pass);
-}
-
 TEST(Config, DpdkNeedsTwoDevicesAndNoInterfaces) {
   const std::string backend = "[interfaces]\nbackend = \"dpdk\"\n[dpdk]\n";
   EXPECT_EQ(parse(backend).error().message,
@@ -404,17 +347,6 @@ std::string shipped_file() {
 TEST(Config, TheShippedFileIsTheListOfKeys) {
   EXPECT_EQ(shipped_file(), render_defaults())
       << "write it anew: weir check --defaults > config/weir.toml";
-}
-
-TEST(Config, TheRoutersFileIsGoodAndSmall) {
-  const auto config =
-      load_config(std::string(WEIR_SOURCE_ROOT) + "/config/router.toml", Purpose::run);
-  ASSERT_TRUE(config) << config.error().message;
-  EXPECT_THAT(config->warnings, testing::IsEmpty());
-  EXPECT_TRUE(config->datapath.observe && config->policy.scope.wan_search);
-  EXPECT_LT(detect::Extractor::memory_bytes(config->tables) +
-                detect::Policy::memory_bytes(config->policy),
-            8U << 20U);
 }
 
 TEST(Config, TheShippedFileMeansTheDefaults) {

@@ -61,49 +61,6 @@ TEST(Policy, BlocksOnRepeatedEvidence) {
   EXPECT_EQ(policy.counters().blocks, 1U);
 }
 
-TEST(Policy, WhatIsNoSsdpIsJudgedAsConfigured) {
-  // A resolver's client, and a flood of the same.
-  Context query = reply_from(address(1), milliseconds(0));
-  query.method = packet::Method::none;
-  query.awaited = false;
-  query.source_port = 40'000;
-  query.destination_port = 53;
-  query.destination_packets = 10;
-  Context flood = query;
-  flood.destination_packets = 500;
-  Context on_1900 = flood;
-  on_1900.destination_port = 1900;
-  const auto reasons = [&](Others others) {
-    PolicyConfig c = config();
-    c.others = others;
-    Policy policy(c);
-    std::vector<Reason> found;
-    for (const Context& context : {query, flood, on_1900})
-      found.push_back(policy.decide(context, kAttack).reason);
-    return found;
-  };
-  using R = std::vector<Reason>;
-  EXPECT_EQ(reasons(Others::floods), (R{Reason::clean, Reason::scored, Reason::scored}));
-  EXPECT_EQ(reasons(Others::pass), (R{Reason::clean, Reason::clean, Reason::scored}));
-  EXPECT_EQ(reasons(Others::model)[0], Reason::scored);
-  query.client_flow = true;  // this side opened it
-  EXPECT_EQ(reasons(Others::model)[0], Reason::client_flow);
-}
-
-TEST(Policy, ABlockOfAllTrafficIsOfASourceAlone) {
-  PolicyConfig c = config();
-  c.block_all = true;
-  c.network_sources = 2;
-  Policy policy(c);
-  for (std::uint32_t source = 1; source <= 4; ++source) {
-    Decision d;
-    for (int i = 0; i < 3; ++i)
-      d = policy.decide(reply_from(address(source), milliseconds(i)), kAttack);
-    EXPECT_TRUE(d.block && d.all);
-    EXPECT_EQ(d.target, Target::source) << "a /24 is more than one source";
-  }
-}
-
 TEST(Policy, EvidenceThatIsFarApartDoesNotAddUp) {
   Policy policy(config());
   for (int i = 0; i < 50; ++i) {

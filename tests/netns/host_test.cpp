@@ -274,22 +274,57 @@ TEST_P(HostWays, ConnectionsLiveThroughEverything) {
   EXPECT_EQ(box.settings(), before);
 }
 
+/// A tree of ports, as other tools write one: what comes from a port below 1024 is an attack.
+constexpr const char* kTree =
+    "<PMML version=\"4.4.1\"><Header/><DataDictionary>"
+    "<DataField name=\"Source Port\" optype=\"continuous\" dataType=\"double\"/>"
+    "<DataField name=\"your_target_column_name\" optype=\"categorical\" dataType=\"integer\">"
+    "<Value value=\"0\"/><Value value=\"1\"/></DataField></DataDictionary>"
+    "<TreeModel functionName=\"classification\"><MiningSchema><MiningField name=\"Source Port\"/>"
+    "<MiningField name=\"your_target_column_name\" usageType=\"target\"/></MiningSchema>"
+    "<Node><True/><Node score=\"1\"><SimplePredicate field=\"Source Port\" "
+    "operator=\"lessOrEqual\" value=\"1023.5\"/><ScoreDistribution value=\"0\" recordCount=\"1\"/>"
+    "<ScoreDistribution value=\"1\" recordCount=\"990\"/></Node><Node score=\"0\"><SimplePredicate "
+    "field=\"Source Port\" operator=\"greaterThan\" value=\"1023.5\"/><ScoreDistribution "
+    "value=\"0\" "
+    "recordCount=\"9\"/><ScoreDistribution value=\"1\" "
+    "recordCount=\"0\"/></Node></Node></TreeModel>"
+    "</PMML>";
+
+// The tree judges all of UDP, but for what the host itself asked: its resolver's answers, which come
+// from port 53.
 TEST_F(Host, TheCommandLineAloneIsEnough) {
   HostBox box;
+  std::ofstream("/run/weir/tree.pmml") << kTree;
   const std::string before = box.settings();
   Connections connections(box.wire);
   Process process({std::getenv("WEIR"), "run", "--interface", "wan", "--model",
-                   std::getenv("WEIR_MODEL"), "--ports", "all"},
+                   "/run/weir/tree.pmml", "--ports", "all"},
                   box.wire.box.fd());
   const auto status = [&] { return box.bare({"status", "--json"}); };
   ASSERT_TRUE(eventually([&] { return !process.running() || status().status == 0; }));
   const auto said = nlohmann::json::parse(status().out, nullptr, false);
   ASSERT_FALSE(said.is_discarded()) << process.err();
   EXPECT_EQ(said.at("interfaces").at("host").at("judge"), "observe");
+  EXPECT_NE(process.err().find("99.00 % of the model's training rows"), std::string::npos)
+      << process.err();
+  const perf::Stream flood{.frame = udp_frame(Shape::ip4, reflector(Shape::ip4, 8),
+                                              host(Shape::ip4), 700, 9999, "no SSDP"),
+                           .stamped = false};
+  const auto attacker = box.another_generator(Side::wan);
+  ASSERT_TRUE(attacker->set({&flood, 1}));
+  EXPECT_TRUE(eventually([&] {
+    EXPECT_TRUE(attacker->send(100, 20'000));
+    return process.out().find("blocked 203.0.113.9 for 10m: scored as an attack\n") !=
+           std::string::npos;
+  })) << process.out()
+      << process.err();
   EXPECT_TRUE(connections.alive());
+  EXPECT_EQ(process.out().find(kFar), std::string::npos) << process.out();
   process.signal(SIGTERM);
   EXPECT_EQ(process.wait(std::chrono::seconds(20)), 0) << process.err();
   EXPECT_EQ(box.settings(), before);
+  EXPECT_EQ(box.bare({"detach"}).status, 0) << "blocks stay for the next start";
   const Ran both = box.weir({"run", "--interface", "wan"});
   EXPECT_EQ(both.status, 2);
   EXPECT_NE(both.err.find("give either"), std::string::npos) << both.err;
