@@ -150,6 +150,7 @@ std::string explain(std::string_view log, int error) {
   if (error == EPERM)
     return "the kernel refused the model: Operation not permitted; it needs CAP_BPF, CAP_PERFMON "
            "and CAP_NET_ADMIN (or root)";
+  if (log.starts_with("magic: ")) log = {};  // of the types, which were loaded before
   const std::string_view last = last_words(log);
   const std::string verifier = last.empty() ? fmt::format("it said: {}", std::strerror(error))
                                             : fmt::format("its verifier said: {}", last);

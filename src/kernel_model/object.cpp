@@ -282,8 +282,8 @@ Result<Bytes> model_object(const Code& code) {
     for (const std::size_t at : code.table_uses)
       uses.push_back({8 * at, ELF64_R_INFO(symbols.size(), kAddress)});
     symbols.push_back(symbol);
-    relocations = elf.add(".rel.text", SHT_REL, 0, uses.data(), sizeof(Elf64_Rel) * uses.size(),
-                          sizeof(Elf64_Rel));
+    relocations = elf.add(".rel.text", SHT_REL, SHF_INFO_LINK, uses.data(),
+                          sizeof(Elf64_Rel) * uses.size(), sizeof(Elf64_Rel));
   }
   const std::uint16_t symbol_table = elf.add(".symtab", SHT_SYMTAB, 0, symbols.data(),
                                              sizeof(Elf64_Sym) * symbols.size(), sizeof(Elf64_Sym));
