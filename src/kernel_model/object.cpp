@@ -30,7 +30,7 @@ constexpr const char* kTable = "weir_leaves";
 constexpr const char* kText = ".text";
 constexpr const char* kFile = "weir kernel-model";  // where a compiler names its source
 
-int silent(libbpf_print_level, const char*, va_list) { return 0; }
+int say_nothing(libbpf_print_level, const char*, va_list) { return 0; }
 
 struct FreeBtf {
   void operator()(btf* types) const noexcept { btf__free(types); }
@@ -302,7 +302,7 @@ Result<Bytes> model_object(const Code& code) {
 }
 
 Result<Bytes> link(std::span<const std::uint8_t> program, std::span<const std::uint8_t> model) {
-  libbpf_set_print(silent);
+  libbpf_set_print(say_nothing);
   WEIR_ASSIGN(const Fd first, memory_file(program));
   WEIR_ASSIGN(const Fd second, memory_file(model));
   WEIR_ASSIGN(const Fd out, memory_file({}));
