@@ -42,7 +42,7 @@ std::string painted(Finding::State state) {
 
 io::MachineQuestion question_of(const control::Config& config, const Options& options) {
   io::MachineQuestion question;
-  question.interfaces = {config.settings.interfaces_wan, config.settings.interfaces_lan};
+  question.interfaces = config.kernel.interfaces;
   if (options.config.empty() || config.dpdk) question.interfaces = {};
   if (!options.wan.empty()) question.interfaces[index(Side::wan)] = options.wan;
   if (!options.lan.empty()) question.interfaces[index(Side::lan)] = options.lan;
