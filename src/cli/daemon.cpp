@@ -109,6 +109,18 @@ Status all_prefixes(const std::vector<std::string>& words) {
   return {};
 }
 
+Exit status_of(control::Refused::Kind kind) {
+  switch (kind) {
+    case control::Refused::Kind::bad_request:
+      return kBadInput;
+    case control::Refused::Kind::not_permitted:
+      return kNotPermitted;
+    case control::Refused::Kind::failed:
+      return kFailure;
+  }
+  return kFailure;
+}
+
 int report(const Failure& failure) { return report(Error{failure.message}, failure.status); }
 
 std::string columns(const std::vector<std::vector<std::string>>& rows,

@@ -8,6 +8,7 @@
 #include "cli/command.h"
 #include "control/client.h"
 #include "control/config.h"
+#include "control/service.h"
 
 namespace weir::cli {
 
@@ -40,6 +41,9 @@ Outcome<control::Json> ask_tables(const control::Config& config, const control::
 Status all_prefixes(const std::vector<std::string>& words);
 
 int report(const Failure& failure);
+
+/// The exit status of an appliance that would not start.
+Exit status_of(control::Refused::Kind kind);
 
 /// Rows as columns: each as wide as its widest cell; numbers (`right`) to the right.
 std::string columns(const std::vector<std::vector<std::string>>& rows,

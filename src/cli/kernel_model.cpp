@@ -29,7 +29,7 @@ struct Options {
   std::string pins = kernel_model::kDefaultPins;
   std::optional<double> threshold, decision, precision;
   std::vector<std::string> drop;
-  std::string compat;
+  std::string compat, fallback;
   bool generic = false, json = false, c = false, object = false;
 };
 
@@ -85,11 +85,35 @@ std::string size_text(const Plan& plan) {
                      plan.functions.size());
 }
 
+/// What the kernel refused is judged in userspace, by host mode, until SIGTERM.
+int judge_by_sockets(const Options& options) {
+  auto config = control::host_config(
+      {.interface = options.interface, .model = options.model, .judge = "guard", .ports = "all"});
+  if (!config) return report(config.error(), kBadInput);
+  if (options.threshold) config->policy.threshold = static_cast<float>(*options.threshold);
+  fmt::print(stderr,
+             "weir: warning: userspace judges UDP on {} instead, until SIGTERM; other protocols "
+             "pass unjudged\n",
+             options.interface);
+  const auto ran = control::run_service(*config);
+  return ran ? kOk : report(Failure{ran.error().message, status_of(ran.error().kind)});
+}
+
 int load(const Options& options) {
+  const bool sockets = !options.fallback.empty();
+  if (sockets && (options.decision || !options.compat.empty() || !options.drop.empty()))
+    return report(
+        {"--fallback sockets was given with --decision, --drop or --compat, which userspace does "
+         "not know: keep the threshold in the model file, or leave the fallback"},
+        kBadInput);
   const auto made = planned(options);
   if (!made) return report(made.error(), kBadInput);
   const auto attached = attach(made->plan, {options.interface, options.pins, options.generic});
-  if (!attached) return report_load(attached.error());
+  if (!attached) {
+    const int status = report_load(attached.error());
+    return sockets && attached.error().why == LoadError::Why::refused ? judge_by_sockets(options)
+                                                                      : status;
+  }
   if (!attached->native && !options.generic)
     fmt::print(
         stderr, "weir: warning: {} judges in generic mode, which is slower: {}\n",
@@ -396,6 +420,11 @@ void add_kernel_model(Command app, Run& run) {
   add_model_options(command, *options);
   command.add_option("--interface", options->interface, "Interface").type_name("IF").required();
   command.add_flag("--generic", options->generic, "Generic mode, though native may be there");
+  command
+      .add_option("--fallback", options->fallback,
+                  "Where the kernel refuses the model: judge UDP in userspace until SIGTERM, by "
+                  "`weir run --interface IF --judge guard --ports all`")
+      .one_of({"sockets"});
   add_place_options(command, *options);
 
   command =

@@ -8,18 +8,6 @@
 namespace weir::cli {
 namespace {
 
-Exit status_of(control::Refused::Kind kind) {
-  switch (kind) {
-    case control::Refused::Kind::bad_request:
-      return kBadInput;
-    case control::Refused::Kind::not_permitted:
-      return kNotPermitted;
-    case control::Refused::Kind::failed:
-      return kFailure;
-  }
-  return kFailure;
-}
-
 struct RunOptions {
   std::string file;
   control::HostOptions host;
