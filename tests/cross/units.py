@@ -6,7 +6,7 @@ units.py ROOT.
   aarch64   headers and the datapath (the forest's vectors are in tests/forest/cross)
 
 Compiled here, through ccache where it is installed: the first run takes half a minute, later ones some seconds. fmt and
-tl::expected are used as headers, GoogleTest is compiled from its sources. Left out: tests that count threads' turns or do
+tl::expected are used as headers, Highway for one target, GoogleTest is compiled from its sources. Left out: tests that count threads' turns or do
 a thing a million times, and those with RapidCheck, which is a library. Exit status 77: something that Debian has is
 not installed.
 """
@@ -18,13 +18,14 @@ import sys
 import tempfile
 
 GOOGLETEST = pathlib.Path("/usr/src/googletest/googletest")
-HEADERS = ["fmt", "gmock", "gtest", "tl"]
+HEADERS = ["fmt", "gmock", "gtest", "hwy", "tl"]
 
 # Groups of files that are compiled as one, so that headers are read once.
 DATAPATH = [
     ["src/base/address.cpp", "src/base/clock.cpp", "src/base/nearest.cpp", "src/base/result.cpp", "src/base/seed.cpp",
      "src/packet/headers.cpp", "src/packet/ssdp.cpp"],
     ["src/datapath/datapath.cpp", "src/datapath/native.cpp", "src/datapath/native_shared.cpp"],
+    ["src/packet/text_marks.cpp"],
     ["tests/packet/headers_test.cpp"],
     ["tests/cases/cases.cpp", "tests/cases/native_test.cpp"],
 ]
@@ -58,7 +59,7 @@ def build(machine, root, folder):
     include.mkdir()
     for name in HEADERS:  # and nothing else of this machine's
         (include / name).symlink_to(pathlib.Path("/usr/include") / name)
-    compiler = [f"{machine}-linux-gnu-g++", "-std=c++20", "-O0", "-DFMT_HEADER_ONLY", "-DGTEST_HAS_PTHREAD=1", "-Wall",
+    compiler = [f"{machine}-linux-gnu-g++", "-std=c++20", "-O0", "-DFMT_HEADER_ONLY", "-DGTEST_HAS_PTHREAD=1", "-Wall", "-DHWY_COMPILE_ONLY_STATIC",
                 "-Werror", f'-DWEIR_SOURCE="{root}"', "-I", str(root), "-I", str(root / "src"), "-I", str(root / "tests"),
                 "-I", str(root / "tests/cases"), "-idirafter", str(include)]
     ccache = shutil.which("ccache")
