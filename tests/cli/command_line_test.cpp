@@ -246,5 +246,17 @@ TEST_F(CommandLine, VersionIsOneLine) {
   EXPECT_EQ(std::count(ran.out.begin(), ran.out.end(), '\n'), 1);
 }
 
+TEST_F(CommandLine, AFallbackThatCouldNotJudgeTheSameIsRefusedBeforeAnythingIsLoaded) {
+  for (const auto& option :
+       {std::pair{"--decision", "0.1"}, {"--compat", "skx"}, {"--drop", "attack"}}) {
+    const Ran ran = weir({"kernel-model", "load", "nowhere.json", "--interface", "lo", "--fallback",
+                          "sockets", option.first, option.second});
+    EXPECT_EQ(ran.status, 2);
+    EXPECT_THAT(ran.err, StartsWith("weir: --fallback sockets was given with --decision, --drop"));
+  }
+  EXPECT_EQ(
+      weir({"kernel-model", "load", "m.json", "--interface", "lo", "--fallback", "no"}).status, 2);
+}
+
 }  // namespace
 }  // namespace weir::test
