@@ -51,7 +51,7 @@ TEST_F(ModelCommand, ShowsShapeFeaturesAndBalanceAndWarnsOfAOneSidedOne) {
   EXPECT_THAT(ran.out, HasSubstr("length (bytes): 1 splits"));
   EXPECT_THAT(ran.out, HasSubstr("ttl: 0 splits, never asked"));
   EXPECT_THAT(ran.out, HasSubstr("trainer: a person"));
-  EXPECT_THAT(ran.err, HasSubstr("99.60 % of the training rows are of class 'benign'"));
+  EXPECT_THAT(ran.err, HasSubstr("99.60 % of the model's training rows are of class 'benign'"));
 }
 
 TEST_F(ModelCommand, RefusesABrokenModelInOneLine) {
