@@ -205,20 +205,28 @@ static __always_inline int weir_judge_block(struct weir_tables *tables, const st
   return -1;
 }
 
+/* Whether a channel made progress lately. Its beat is read before the clock is, and compared with a sign: another CPU may
+ * write one later than our `now`.
+ */
+static __always_inline int weir_is_alive(struct weir_tables *tables, __u32 channel)
+{
+  __u64 beat_ns = weir_heartbeat_ns(tables, channel);
+
+  return beat_ns && (__s64)(weir_now_ns(tables) - beat_ns) <=
+                        (__s64)weir_configuration(tables)->heartbeat_limit_ms * 1000000;
+}
+
 /* To the channel's socket, if it is there and its heartbeat shows progress; else what the fail mode says. Copies have one
  * channel for all queues.
  */
 static __always_inline int weir_judge_socket(struct weir_tables *tables, const struct weir_packet *packet)
 {
   const volatile struct weir_config *config = weir_configuration(tables);
-  __u64 beat_ns;
 
   if (packet->queue >= WEIR_CHANNELS_MAX || packet->continues ||
       (!config->observe && !weir_has_socket(tables, packet->side * WEIR_CHANNELS_MAX + packet->queue)))
     return config->fail_closed ? WEIR_OUTCOME_drop_no_socket : WEIR_OUTCOME_peer_no_socket;
-  /* Read before the clock is, and compared with a sign: another CPU may write a beat later than our `now`. */
-  beat_ns = weir_heartbeat_ns(tables, config->observe ? 0 : packet->queue);
-  if (!beat_ns || (__s64)(weir_now_ns(tables) - beat_ns) > (__s64)config->heartbeat_limit_ms * 1000000)
+  if (!weir_is_alive(tables, config->observe ? 0 : packet->queue))
     return config->fail_closed ? WEIR_OUTCOME_drop_stalled : WEIR_OUTCOME_peer_stalled;
   if (config->observe)
     return packet->bytes <= WEIR_COPY_MAX ? WEIR_OUTCOME_peer_copied : WEIR_OUTCOME_peer_copy_lost;

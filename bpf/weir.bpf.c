@@ -169,7 +169,6 @@ int weir_own(struct __sk_buff *skb)
 {
   struct weir_packet packet = {};
   struct weir_headers headers;
-  __u64 beat_ns = weir_heartbeat_ns(0, 0);
   int copied;
 
   packet.data = (const void *)(long)skb->data;
@@ -177,10 +176,8 @@ int weir_own(struct __sk_buff *skb)
   packet.bytes = skb->len;
   packet.side = WEIR_SIDE_lan;
   weir_parse(packet.data, packet.end, &headers);
-  if (!weir_is_steered(0, &packet, &headers))
+  if (!weir_is_steered(0, &packet, &headers) || !weir_is_alive(0, 0))
     return TC_ACT_UNSPEC; /* what other filters there are have their say */
-  if (!beat_ns || (__s64)(weir_now_ns(0) - beat_ns) > (__s64)weir_config.heartbeat_limit_ms * 1000000)
-    return TC_ACT_UNSPEC;
   copied = weir_copy_own(skb);
   weir_count_outcome(WEIR_SIDE_lan, copied ? WEIR_OUTCOME_peer_copied : WEIR_OUTCOME_peer_copy_lost, packet.bytes);
   return TC_ACT_UNSPEC;
