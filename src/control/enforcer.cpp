@@ -84,15 +84,13 @@ class Enforcer::Tables final : public datapath::Datapath {
   bool allow_changed_ = false;
 };
 
-Result<std::unique_ptr<Enforcer>> Enforcer::start(
-    datapath::Datapath& datapath, std::function<void(const datapath::Block&)> told) {
+Result<std::unique_ptr<Enforcer>> Enforcer::start(datapath::Datapath& datapath, Told told) {
   const int wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
   if (wake_fd < 0) return fail_errno("making the enforcer's wake-up descriptor (eventfd)", errno);
   return std::unique_ptr<Enforcer>(new Enforcer(datapath, wake_fd, std::move(told)));
 }
 
-Enforcer::Enforcer(datapath::Datapath& datapath, int wake_fd,
-                   std::function<void(const datapath::Block&)> told)
+Enforcer::Enforcer(datapath::Datapath& datapath, int wake_fd, Told told)
     : datapath_(datapath),
       wake_fd_(wake_fd),
       told_(std::move(told)),
@@ -101,6 +99,7 @@ Enforcer::Enforcer(datapath::Datapath& datapath, int wake_fd,
       known_(0, Hash{random_seed()}) {
   blocks_.reserve(kBatch);
   first_seen_.reserve(kBatch);
+  fresh_.reserve(kBatch);
   thread_ = std::thread([this] { run(); });
 }
 
@@ -218,7 +217,7 @@ void Enforcer::write() {
   }
   if (*added < blocks_.size()) return write_singly();
   for (std::size_t i = 0; i < blocks_.size(); ++i) note_written(i);
-  standing_count_.store(standing_.size(), std::memory_order_relaxed);
+  end_batch();
 }
 
 /// To know which of them there is room for: the batch that fills a table.
@@ -234,7 +233,7 @@ void Enforcer::write_singly() {
     complain(added ? "the kernel's blocklist is full; raise tables.blocks_max"
                    : added.error().message);
   }
-  standing_count_.store(standing_.size(), std::memory_order_relaxed);
+  end_batch();
 }
 
 void Enforcer::note_written(std::size_t number) {
@@ -243,9 +242,16 @@ void Enforcer::note_written(std::size_t number) {
   const Standing now{block.value.expires_ns, block.value.origin == WEIR_ORIGIN_manual};
   if (!standing_.insert_or_assign(block.key(), now).second) return;
   add(sources_, 1);
-  if (told_) told_(block);
+  if (told_) fresh_.push_back(block);
   if (block.value.strikes == 0 && !known_.contains(block.key()))
     time_to_block_.add(monotonic_now() - first_seen_[number]);
+}
+
+void Enforcer::end_batch() {
+  standing_count_.store(standing_.size(), std::memory_order_relaxed);
+  if (fresh_.empty()) return;
+  told_(fresh_);
+  fresh_.clear();
 }
 
 void Enforcer::forgive(const datapath::BlockKey& block) {

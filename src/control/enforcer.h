@@ -56,11 +56,11 @@ class Enforcer final : public pipeline::BlockSink {
   static constexpr Nanoseconds kSweep = std::chrono::seconds(5);
   static constexpr Nanoseconds kSweepFull = std::chrono::seconds(1);  ///< while a table is full
 
+  /// Is given the policy's blocks that were not there before, a batch at once, on this thread, when
+  /// they stand in the kernel; must not wait for anything.
+  using Told = std::function<void(std::span<const datapath::Block>)>;
   /// An error is the system's: no more file descriptors.
-  /// `told` is given each block of the policy that was not there before, on this thread, once it
-  /// stands in the kernel; it must not wait for anything.
-  static Result<std::unique_ptr<Enforcer>> start(
-      datapath::Datapath& datapath, std::function<void(const datapath::Block&)> told = {});
+  static Result<std::unique_ptr<Enforcer>> start(datapath::Datapath& datapath, Told told = {});
   ~Enforcer() override;  ///< writes what waits, then ends the thread
   Enforcer(const Enforcer&) = delete;
   Enforcer& operator=(const Enforcer&) = delete;
@@ -98,14 +98,14 @@ class Enforcer final : public pipeline::BlockSink {
   };
   class Tables;  // the datapath as people change it
 
-  Enforcer(datapath::Datapath& datapath, int wake_fd,
-           std::function<void(const datapath::Block&)> told);
+  Enforcer(datapath::Datapath& datapath, int wake_fd, Told told);
   void run() noexcept;
   bool write_orders();
   bool is_wanted(const Order& order);
   void write();
   void write_singly();
   void note_written(std::size_t number);
+  void end_batch();
   void forgive(const datapath::BlockKey& block);
   bool run_requests();
   void sweep(PacketTime now);
@@ -119,7 +119,7 @@ class Enforcer final : public pipeline::BlockSink {
 
   datapath::Datapath& datapath_;
   const int wake_fd_;  // an eventfd
-  const std::function<void(const datapath::Block&)> told_;
+  const Told told_;
   SpscRing<Order> orders_{kQueue};  // from decide to this thread
   DurationHistogram time_to_block_;
   std::atomic<std::uint64_t> put_{0}, lost_{0}, skipped_{0}, written_{0}, refused_{0}, expired_{0},
@@ -134,6 +134,7 @@ class Enforcer final : public pipeline::BlockSink {
   // The thread's own:
   std::vector<datapath::Block> blocks_;
   std::vector<PacketTime> first_seen_;
+  std::vector<datapath::Block> fresh_;  // of the batch: those to tell of
   // What stands in the kernel, so no more than fits there. Seeds are this process's own.
   std::unordered_map<datapath::BlockKey, Standing, Hash> standing_;
   // Sources that people took off while the policy had not heard of it: by the number at the desk.

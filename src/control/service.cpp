@@ -103,8 +103,9 @@ Status Service::Impl::start_engine() {
                            .sources_max = config.settings.tables_report_sources,
                            .blocks_max = config.settings.tables_blocks_kept,
                            .hash_seed = config.policy.hash_seed});
-  WEIR_ASSIGN(enforcer, Enforcer::start(wire->tables(), [this](const datapath::Block& block) {
-                lines.print(block);
+  WEIR_ASSIGN(enforcer,
+              Enforcer::start(wire->tables(), [this](std::span<const datapath::Block> blocks) {
+                lines.print(blocks);
               }));
   const auto channels = wire->channels();
   for (std::uint32_t i = 0; i < channels.size(); ++i) {

@@ -62,8 +62,9 @@ TEST(BlockLines, SayWhoForHowLongAndWhy) {
   block.value.expires_ns = 0;
   block.source = *Address::parse("2001:db8::");
   block.target = WEIR_TARGET_network;
-  EXPECT_EQ(block_line(block),
-            "blocked 2001:db8::/64 for forever, again (1 time before): scored as an attack\n");
+  EXPECT_EQ(
+      block_line(block),
+      "blocked 2001:db8::/64 until it is taken off, again (1 time before): scored as an attack\n");
 }
 
 TEST(BlockLines, NeverWaitForWhoDoesNotRead) {
@@ -72,13 +73,31 @@ TEST(BlockLines, NeverWaitForWhoDoesNotRead) {
   const Fd out(ends[0]), in(ends[1]);
   BlockLines lines(in.get());
   const datapath::Block block{.source = *Address::parse("203.0.113.7")};
-  for (int i = 0; i < 3'000; ++i) lines.print(block);  // a pipe holds 64 KiB
+  for (int i = 0; i < 3'000; ++i) lines.print({&block, 1});  // a pipe holds 64 KiB
   std::string said(1U << 20U, 0);
   const auto all = [&] { return read(out.get(), said.data(), said.size()); };
   EXPECT_GT(all(), 0);
-  lines.print(block);
+  lines.print({&block, 1});
   said.resize(static_cast<std::size_t>(std::max<ssize_t>(all(), 0)));
   EXPECT_THAT(said, HasSubstr(" more, which nobody read\nblocked 203.0.113.7 for "));
+}
+
+TEST(BlockLines, OfABatchAreWholeAndAllThere) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(pipe(ends.data()), 0);
+  const Fd out(ends[0]), in(ends[1]);
+  std::vector<datapath::Block> blocks(500);
+  std::string wanted;
+  for (std::size_t i = 0; i < blocks.size(); ++i) {
+    blocks[i].source = Address::v4(be32::from_host(0xcb007100U + static_cast<std::uint32_t>(i)));
+    blocks[i].value.reason = static_cast<std::uint32_t>(detect::Reason::scored);
+    wanted += block_line(blocks[i]);
+  }
+  BlockLines(in.get()).print(blocks);
+  std::string said(1U << 20U, 0);
+  said.resize(
+      static_cast<std::size_t>(std::max<ssize_t>(read(out.get(), said.data(), said.size()), 0)));
+  EXPECT_EQ(said, wanted);
 }
 
 TEST_F(Tables, ABlockIsListedAsItWasAdded) {
