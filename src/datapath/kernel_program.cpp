@@ -14,6 +14,7 @@
 #include <string_view>
 
 #include "../../bpf/abi.h"
+#include "datapath/kernel_load.h"
 // The skeletons name the structures of abi.h.
 #include "errors.skel.h"
 #include "weir.skel.h"
@@ -21,34 +22,6 @@
 namespace weir::datapath {
 
 namespace {
-
-// Drivers refuse a plain program on an interface with a larger MTU: the least limit known is i40e's
-// 3,046, the largest veth's 3,506. Below it, multi-buffer is not asked for: on a veth that would
-// leave segmentation offload on, and what it makes does not fit the peer.
-constexpr std::uint32_t kPlainMtuMax = 3'000;
-
-// Older kernels fill the log from its start and fail when it is full; unused pages cost nothing.
-constexpr std::size_t kLogBytes = 16U << 20U;
-
-int silent(libbpf_print_level, const char*, va_list) { return 0; }
-
-/// The verifier's last words: the line with the reason, on one line.
-std::string last_words(std::string_view log) {
-  std::string words;
-  std::size_t lines = 0;
-  while (!log.empty() && lines < 2) {
-    const std::size_t newline = log.find_last_of('\n');
-    const std::string_view line = newline == std::string_view::npos ? log : log.substr(newline + 1);
-    log = newline == std::string_view::npos ? std::string_view{} : log.substr(0, newline);
-    if (line.empty() || line.starts_with("processed ") || line.starts_with("verification time") ||
-        line.starts_with("stack depth"))
-      continue;
-    if (!words.empty()) words.insert(0, " / ");
-    words.insert(0, line.substr(0, 200));
-    ++lines;
-  }
-  return words.empty() ? "the verifier said nothing" : "the verifier's last words: " + words;
-}
 
 /// By asking for each thing, and not for the kernel's version: distributions bring things back, and
 /// leave things out. What cannot be asked is taken to be there, and the load will tell.
@@ -103,13 +76,13 @@ void Program::Destroy::operator()(weir_bpf* skeleton) const noexcept {
 }
 
 Result<Program> Program::open(const Config& config, const std::array<Port, kSides>& ports) {
-  libbpf_set_print(silent);  // what it would print is in the error
+  quiet_libbpf();
   WEIR_TRY(check_kernel(config));
   Program program;
-  program.log_ = std::make_unique_for_overwrite<char[]>(kLogBytes);
+  program.log_ = std::make_unique_for_overwrite<char[]>(kVerifierLog_bytes);
   program.log_[0] = '\0';
   LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = program.log_.get(),
-              .kernel_log_size = kLogBytes);
+              .kernel_log_size = kVerifierLog_bytes);
   program.skeleton_.reset(weir_bpf__open_opts(&options));
   if (!program) return fail_errno("open the embedded XDP program", errno);
 
@@ -177,7 +150,10 @@ Status Program::load(const ListMaps* pinned) {
         "CAP_PERFMON and CAP_NET_ADMIN (or root)");
   const std::string_view log(log_.get());
   if (log.empty()) return fail_errno("load the XDP program and its maps", -result);
-  return fail_errno(fmt::format("the kernel refused the XDP program ({})", last_words(log)),
+  const std::string words = last_words(log, 2);
+  return fail_errno(fmt::format("the kernel refused the XDP program ({})",
+                                words.empty() ? "the verifier said nothing"
+                                              : "the verifier's last words: " + words),
                     -result);
 }
 

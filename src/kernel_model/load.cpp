@@ -17,6 +17,7 @@
 #include <utility>
 
 #include "datapath/kernel_links.h"
+#include "datapath/kernel_load.h"
 #include "datapath/kernel_pins.h"
 #include "kernel_model/object.h"
 
@@ -28,15 +29,10 @@ using datapath::Pins;
 using datapath::Undo;
 using Why = LoadError::Why;
 
-// As in the datapath: beyond this, drivers ask for a program that knows frames of several pages.
-constexpr std::uint32_t kPlainMtuMax = 3'000;
-// Errors and the summary alone: the verifier does not write down each instruction, but a line for each
-// call, and fails where they do not fit. Unused pages cost nothing.
+// Errors and the summary alone: the verifier does not write down each instruction, but a line for
+// each call, and fails where they do not fit.
 constexpr std::uint32_t kLogOfErrors = 4;
-constexpr std::size_t kLogBytes = 16U << 20U;
 constexpr int kNotSupported = 524;  // the kernel's ENOTSUPP
-
-int silent(libbpf_print_level, const char*, va_list) { return 0; }
 
 tl::unexpected<LoadError> refuse(Why why, std::string message) {
   return tl::unexpected<LoadError>(LoadError{why, std::move(message)});
@@ -53,20 +49,6 @@ std::uint64_t number_after(std::string_view text, std::string_view word) {
   for (std::size_t i = at + word.size(); i < text.size() && text[i] >= '0' && text[i] <= '9'; ++i)
     number = number * 10 + static_cast<std::uint64_t>(text[i] - '0');
   return number;
-}
-
-/// The last line that is no summary.
-std::string_view last_words(std::string_view log) {
-  while (!log.empty()) {
-    const std::size_t newline = log.find_last_of('\n');
-    const std::string_view line = newline == std::string_view::npos ? log : log.substr(newline + 1);
-    log = newline == std::string_view::npos ? std::string_view{} : log.substr(0, newline);
-    if (!line.empty() && !line.starts_with("processed ") &&
-        !line.starts_with("verification time") && !line.starts_with("stack depth") &&
-        !line.starts_with("func#"))
-      return line.substr(0, 200);
-  }
-  return {};
 }
 
 Loaded<datapath::Port> find_port(const std::string& interface) {
@@ -151,7 +133,7 @@ std::string explain(std::string_view log, int error) {
     return "the kernel refused the model: Operation not permitted; it needs CAP_BPF, CAP_PERFMON "
            "and CAP_NET_ADMIN (or root)";
   if (log.starts_with("magic: ")) log = {};  // of the types, which were loaded before
-  const std::string_view last = last_words(log);
+  const std::string last = datapath::last_words(log, 1);
   const std::string verifier = last.empty() ? fmt::format("it said: {}", std::strerror(error))
                                             : fmt::format("its verifier said: {}", last);
   const auto because = [&](std::string_view reason) {
@@ -192,11 +174,11 @@ int Program::map_fd(const char* name) const noexcept {
 
 Loaded<Program> Program::load_object(std::span<const std::uint8_t> object, bool fragments,
                                      int counters) {
-  libbpf_set_print(silent);  // what it would print is in the error
-  const auto log = std::make_unique_for_overwrite<char[]>(kLogBytes);
+  datapath::quiet_libbpf();
+  const auto log = std::make_unique_for_overwrite<char[]>(datapath::kVerifierLog_bytes);
   log[0] = '\0';
   LIBBPF_OPTS(bpf_object_open_opts, options, .object_name = "weir_kernel_mod",
-              .kernel_log_buf = log.get(), .kernel_log_size = kLogBytes,
+              .kernel_log_buf = log.get(), .kernel_log_size = datapath::kVerifierLog_bytes,
               .kernel_log_level = kLogOfErrors);
   Program program;
   program.object_.reset(bpf_object__open_mem(object.data(), object.size(), &options));
@@ -233,8 +215,8 @@ Loaded<Attachment> attach(const Plan& plan, const AttachOptions& options) {
   const auto object = whole_object(code, plan.reading);
   if (!object) return failed(object.error());
   const Fd counters = open_counters(pins);
-  const auto program =
-      Program::load_object(*object, port->mtu > kPlainMtuMax, counters ? counters.get() : -1);
+  const auto program = Program::load_object(*object, port->mtu > datapath::kPlainMtuMax,
+                                            counters ? counters.get() : -1);
   if (!program) return tl::unexpected<LoadError>(program.error());
   if (const auto filled = fill_about(*program, about(plan, *program, code.instructions.size()));
       !filled)

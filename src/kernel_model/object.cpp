@@ -19,6 +19,7 @@
 
 #include "../../bpf/header_features.h"
 #include "base/fd.h"
+#include "datapath/kernel_load.h"
 #include "kernel_model.skel.h"
 
 namespace weir::kernel_model {
@@ -29,8 +30,6 @@ constexpr const char* kTable_section = ".rodata.leaves";
 constexpr const char* kTable = "weir_leaves";
 constexpr const char* kText = ".text";
 constexpr const char* kFile = "weir kernel-model";  // where a compiler names its source
-
-int say_nothing(libbpf_print_level, const char*, va_list) { return 0; }
 
 struct FreeBtf {
   void operator()(btf* types) const noexcept { btf__free(types); }
@@ -302,7 +301,7 @@ Result<Bytes> model_object(const Code& code) {
 }
 
 Result<Bytes> link(std::span<const std::uint8_t> program, std::span<const std::uint8_t> model) {
-  libbpf_set_print(say_nothing);
+  datapath::quiet_libbpf();
   WEIR_ASSIGN(const Fd first, memory_file(program));
   WEIR_ASSIGN(const Fd second, memory_file(model));
   WEIR_ASSIGN(const Fd out, memory_file({}));
