@@ -108,8 +108,7 @@
     "gro_flush_timeout), given back on exit. 0: left as it is.")                                   \
   X(channels, spin_us, number, "200", "0..10000",                                                  \
     "How long an I/O thread looks for the next packet before it sleeps, where packets come "       \
-    "closer "                                                                                      \
-    "together than that; 0: it sleeps at once.")                                                   \
+    "closer together than that; 0: it sleeps at once.")                                            \
   X(channels, tx_budget, number, "32", "1..1024",                                                  \
     "Packets that one send may pass on in copy mode, where the kernel can change it (6.17).")      \
   X(workers, count, number, "0", "0..256",                                                         \
@@ -141,16 +140,14 @@
   X(policy, others, choice, "\"auto\"", "auto|floods|pass|model",                                  \
     "What the score may say of what is no SSDP and of no flow of the LAN. floods: what comes in "  \
     "numbers (other_packets) is dropped; pass: the same on port 1900, and all else passes; "       \
-    "model: "                                                                                      \
-    "it is judged as SSDP is. auto: model where the model asks for features of the group header, " \
-    "else pass where udp_ports is \"all\", else floods.")                                          \
+    "model: it is judged as SSDP is. auto: model where the model asks for features of the group "  \
+    "header, else pass where udp_ports is \"all\", else floods.")                                  \
   X(policy, other_packets, number, "100", "0..1000000",                                            \
     "Of policy.others: so many packets of its source or destination in about a second are a "      \
     "flood; other protocols use these ports too.")                                                 \
   X(policy, late_answers, number, "40", "0..1000000",                                              \
     "Unasked answers that a host may get in about half a minute, and a side accused ones in "      \
-    "about "                                                                                       \
-    "a second, before a score alone drops one: the search may not have been seen; 0: none.")       \
+    "about a second, before a score alone drops one: the search may not have been seen; 0: none.") \
   X(policy, group_searches, number, "60", "0..1000000",                                            \
     "Searches to a group that one source may send in about a second; 0: no limit. Real ones send " \
     "9 at most; a proxy searches for many.")                                                       \
@@ -168,8 +165,7 @@
     "never.")                                                                                      \
   X(policy, block_scope, choice, "\"ssdp\"", "ssdp|all",                                           \
     "What a block of a source drops: SSDP and what else is steered, or all of its traffic. all "   \
-    "is "                                                                                          \
-    "for those who cannot be sent forged packets: a forged address is cut off as well.")           \
+    "is for those who cannot be sent forged packets: a forged address is cut off as well.")        \
   X(policy, block_ms, number, "600000", "1000..86400000",                                          \
     "How long a first block lasts; each repeat doubles it.")                                       \
   X(policy, block_max_ms, number, "86400000", "1000..2592000000", "The longest block.")            \

@@ -254,8 +254,7 @@ struct Policy::Impl {
     if (config.late_answers == 0 || context.method != Method::reply || context.wrong_side ||
         context.multicast)
       return false;
-    if (context.asked_same_side)
-      return context.destination_packets <= static_cast<float>(config.crowd_packets);
+    if (context.asked_same_side) return !exceeds(context.destination_packets, config.crowd_packets);
     const auto most = static_cast<float>(config.late_answers);
     const float accused = accused_answers[index(context.side)].add_short(context.time);
     return accused <= most && context.destination_unsolicited <= most;
