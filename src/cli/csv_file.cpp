@@ -5,13 +5,17 @@
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstring>
 #include <utility>
 
 namespace weir::cli {
 
 Result<std::unique_ptr<CsvFile>> CsvFile::create(const std::string& path) {
   std::FILE* file = std::fopen(path.c_str(), "we");
-  if (file == nullptr) return fail_errno(fmt::format("writing features to '{}'", path), errno);
+  if (file == nullptr)
+    return fail(fmt::format(
+        "'{}' cannot be written: {}; name a file in a folder that is there and may be written",
+        path, std::strerror(errno)));
   return std::unique_ptr<CsvFile>(new CsvFile(path, file));
 }
 

@@ -67,6 +67,12 @@ Result<Planned> planned(const Options& options) {
   Planned made;
   WEIR_ASSIGN(made.model, forest::load_model(options.model));
   WEIR_ASSIGN(made.options, plan_options(options));
+  const double threshold = options.threshold.value_or(0);
+  if (!made.model.classes.empty() && !(threshold >= 0 && threshold <= 1))
+    return fail(fmt::format(
+        "--threshold is {}: a probability from 0 to 1 is expected; --decision is for the decision "
+        "function",
+        threshold));
   // Its scores are to have their 0.5 where packets are dropped from.
   if (made.options.threshold && made.model.classes.size() == 2)
     made.model.decision = {
@@ -165,7 +171,7 @@ void print_state(const kernel_model::State& state) {
   const auto now_ms = static_cast<std::uint64_t>(now.count());
   fmt::print(
       "{}: {}; model '{}' ({}, sha256 {}), loaded {} ago{}\n", state.interface,
-      !state.there   ? "the interface has gone, nothing is judged"
+      !state.there   ? "not here: gone, or in another network namespace"
       : state.native ? "native mode"
                      : "generic mode",
       state.about.name, state.about.trained, std::string(state.about.sha256).substr(0, 12),
@@ -252,7 +258,7 @@ int emit(const Options& options) {
   out.write(text.data(), static_cast<std::streamsize>(text.size()));
   if (!out.flush())
     return report({fmt::format("cannot write {}; name a file that can be written", options.output)},
-                  kFailure);
+                  kBadInput);
   return kOk;
 }
 
@@ -269,22 +275,22 @@ class Judged {
         evaluator_(*forest::make_evaluator(made.model)),
         columns_(made.model.features.size()),
         scores_(kRows * made.model.outputs) {
-    for (std::size_t f = 0; f < columns_.size(); ++f) columns_[f].resize(kRows + 16);
+    for (const Column& column : columns_) starts_.push_back(column.values.data());
+    for (const std::string& feature : made.model.features)  // a plan has header features alone
+      for (int i = 0; i < WEIR_HEADER_FEATURE_COUNT; ++i)
+        if (feature == kernel_model::feature_name(i))
+          places_.push_back(static_cast<std::size_t>(i));
   }
 
   void add(const Values& values) {
     for (std::size_t f = 0; f < columns_.size(); ++f)
-      for (int i = 0; i < WEIR_HEADER_FEATURE_COUNT; ++i)
-        if (made_.model.features[f] == kernel_model::feature_name(i))
-          aligned(f)[rows_.size()] = static_cast<float>(values[static_cast<std::size_t>(i)]);
+      columns_[f].values[rows_.size()] = static_cast<float>(values[places_[f]]);
     rows_.push_back(values);
     if (rows_.size() == kRows) flush();
   }
 
   void flush() {
-    std::vector<const float*> columns;
-    for (std::size_t f = 0; f < columns_.size(); ++f) columns.push_back(aligned(f));
-    evaluator_->evaluate(columns.data(), rows_.size(), scores_.data());
+    evaluator_->evaluate(starts_.data(), rows_.size(), scores_.data());
     for (std::size_t r = 0; r < rows_.size(); ++r) {
       const int verdict = judge(made_.plan, rows_[r]);
       counts.dropped += verdict == 1 ? 1 : 0;
@@ -298,12 +304,11 @@ class Judged {
   Counts counts;
 
  private:
-  static constexpr std::size_t kRows = 1024;
+  static constexpr std::size_t kRows = 16 * forest::kRowAlign;
+  struct alignas(64) Column {
+    std::array<float, kRows> values{};
+  };
 
-  float* aligned(std::size_t f) {
-    auto at = reinterpret_cast<std::uintptr_t>(columns_[f].data());
-    return columns_[f].data() + (64 - at % 64) % 64 / sizeof(float);
-  }
   [[nodiscard]] int userspace(std::size_t r) const {
     const auto score = [&](std::size_t c) { return scores_[c * rows_.size() + r]; };
     const auto& model = made_.model;
@@ -321,7 +326,9 @@ class Judged {
   const Planned& made_;
   const Plan& finest_;
   std::unique_ptr<forest::Evaluator> evaluator_;
-  std::vector<std::vector<float>> columns_;
+  std::vector<Column> columns_;
+  std::vector<const float*> starts_;  // of the columns
+  std::vector<std::size_t> places_;   // the header feature of each
   std::vector<float> scores_;
   std::vector<Values> rows_;
 };

@@ -10,6 +10,7 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
+#include <charconv>
 #include <cstring>
 #include <filesystem>
 
@@ -343,22 +344,51 @@ Result<Config> load_config(const std::string& path, Purpose purpose) {
   return parse_config(text, path, purpose, cpu_count());
 }
 
-Result<Config> host_config(const HostOptions& options) {
-  const auto quoted = [](const std::string& text) {
-    std::string safe;
-    for (const char c : text) {
-      if (c == '"' || c == '\\') safe += '\\';
-      safe += c;
+namespace {
+
+/// As a string of TOML.
+std::string quoted(const std::string& text) {
+  std::string safe;
+  for (const char c : text) {
+    const auto byte = static_cast<unsigned char>(c);
+    if (byte < ' ' || byte == 0x7f) {
+      safe += fmt::format("\\u{:04x}", byte);
+      continue;
     }
-    return "\"" + safe + "\"";
-  };
+    if (c == '"' || c == '\\') safe += '\\';
+    safe += c;
+  }
+  return "\"" + safe + "\"";
+}
+
+/// What the command line says of ports, as TOML: that one's errors would speak of its own text.
+Result<std::string> ports_of(const std::string& text) {
+  if (text == "all") return quoted(text);
+  const char* at = text.data();
+  const char* const end = at + text.size();
+  for (;;) {
+    std::uint16_t port = 0;
+    const auto [stop, error] = std::from_chars(at, end, port);
+    if (error != std::errc{} || port == 0 || (stop != end && *stop != ','))
+      return fail(fmt::format(
+          "--ports is '{}': numbers from 1 to 65535 with commas in between, or all, are expected",
+          text));
+    if (stop == end) return "[" + text + "]";
+    at = stop + 1;
+  }
+}
+
+}  // namespace
+
+Result<Config> host_config(const HostOptions& options) {
   std::string text =
       fmt::format("interfaces.mode = \"host\"\ninterfaces.host = {}\n", quoted(options.interface));
   if (!options.model.empty()) text += fmt::format("model.path = {}\n", quoted(options.model));
   if (!options.judge.empty()) text += fmt::format("host.judge = {}\n", quoted(options.judge));
-  if (!options.ports.empty())
-    text += fmt::format("steer.udp_ports = {}\n",
-                        options.ports == "all" ? quoted(options.ports) : "[" + options.ports + "]");
+  if (!options.ports.empty()) {
+    WEIR_ASSIGN(const std::string ports, ports_of(options.ports));
+    text += fmt::format("steer.udp_ports = {}\n", ports);
+  }
   WEIR_ASSIGN(Config config, parse_config(text, "the command line", Purpose::run, cpu_count()));
   if (options.model.empty()) config.model_path = shipped_model();
   return config;

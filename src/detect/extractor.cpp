@@ -462,10 +462,12 @@ Result<std::unique_ptr<Extractor>> Extractor::make(const TableConfig& config,
   for (const std::string& name : features) {
     const FeatureInfo* const info = find_feature(name);
     if (info == nullptr) {
-      return fail(fmt::format(
-          "the model asks for the feature '{}', which this weir does not know; train it again with "
-          "this version's scripts/train{}",
-          name, did_you_mean(name, names)));
+      return fail(
+          fmt::format("the model asks for the feature '{}', which this weir does not know: `weir "
+                      "model features` "
+                      "lists what it does; say in [model.features] which of them it is, or train "
+                      "the model anew{}",
+                      name, did_you_mean(name, names)));
     }
     wanted.push_back(static_cast<std::uint8_t>(info - kInfos.data()));
   }

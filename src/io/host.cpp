@@ -349,8 +349,8 @@ Result<InterfaceFacts> inspect(const std::string& interface) {
   }
   if (device.hardware_type() != ARPHRD_ETHER) {
     return fail(
-        fmt::format("interface '{}' is no Ethernet interface (hardware type {}): weir is a "
-                    "wire between two of those; name another one",
+        fmt::format("interface '{}' is no Ethernet interface (hardware type {}): name "
+                    "one of those",
                     interface, device.hardware_type().value_or(0)));
   }
   facts.up = (*flags & IFF_UP) != 0;

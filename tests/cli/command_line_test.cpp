@@ -258,5 +258,32 @@ TEST_F(CommandLine, AFallbackThatCouldNotJudgeTheSameIsRefusedBeforeAnythingIsLo
       weir({"kernel-model", "load", "m.json", "--interface", "lo", "--fallback", "no"}).status, 2);
 }
 
+TEST_F(CommandLine, PortsOfTheCommandLineAreNumbersOrAll) {
+  for (const char* ports : {"abc", "0", "70000", "1900,", ",1900", "1900 5353", "-1", "1900]#"}) {
+    const Ran ran = weir({"run", "--interface", "nowhere0", "--ports", ports});
+    refuses(ran, 2,
+            std::string("weir: --ports is '") + ports +
+                "': numbers from 1 to 65535 with commas in between, or all, are expected");
+  }
+  for (const char* ports : {"all", "1900", "1900,5353"}) {
+    const Ran ran = weir({"run", "--interface", "nowhere0", "--ports", ports});
+    EXPECT_THAT(ran.err, HasSubstr("interface 'nowhere0' does not exist"));
+  }
+}
+
+TEST_F(CommandLine, AProbabilityIsFromZeroToOne) {
+  const std::string model = file("m.json", R"({"format": "weir-model", "version": 1, "name": "m",
+    "kind": "trees", "outputs": 1, "link": "identity", "vote": "mean", "compare": "<=",
+    "features": [{"name": "ip_ttl"}], "classes": [{"name": "benign"}, {"name": "attack"}],
+    "trees": [{"feature": [0, -1, -1], "threshold": [9, 0, 0], "left": [1, -1, -1],
+               "right": [2, -1, -1], "values": [0, 1]}]})");
+  for (const char* threshold : {"2", "-0.1", "nan"}) {
+    const Ran ran = weir({"kernel-model", "emit", model, "--c", "--threshold", threshold});
+    EXPECT_EQ(ran.status, 2) << threshold;
+    EXPECT_THAT(ran.err, HasSubstr("--threshold")) << threshold;
+  }
+  EXPECT_EQ(weir({"kernel-model", "emit", model, "--c", "--threshold", "0.9"}).status, 0);
+}
+
 }  // namespace
 }  // namespace weir::test

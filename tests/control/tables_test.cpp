@@ -79,7 +79,7 @@ TEST(BlockLines, NeverWaitForWhoDoesNotRead) {
   EXPECT_GT(all(), 0);
   lines.print({&block, 1});
   said.resize(static_cast<std::size_t>(std::max<ssize_t>(all(), 0)));
-  EXPECT_THAT(said, HasSubstr(" more, which nobody read\nblocked 203.0.113.7 for "));
+  EXPECT_THAT(said, HasSubstr(" more, which nobody read\nblocked 203.0.113.7 until "));
 }
 
 TEST(BlockLines, OfABatchAreWholeAndAllThere) {
