@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <cstring>
 #include <list>
+#include <tuple>
 #include <vector>
 
 #include "base/fd.h"
@@ -107,6 +108,7 @@ struct SocketServer::Loop {
 
   std::string path;
   Handler handler;
+  Nanoseconds patience;
   Fd listener;
   Fd stop;                    // an eventfd
   std::list<Client> clients;  // the one that was heard of longest ago first
@@ -133,7 +135,7 @@ struct SocketServer::Loop {
   [[nodiscard]] int timeout_ms() const {
     if (clients.empty()) return -1;
     const PacketTime now = monotonic_now();
-    Nanoseconds wait = kPatience;
+    Nanoseconds wait = patience;
     for (const Client& client : clients) wait = std::min(wait, client.deadline - now);
     const auto ms = std::chrono::duration_cast<std::chrono::milliseconds>(wait).count();
     return static_cast<int>(std::max<std::int64_t>(ms, 0)) + 1;
@@ -148,7 +150,7 @@ struct SocketServer::Loop {
       }
       if (clients.size() >= kClients) clients.pop_front();
       const bool change = may_change(fd.get());
-      clients.push_back({std::move(fd), change, {}, {}, 0, monotonic_now() + kPatience});
+      clients.push_back({std::move(fd), change, {}, {}, 0, monotonic_now() + patience});
     }
   }
 
@@ -166,12 +168,13 @@ struct SocketServer::Loop {
     auto client = clients.begin();
     for (const pollfd& poll : polled) {
       const auto here = client++;
-      bool keep = here->deadline > now;
-      if (keep && poll.revents != 0) {
+      bool keep = true;
+      if (poll.revents != 0) {
         keep = here->out.empty() ? read_from(*here) : pump(*here);
         if (keep) clients.splice(clients.end(), clients, here);
       }
-      if (!keep) clients.erase(here);
+      // Only now: what it sent may have waited here while another was answered.
+      if (!keep || here->deadline <= now) clients.erase(here);
     }
   }
 
@@ -196,7 +199,7 @@ struct SocketServer::Loop {
       if (end == std::string::npos && client.in.size() <= kLine_bytes) return true;
       if (end == std::string::npos) {
         client.out = answer_line(refuse(Refusal::bad_request, "the request is too long"));
-        write_to(client);
+        std::ignore = write_to(client);
         return false;
       }
       client.out = answer_line(answer(client.in.substr(0, end), client.may_change));
@@ -205,12 +208,12 @@ struct SocketServer::Loop {
   }
 
   /// Writes what the socket takes of `out`; false where the client is gone.
-  static bool write_to(Client& client) {
+  [[nodiscard]] bool write_to(Client& client) const {
     const ssize_t sent = send(client.fd.get(), client.out.data() + client.sent,
                               client.out.size() - client.sent, MSG_NOSIGNAL | MSG_DONTWAIT);
     if (sent < 0) return errno == EAGAIN || errno == EINTR;
     client.sent += static_cast<std::size_t>(sent);
-    client.deadline = monotonic_now() + kPatience;
+    client.deadline = monotonic_now() + patience;
     if (client.sent < client.out.size()) return true;
     client.out.clear();
     client.sent = 0;
@@ -253,8 +256,8 @@ SocketServer::~SocketServer() {
   thread_.join();
 }
 
-Result<std::unique_ptr<SocketServer>> SocketServer::start(const std::string& path,
-                                                          Handler handler) {
+Result<std::unique_ptr<SocketServer>> SocketServer::start(const std::string& path, Handler handler,
+                                                          Nanoseconds patience) {
   WEIR_ASSIGN(Fd listener, listen_at(path));
   Fd stop(eventfd(0, EFD_CLOEXEC));
   if (stop.get() < 0) {
@@ -262,7 +265,7 @@ Result<std::unique_ptr<SocketServer>> SocketServer::start(const std::string& pat
     return fail_errno("control socket", errno);
   }
   auto loop = std::unique_ptr<Loop>(
-      new Loop{path, std::move(handler), std::move(listener), std::move(stop), {}});
+      new Loop{path, std::move(handler), patience, std::move(listener), std::move(stop), {}});
   return std::unique_ptr<SocketServer>(new SocketServer(std::move(loop)));
 }
 

@@ -7,7 +7,8 @@
 ///           daemon's own user, told by SO_PEERCRED.
 /// Bounds    `kClients` connections: a further one takes the place of the one that was idle
 ///           longest. A request is a line of at most `kLine_bytes`, and must be whole within
-///           `kPatience`; an answer must be read within `kPatience`. What breaks that is closed.
+///           `patience`; an answer must be read within `patience`. What breaks that is closed; how
+///           long others were served before it is no client's fault.
 /// Threads   one of its own, which calls the handler: no channel ever waits for a client. What a
 ///           handler throws is that request's answer, and ends nothing.
 /// Errors    `start` only: where the socket cannot be made, or another weir answers there.
@@ -33,7 +34,8 @@ class SocketServer {
   /// Answers one request; runs on the server's thread.
   using Handler = std::function<Answer(const Json& request)>;
 
-  static Result<std::unique_ptr<SocketServer>> start(const std::string& path, Handler handler);
+  static Result<std::unique_ptr<SocketServer>> start(const std::string& path, Handler handler,
+                                                     Nanoseconds patience = kPatience);
   ~SocketServer();  ///< closes everything and removes the socket
   SocketServer(const SocketServer&) = delete;
   SocketServer& operator=(const SocketServer&) = delete;

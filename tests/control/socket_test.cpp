@@ -13,10 +13,12 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <chrono>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
 #include <stdexcept>
+#include <thread>
 
 #include "control/client.h"
 
@@ -40,15 +42,17 @@ class SocketTest : public ::testing::Test {
     EXPECT_FALSE(std::filesystem::exists(path_)) << "the socket is left behind";
     std::filesystem::remove_all(folder_);
   }
-  void start() {
-    auto server = SocketServer::start(path_, [](const Json& request) -> Answer {
+  void start(Nanoseconds patience = SocketServer::kPatience) {
+    const auto answered = [](const Json& request) -> Answer {
       const auto verb = request["verb"].get<std::string>();
-      if (verb == "long") return Json{{"text", std::string(8'000'000, 'x')}};
+      if (verb == "long") return Json{{"text", std::string(kLong_bytes, 'x')}};
+      if (verb == "slow") std::this_thread::sleep_for(kSlow);
       if (verb == "typed") return Json{{"text", request.value("text", std::string())}};
       if (verb == "throw") throw std::runtime_error("it threw");
       if (verb == "fail") return tl::unexpected(Refused{Refused::Kind::failed, "it failed"});
       return Json{{"echo", request}};
-    });
+    };
+    auto server = SocketServer::start(path_, answered, patience);
     ASSERT_TRUE(server) << server.error().message;
     server_ = std::move(*server);
   }
@@ -72,6 +76,10 @@ class SocketTest : public ::testing::Test {
     [[maybe_unused]] const auto sent = send(fd, text.data(), text.size(), MSG_NOSIGNAL);
   }
 
+  /// More than any socket's buffers hold.
+  static constexpr std::size_t kLong_bytes = 2'000'000;
+  static constexpr auto kSlow = std::chrono::milliseconds(300);
+
   std::string folder_, path_;
   std::unique_ptr<SocketServer> server_;
   std::vector<int> fds_;
@@ -94,7 +102,7 @@ TEST_F(SocketTest, AnswersAndPassesErrorsOn) {
 TEST_F(SocketTest, AnAnswerOfMegabytesArrivesWhole) {
   const auto answer = ask(path_, {{"verb", "long"}});
   ASSERT_TRUE(answer) << answer.error().message;
-  EXPECT_EQ((*answer)["text"].get<std::string>().size(), 8'000'000U);
+  EXPECT_EQ((*answer)["text"].get<std::string>().size(), kLong_bytes);
 }
 
 TEST_F(SocketTest, OneConnectionMayAskAgainAndInPieces) {
@@ -129,6 +137,31 @@ TEST_F(SocketTest, AThousandIdleClientsStopNobody) {
 TEST_F(SocketTest, ClientsThatNeverReadStopNobody) {
   for (int i = 0; i < 10; ++i) send_text(connected(), "{\"verb\": \"long\"}\n");
   EXPECT_TRUE(ask(path_, {{"verb", "hello"}}));
+}
+
+TEST_F(SocketTest, WhoDoesNotFinishIsClosed) {
+  server_.reset();
+  start(std::chrono::milliseconds(50));
+  const int half = connected();
+  send_text(half, "{\"verb\": \"hel");
+  const int unread = connected();
+  send_text(unread, "{\"verb\": \"long\"}\n");
+  for (const int fd : {half, unread}) {
+    pollfd hung_up{fd, 0, 0};
+    EXPECT_EQ(poll(&hung_up, 1, -1), 1);
+    EXPECT_TRUE(hung_up.revents & POLLHUP);
+  }
+  EXPECT_EQ(read_line(half), "");  // unanswered
+  EXPECT_LT(read_line(unread).size(), kLong_bytes);
+}
+
+TEST_F(SocketTest, WhoWaitedWhileAnotherWasServedIsServed) {
+  server_.reset();
+  start(kSlow / 4);
+  std::vector<int> waiting(4);
+  for (int& fd : waiting) fd = connected();
+  for (const int fd : waiting) send_text(fd, "{\"verb\": \"slow\"}\n");
+  for (const int fd : waiting) EXPECT_THAT(read_line(fd), HasSubstr("slow"));
 }
 
 TEST_F(SocketTest, AHugeLineIsRefusedAndCut) {
