@@ -3,7 +3,7 @@
  * native datapath (src/datapath/native.cpp); tests/equal holds the two together frame by frame.
  *
  * Order    parse; steered?; blocked? (looked up only where an answer could change something, and the allowlist only after
- *          a hit); fragments; socket there and its channel alive?; the outcome.
+ *          a hit); fragments; the screen, where there is one; socket there and its channel alive?; the outcome.
  * Includer defines the functions declared below over its own `struct weir_tables`: maps in the kernel, memory natively.
  * Returns  exactly one outcome a packet. What the outcome does to the packet is the includer's.
  */
@@ -11,6 +11,7 @@
 #define WEIR_DATAPATH_H
 
 #include "abi.h"
+#include "header_features.h"
 #include "outcomes.h"
 #include "parse.h"
 
@@ -38,6 +39,9 @@ static __always_inline int weir_has_socket(struct weir_tables *tables, __u32 ind
 static __always_inline __u64 weir_heartbeat_ns(struct weir_tables *tables, __u32 channel);
 static __always_inline __u64 weir_now_ns(struct weir_tables *tables);
 static __always_inline void weir_count_hit(struct weir_tables *tables, struct weir_block *block, __u32 bytes);
+static __always_inline int weir_has_screen(struct weir_tables *tables);
+/* 0: fine; 1: suspicious; below 0: no verdict. */
+static __always_inline int weir_ask_screen(struct weir_tables *tables, struct weir_header_features *f);
 
 static __always_inline int weir_is_port_steered(struct weir_tables *tables, __u32 port)
 {
@@ -216,6 +220,34 @@ static __always_inline int weir_is_alive(struct weir_tables *tables, __u32 chann
                         (__s64)weir_configuration(tables)->heartbeat_limit_ms * 1000000;
 }
 
+/* Whether the screen may let a steered packet go on: not what userspace must see to judge others by. That is all of the
+ * LAN (searches and flows whose answers are then wanted), and of the WAN searches (the same for the other side), of which
+ * userspace knows the lower case too; and, but with `screen_ssdp`, whatever else starts like SSDP (devices).
+ */
+static __always_inline int weir_is_for_screen(struct weir_tables *tables, const struct weir_packet *packet,
+                                              const struct weir_headers *h)
+{
+  const __u8 *p = (const __u8 *)packet->data + (h->payload_offset & WEIR_OFFSET_MASK);
+
+  if (packet->side != WEIR_SIDE_wan)
+    return 0;
+  if (h->payload_length && p + 1 <= (const __u8 *)packet->end && (p[0] | 0x20) == 'm')
+    return 0;
+  return weir_configuration(tables)->screen_ssdp || !weir_is_ssdp_start(packet, h);
+}
+
+/* Whether the screen finds a steered packet fine. */
+static __always_inline int weir_passes_screen(struct weir_tables *tables, const struct weir_packet *packet,
+                                              const struct weir_headers *h)
+{
+  struct weir_header_features features;
+
+  if (!weir_has_screen(tables) || !weir_is_for_screen(tables, packet, h) ||
+      !weir_read_header_features(packet->data, packet->end, h, WEIR_READING_exact, &features))
+    return 0;
+  return weir_ask_screen(tables, &features) == 0;
+}
+
 /* To the channel's socket, if it is there and its heartbeat shows progress; else what the fail mode says. Copies have one
  * channel for all queues.
  */
@@ -249,7 +281,7 @@ static __always_inline int weir_decide(struct weir_tables *tables, const struct 
       return blocked;
   }
   if (steered)
-    return weir_judge_socket(tables, packet);
+    return weir_passes_screen(tables, packet, h) ? WEIR_OUTCOME_peer_screened : weir_judge_socket(tables, packet);
   switch (h->kind) {
   case WEIR_KIND_ip:
     return WEIR_OUTCOME_peer_not_udp;

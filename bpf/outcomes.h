@@ -28,7 +28,8 @@
   X(16, drop_block_network, drop, "steered, from a /24 or /64 that is blocked")                                  \
   X(17, drop_block_victim, drop, "an SSDP start line to a victim, and not to a port that it searched from")      \
   X(18, peer_copied, peer, "steered, and passed on at once: a copy of it is judged (host mode, observe)")        \
-  X(19, peer_copy_lost, peer, "the same, but there was no room for its copy: nobody judged it")
+  X(19, peer_copy_lost, peer, "the same, but there was no room for its copy: nobody judged it")                  \
+  X(20, peer_screened, peer, "steered, and found fine by the screen: userspace does not see it")
 
 enum weir_outcome {
 #define WEIR_OUTCOME_ENUM(number, name, effect, help) WEIR_OUTCOME_##name = number,

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* The XDP program: context in, outcome counted, verdict out. The decision stands in datapath.h. In host mode there is a
  * second one, `weir_own`, on what this host sends: userspace gets copies of what is steered.
+ *
+ * Compiled with WEIR_WITH_SCREEN it is another object, with a screen: a model over header features that says of steered
+ * packets which of them userspace need not see. weir writes the model's functions itself and links them in
+ * (src/kernel_model/), so that there is a call and no map between headers and verdict. Without, there is no call, no function
+ * that the verifier must look at, and no need for a kernel that knows functions that take pointers (5.13).
  */
 #include "maps.h"
 
@@ -84,6 +89,39 @@ static __always_inline void weir_count_hit(struct weir_tables *tables, struct we
   __sync_fetch_and_add(&block->hit_packets, 1);
   __sync_fetch_and_add(&block->hit_bytes, bytes);
 }
+
+#ifdef WEIR_WITH_SCREEN
+/* The model's own function takes the place of this one, which gives no verdict. */
+__weak __noinline int weir_model(struct weir_header_features *f)
+{
+  return f ? -1 : -2;
+}
+
+static __always_inline int weir_has_screen(struct weir_tables *tables)
+{
+  (void)tables;
+  return 1;
+}
+
+static __always_inline int weir_ask_screen(struct weir_tables *tables, struct weir_header_features *f)
+{
+  (void)tables;
+  return weir_model(f);
+}
+#else
+static __always_inline int weir_has_screen(struct weir_tables *tables)
+{
+  (void)tables;
+  return 0;
+}
+
+static __always_inline int weir_ask_screen(struct weir_tables *tables, struct weir_header_features *f)
+{
+  (void)tables;
+  (void)f;
+  return -1;
+}
+#endif
 
 static __always_inline void weir_count(void *map, __u32 key, __u32 bytes)
 {

@@ -25,6 +25,7 @@ namespace {
 using test::Shape;
 
 constexpr std::uint32_t kFlow = 1;
+constexpr std::size_t kMixBytes = 200;  // of a flow's packet, at least
 constexpr std::uint32_t kFirstSource = 203U << 24U | 0U << 16U | 113U << 8U;  // as reflection() has
 
 struct Request {
@@ -64,6 +65,28 @@ test::Bytes frame_of(const std::string& kind, std::size_t bytes) {
   }
   if (kind == "ssdp") return test::reflection(Shape::ip4);
   return {};
+}
+
+/// What is sent, and how often each of it in turn; none where there is no such kind.
+struct Mix {
+  std::vector<Stream> streams;
+  std::vector<std::uint8_t> schedule;
+};
+
+/// `mix` is what port 1900 sees of a flood that is one in ten: packets of a flow that has this port
+/// by chance, and SSDP that nobody asked for.
+Mix mix_of(const std::string& kind, std::size_t bytes, std::uint32_t sources) {
+  if (kind != "mix") {
+    const test::Bytes frame = frame_of(kind, bytes);
+    if (frame.empty()) return {};
+    return {{{.frame = frame, .flow = kFlow, .sources = sources}}, {}};
+  }
+  test::Bytes flow = test::udp_frame(Shape::ip4, test::device(Shape::ip4), test::host(Shape::ip4),
+                                     443, 1900, std::string(std::max(bytes, kMixBytes), 'x'));
+  flow.resize(flow.size() - sizeof(stamp));
+  return {{{.frame = flow, .flow = kFlow, .sources = sources},
+           {.frame = frame_of("ssdp", bytes), .flow = kFlow, .sources = sources}},
+          {0, 0, 0, 0, 0, 0, 0, 0, 0, 1}};
 }
 
 struct Steal {
@@ -136,12 +159,12 @@ Result<std::vector<double>> latencies(test::Appliance& box, std::uint64_t packet
 }
 
 Status measure(const Request& request) {
-  const test::Bytes frame =
-      frame_of(request.traffic, static_cast<std::size_t>(request.number("bytes", 64)));
-  if (frame.empty())
-    return fail(
-        fmt::format("no traffic '{}': udp, tcp, ip6, vlan or ssdp is expected", request.traffic));
   const auto sources = static_cast<std::uint32_t>(request.number("sources", 1));
+  const Mix mix =
+      mix_of(request.traffic, static_cast<std::size_t>(request.number("bytes", 64)), sources);
+  if (mix.streams.empty())
+    return fail(fmt::format("no traffic '{}': udp, tcp, ip6, vlan, ssdp or mix is expected",
+                            request.traffic));
   const auto packets = static_cast<std::uint64_t>(request.number("packets", 1'000'000));
   const double rate = request.number("rate", 0);
   BoxOptions options;
@@ -156,14 +179,13 @@ Status measure(const Request& request) {
   appliance.hush();
   Generator& generator = appliance.generator(Side::wan);
   Sink& sink = appliance.sink(Side::lan);
-  const Stream stream{.frame = frame, .flow = kFlow, .sources = sources};
   const test::OnCpu one(test::kGeneratorCpu);
-  WEIR_TRY(generator.set({&stream, 1}));
+  WEIR_TRY(generator.set(mix.streams, mix.schedule));
   // Caches, tables and power states settle; what the box learns by first packets, it has learnt.
   WEIR_TRY(generator.send(packets / 10 + 1, rate));
   std::this_thread::sleep_for(std::chrono::milliseconds(50));
   sink.reset();
-  WEIR_TRY(generator.set({&stream, 1}));
+  WEIR_TRY(generator.set(mix.streams, mix.schedule));
 
   const Steal before = Steal::now();
   std::vector<double> us;

@@ -4,7 +4,7 @@ import json
 import subprocess
 from dataclasses import dataclass
 
-from . import ENVIRONMENT, LINE, REPEATS_MAX, SHADOW, STOLEN_MAX, spread
+from . import ENVIRONMENT, LINE, REPEATS_MAX, ROOT, SHADOW, STOLEN_MAX, spread
 
 # The generator has CPU 1, testpmd is started on CPU 0, and so is the I/O thread of weir: none is moved amid a run.
 APART = ";[channels];io_cpus=[0];[workers]"
@@ -42,6 +42,10 @@ def pairs(packets):
         found.append(Pair(f"steered, judged and forwarded, {workers} workers, against testpmd io over net_af_xdp", 1.0,
                           ["weir", "ssdp", some, "sources=200", SHADOW + APART + f";count={workers}"],
                           ["testpmd", "ssdp", some, "sources=200"]))
+    mix = ["weir", "mix", some, "sources=200"]
+    screen = f';[screen];model="{ROOT / "config" / "screen.json"}"'
+    found.append(Pair("steered, nine of ten packets found fine by a screen, against all of them judged in userspace", 2.0,
+                      [*mix, SHADOW + APART + ";count=0" + screen], [*mix, SHADOW + APART + ";count=0"]))
     for quantile, of in (("median", "latency_us"), ("99th percentile", "latency_us.p99")):
         found.append(Pair(f"latency of a forwarded SSDP packet at 10,000 a second, {quantile}, against testpmd", 1.2,
                           ["weir", "ssdp", "packets=20000", "rate=10000", "latency=1", SHADOW + APART],

@@ -24,6 +24,8 @@ Status check_things(const control::Config& config) {
     fmt::print(stderr, "weir: warning: {}\n", warning);
   const auto bound = pipeline::bind(&model, config.tables, pipeline::Extract::model_features);
   if (!bound) return tl::unexpected(bound.error());
+  if (const auto screen = control::load_screen(config); !screen)
+    return tl::unexpected(screen.error());
   return control::check_machine(config);
 }
 
@@ -48,7 +50,8 @@ int check(const Options& options) {
 void add_check(Command app, Run& run) {
   auto options = std::make_shared<Options>();
   Command command = app.add_subcommand(
-      "check", "Check a configuration, its model and its interfaces, and change nothing");
+      "check",
+      "Check a configuration, its model, its screen and its interfaces, and change nothing");
   command.add_option("-c,--config", options->config, "Configuration file").capture_default_str();
   command.add_flag("--file-only", options->file_only,
                    "Leave out whether its model can be used, and what a start asks of the machine");

@@ -23,6 +23,13 @@ int reload(const Target& target) {
              model["evaluator"].get<std::string>(), model["sha256"].get<std::string>(),
              model["path"].get<std::string>(),
              (*answer)["changed"].get<bool>() ? "" : ": the same as before");
+  if (answer->contains("screen")) {
+    const control::Json& screen = (*answer)["screen"];
+    fmt::print("screen {} ({}), sha256 {}, from {}{}\n", screen["name"].get<std::string>(),
+               screen["shape"].get<std::string>(), screen["sha256"].get<std::string>(),
+               screen["path"].get<std::string>(),
+               (*answer)["screen_changed"].get<bool>() ? "" : ": the same as before");
+  }
   return kOk;
 }
 
@@ -30,8 +37,9 @@ int reload(const Target& target) {
 
 void add_reload(Command app, Run& run) {
   auto target = std::make_shared<Target>();
-  Command command = app.add_subcommand(
-      "reload", "Have a running weir read its model's file again; a bad one changes nothing");
+  Command command = app.add_subcommand("reload",
+                                       "Have a running weir read the files of its model and screen "
+                                       "again; a bad one changes nothing");
   add_target(command, *target);
   command.footer(
       help_footer("  weir model test NEW.json ROWS.csv && mv NEW.json MODEL && weir reload\n",

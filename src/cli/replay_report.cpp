@@ -81,11 +81,14 @@ void print_blocks(Out out, const ReplayReport& report) {
 template <typename Out>
 void print_labels(Out out, const ReplayReport& report) {
   if (report.labels.empty()) return;
-  fmt::format_to(out, "\n{:<10} {:<22} {:>12} {:>12} {:>12} {:>12}\n", "label", "kind", "packets",
-                 "forwarded", "by policy", "by blocks");
+  const bool screens = std::any_of(report.labels.begin(), report.labels.end(),
+                                   [](const LabelTally& t) { return t.screened > 0; });
+  fmt::format_to(out, "\n{:<10} {:<22} {:>12} {:>12} {:>12} {:>12}{}\n", "label", "kind", "packets",
+                 "forwarded", "by policy", "by blocks", screens ? "     screened" : "");
   for (const LabelTally& t : report.labels)
-    fmt::format_to(out, "{:<10} {:<22} {:>12} {:>12} {:>12} {:>12}\n", t.label, t.kind, t.packets,
-                   t.packets - t.dropped(), t.dropped_judged, t.dropped_datapath);
+    fmt::format_to(out, "{:<10} {:<22} {:>12} {:>12} {:>12} {:>12}{}\n", t.label, t.kind, t.packets,
+                   t.packets - t.dropped(), t.dropped_judged, t.dropped_datapath,
+                   screens ? fmt::format(" {:>12}", t.screened) : "");
 }
 
 nlohmann::ordered_json labels_json(const ReplayReport& report) {
@@ -97,7 +100,8 @@ nlohmann::ordered_json labels_json(const ReplayReport& report) {
                       {"judged", t.judged},
                       {"forwarded", t.packets - t.dropped()},
                       {"dropped_by_policy", t.dropped_judged},
-                      {"dropped_by_blocks", t.dropped_datapath}});
+                      {"dropped_by_blocks", t.dropped_datapath},
+                      {"screened", t.screened}});
   return labels;
 }
 

@@ -50,12 +50,26 @@ Result<ReplaySetup> set_up_replay(const ReplayOptions& options) {
               options.config.empty()
                   ? Result<control::Config>(control::default_config())
                   : control::load_config(options.config, control::Purpose::replay));
+  if (!options.screen.empty()) config.screen_path = options.screen;
+  if (options.screen_ssdp) config.datapath.screen_ssdp = true;
+  config.tables.wan_screened = !config.screen_path.empty() && config.datapath.screen_ssdp;
+  WEIR_ASSIGN(config.datapath.screen, control::load_screen(config));
   ReplaySetup setup;
   setup.model_path = options.model.empty() ? config.model_path : options.model;
   WEIR_ASSIGN(setup.model, model(options, config, setup.model_path));
   if (setup.model) control::settle_others(config, *setup.model);
   WEIR_ASSIGN(setup.replay, replay_config(options, config));
   return setup;
+}
+
+void add_screen_options(Command command, ReplayOptions& options) {
+  command
+      .add_option("--screen", options.screen,
+                  "Screen, instead of the configuration's: a model over header features that says "
+                  "of the WAN's steered packets which are not judged further")
+      .type_name("FILE");
+  command.add_flag("--screen-ssdp", options.screen_ssdp,
+                   "The screen judges announcements and answers of SSDP too");
 }
 
 void add_replay_options(Command command, ReplayOptions& options) {
@@ -70,6 +84,7 @@ void add_replay_options(Command command, ReplayOptions& options) {
       .type_name("FILE");
   command.add_option("-m,--model", options.model, "Model, instead of the configuration's")
       .type_name("FILE");
+  add_screen_options(command, options);
 }
 
 }  // namespace weir::cli

@@ -19,6 +19,8 @@ struct ReplayOptions {
   std::vector<std::string> lan_prefixes;
   std::string config;
   std::string model;
+  std::string screen;
+  bool screen_ssdp = false;
   bool model_optional = false;  ///< features can be had without any
   bool all_features = false;    ///< else the model's
 };
@@ -31,7 +33,10 @@ struct ReplaySetup {
 
 Result<ReplaySetup> set_up_replay(const ReplayOptions& options);
 
-/// --lan-prefix, -c and -m.
+/// --lan-prefix, -c, -m, --screen and --screen-ssdp.
 void add_replay_options(Command command, ReplayOptions& options);
+
+/// The last two alone.
+void add_screen_options(Command command, ReplayOptions& options);
 
 }  // namespace weir::cli

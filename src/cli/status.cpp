@@ -57,6 +57,19 @@ std::string head(const Json& s) {
   text += fmt::format("model: {} ({}), sha256 {}, from {}\n", model["name"].get<std::string>(),
                       model["evaluator"].get<std::string>(), model["sha256"].get<std::string>(),
                       model["path"].get<std::string>());
+  if (s.contains("screen")) {
+    const Json& screen = s["screen"];
+    const std::uint64_t passed = screen["passed"]["packets"].get<std::uint64_t>();
+    std::uint64_t to_userspace = 0;
+    for (const Json& outcome : s["outcomes"])
+      if (outcome["effect"] == "socket" || outcome["name"] == "peer_copied")
+        to_userspace += outcome["wan"]["packets"].get<std::uint64_t>();
+    text += fmt::format(
+        "screen: {} ({}), sha256 {}, from {}: {} of {} steered packets of the WAN passed\n",
+        screen["name"].get<std::string>(), screen["shape"].get<std::string>(),
+        screen["sha256"].get<std::string>(), screen["path"].get<std::string>(), passed,
+        passed + to_userspace);
+  }
   return text;
 }
 

@@ -114,6 +114,14 @@ control::WhySources sources_of(const Replayed& done, const Options& options) {
           .trees = options.trees};
 }
 
+std::string outcome_help(const std::string& name) {
+#define WEIR_OUTCOME_HELP(number, name_, effect, help) \
+  if (name == #name_) return help;
+  WEIR_OUTCOMES(WEIR_OUTCOME_HELP)
+#undef WEIR_OUTCOME_HELP
+  return {};
+}
+
 Result<Json> why_in_capture(const Options& options, const PacketOf& asked) {
   WEIR_ASSIGN(const Replayed done, replay(options, asked.capture, asked.number - 1));
   const auto from = sources_of(done, options);
@@ -128,8 +136,9 @@ Result<Json> why_in_capture(const Options& options, const PacketOf& asked) {
     if (block.contains("rule")) json["because"] = std::move(block);
   };
   if (!done.packet) {
-    json["verdict"] = fmt::format("packet {} was {} by the datapath: {}", asked.number,
-                                  end.dropped ? "dropped" : "forwarded", end.reason);
+    json["verdict"] =
+        fmt::format("packet {} was {} by the datapath: {} ({})", asked.number,
+                    end.dropped ? "dropped" : "forwarded", end.reason, outcome_help(end.reason));
     json["outcome"] = end.reason;
     if (end.dropped) because(end.reason == "drop_block_victim" ? end.destination : end.source);
     return json;
@@ -199,6 +208,7 @@ void add_why(Command app, Run& run) {
       .delimiter(',');
   command.add_option("-m,--model", options->replay.model, "In a replay: the model")
       .type_name("FILE");
+  add_screen_options(command, options->replay);
   command.add_option("--trees", options->trees, "Trees whose paths are told, the strongest first")
       .capture_default_str();
   add_target(command, options->target);

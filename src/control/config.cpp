@@ -128,6 +128,25 @@ Status check_together(const Parsed& parsed, const std::string& name, Purpose pur
   return {};
 }
 
+/// What of a screen would have no effect.
+void check_screen(const Parsed& parsed, const std::string& name,
+                  std::vector<std::string>& warnings) {
+  const Settings& s = parsed.settings;
+  if (s.screen_model.empty()) {
+    for (const char* key :
+         {"screen.threshold", "screen.suspicious", "screen.features", "screen.ssdp"})
+      if (parsed.places.contains(key))
+        warnings.push_back(
+            fmt::format("{}: {} has no effect without screen.model", parsed.where(name, key), key));
+    return;
+  }
+  if (s.steer_udp_ports.empty() && !s.screen_ssdp)
+    warnings.push_back(
+        fmt::format("{}: screen.model has no effect: steer.udp_ports is empty, so that SSDP alone "
+                    "is steered, and screen.ssdp is false",
+                    parsed.where(name, "screen.model")));
+}
+
 /// CPUs that exist, and threads that fit on them.
 Status check_cpus(const Parsed& parsed, const std::string& name, unsigned cpus,
                   std::vector<std::string>& warnings) {
@@ -236,6 +255,9 @@ void fill_modules(Config& config) {
   t.expectations_max = s.tables_expectations_max;
   t.expectation_ms = s.tables_expectation_ms;
 
+  t.wan_screened = !s.screen_model.empty() && s.screen_ssdp;
+  d.screen_ssdp = s.screen_ssdp;
+
   auto& p = config.policy;
   p.threshold = static_cast<float>(s.policy_threshold);
   p.evidence_packets = s.policy_evidence_packets;
@@ -332,9 +354,12 @@ Result<Config> parse_config(std::string_view text, const std::string& name, Purp
   Config config;
   WEIR_TRY(check_together(parsed, name, purpose, config.warnings));
   if (purpose == Purpose::run) WEIR_TRY(check_cpus(parsed, name, cpus, config.warnings));
+  check_screen(parsed, name, config.warnings);
   config.file = name;
   config.settings = std::move(parsed.settings);
   config.model_path = beside(name, config.settings.model_path);
+  if (!config.settings.screen_model.empty())
+    config.screen_path = beside(name, config.settings.screen_model);
   fill_modules(config);
   return config;
 }

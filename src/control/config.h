@@ -42,6 +42,7 @@ using flag = bool;
 using number = std::uint32_t;
 using power = std::uint32_t;
 using real = double;
+using level = double;
 using choice = std::string;
 using quantity = std::uint32_t;
 using numbers = std::vector<std::uint32_t>;
@@ -75,10 +76,11 @@ struct Config {
   detect::TableConfig tables;
   detect::PolicyConfig policy;
   pipeline::EngineConfig engine;
-  std::string model_path;  ///< absolute, or relative to the working directory
-  std::string state_file;  ///< in run_dir: host settings to give back
-  std::string lock_file;   ///< in run_dir: one weir a pin directory
-  std::string entry_file;  ///< in run_dir: which interface leads into the stack (host mode, guard)
+  std::string model_path;   ///< absolute, or relative to the working directory
+  std::string screen_path;  ///< the same; empty: none. `load_screen` (preflight.h) reads it
+  std::string state_file;   ///< in run_dir: host settings to give back
+  std::string lock_file;    ///< in run_dir: one weir a pin directory
+  std::string entry_file;   ///< in run_dir: which interface leads into the stack (host mode, guard)
 
   std::vector<std::string> warnings;  ///< allowed, but probably not meant
 };

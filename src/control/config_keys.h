@@ -15,6 +15,7 @@
 ///   number     an integer, "least..most"
 ///   power      an integer that is a power of two, "least..most"
 ///   real       a number, "least..most"
+///   level      "auto" or a number, "least..most" (-1 in `Settings` means auto)
 ///   choice     one of the strings "a|b|c"
 ///   quantity   "auto" or an integer, "least..most" (0 in `Settings` means auto)
 ///   numbers    a list of integers without duplicates, each "least..most"
@@ -36,6 +37,9 @@
   X(channels, "A channel is one rx/tx queue of both interfaces, with one I/O thread.")           \
   X(workers, "Threads that score batches of packets.")                                           \
   X(model, "The forest that scores packets.")                                                    \
+  X(screen,                                                                                      \
+    "A small model over header features, run inside the kernel on what is steered and came in "  \
+    "by the WAN: what it finds fine goes on at once, and [model] judges the rest alone.")        \
   X(policy, "When a packet is dropped, and when its source is blocked.")                         \
   X(scope,                                                                                       \
     "What is dropped for its direction alone, whatever its score. Solicited answers never.")     \
@@ -122,6 +126,18 @@
   X(model, features, names, "{}", "",                                                              \
     "What features are called in the model's file, each with its name here, for instance "         \
     "{ \"Source Port\" = \"source_port\" }; usual names are known.")                               \
+  X(screen, model, label, "\"\"", "",                                                              \
+    "The screen's file, as of model.path, of features of the group header; empty: no screen. "     \
+    "Needs Linux 5.13.")                                                                           \
+  X(screen, threshold, level, "\"auto\"", "0.0..1.0",                                              \
+    "A packet is suspicious above this probability. auto: where the model itself decides. Lower "  \
+    "lets fewer packets pass unseen.")                                                             \
+  X(screen, suspicious, words, "[]", "",                                                           \
+    "The classes of the model that are suspicious; empty: the last.")                              \
+  X(screen, features, names, "{}", "", "As model.features.")                                       \
+  X(screen, ssdp, flag, "false", "",                                                               \
+    "Screen announcements and answers of SSDP too, of which userspace then sees but what is "      \
+    "suspicious. Searches, and all of the LAN, always go to userspace: it must know who asked.")   \
   X(policy, mode, choice, "\"active\"", "active|shadow",                                           \
     "shadow: judge, count and report; drop nothing, block nothing, and leave the blocks that "     \
     "there are out of effect.")                                                                    \

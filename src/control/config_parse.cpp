@@ -34,6 +34,7 @@ enum class Kind : std::uint8_t {
   number,
   power,
   real,
+  level,
   choice,
   quantity,
   numbers,
@@ -110,6 +111,8 @@ std::string allowed_text(const Key& key) {
       return "a power of two from " + range();
     case Kind::real:
       return "a number from " + range();
+    case Kind::level:
+      return "\"auto\" or a number from " + range();
     case Kind::choice:
       return fmt::format("\"{}\"", fmt::join(choices_of(key), "\" or \""));
     case Kind::quantity:
@@ -203,6 +206,10 @@ struct Reader {
   }
 
   Status read(const toml::node& node, double& field) const {
+    if (key.kind == Kind::level && node.is_string() && node.as_string()->get() == "auto") {
+      field = -1;
+      return {};
+    }
     const auto value = node.is_number() ? node.value<double>() : std::nullopt;
     const Range range = range_of(key);
     if (!value || !(*value >= range.least && *value <= range.most)) return refuse(node);

@@ -44,7 +44,7 @@ std::string allowed_note(std::string_view kind, std::string_view key, std::strin
   if (kind == "flag") return "Allowed: true or false.";
   if (text.empty()) return "";
   if (kind == "power") return fmt::format("Allowed: a power of two from {}.", text);
-  if (kind == "quantity") return fmt::format("Allowed: \"auto\" or {}.", text);
+  if (kind == "quantity" || kind == "level") return fmt::format("Allowed: \"auto\" or {}.", text);
   if (kind == "ports") return fmt::format("Allowed: \"all\" or a list of {}.", text);
   if (kind == "numbers") return fmt::format("Allowed: a list of {}.", text);
   return fmt::format("Allowed: {}.", text);

@@ -75,6 +75,24 @@ Result<forest::Model> load_judge(const Config& config, const std::string& path) 
   return model;
 }
 
+Result<std::shared_ptr<const kernel_model::Screen>> load_screen(const Config& config) {
+  if (config.screen_path.empty()) return nullptr;
+  const Settings& s = config.settings;
+  WEIR_ASSIGN(forest::Model model, forest::load_model(config.screen_path));
+  WEIR_TRY(detect::name_features(model.features, s.screen_features));
+  kernel_model::Options options;
+  if (s.screen_threshold >= 0) options.threshold = s.screen_threshold;
+  options.drop = s.screen_suspicious;
+  auto screen = kernel_model::make_screen(model, std::move(options));
+  if (!screen) {
+    return fail(fmt::format(
+        "{}: it cannot be a screen: {} (a packet that is dropped there is suspicious here; see "
+        "section [screen])",
+        config.screen_path, screen.error().message));
+  }
+  return screen;
+}
+
 Result<std::uint32_t> channel_count(const Config& config, std::vector<std::string>& warnings) {
   if (config.datapath.observe) return 1;  // one ring has the copies of all queues
   std::vector<io::InterfaceFacts> facts;

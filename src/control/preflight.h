@@ -11,6 +11,7 @@
 #pragma once
 
 #include "control/config.h"
+#include "kernel_model/screen.h"
 
 namespace weir::control {
 
@@ -20,6 +21,9 @@ Status check_machine(const Config& config);
 /// The model of a file as this configuration means it: its attack last, its features by their names
 /// here.
 Result<forest::Model> load_judge(const Config& config, const std::string& path);
+
+/// The screen that the configuration names, none where it names none.
+Result<std::shared_ptr<const kernel_model::Screen>> load_screen(const Config& config);
 
 /// How many channels there will be. Drivers may change the queues when a program is attached, so a
 /// start asks again then. `warnings` gets what is allowed and probably not meant.

@@ -43,9 +43,10 @@ struct Service::Impl {
   std::vector<std::string> warnings;
   std::optional<Lock> lock;
   std::mutex reloading;           // one at a time; a reader of the model never waits for it
-  mutable std::mutex model_lock;  // of the next two
+  mutable std::mutex model_lock;  // of the next three
   forest::Model model;
   std::string evaluator;
+  std::shared_ptr<const kernel_model::Screen> screen;  // none, or what judges first
   pipeline::Bound bound;
   std::unique_ptr<detect::Policy> policy;
   std::unique_ptr<detect::Ledger> ledger;
@@ -73,6 +74,8 @@ struct Service::Impl {
 
   Status stop();
   [[nodiscard]] Result<Json> status() const;
+  Status use_screen(const std::shared_ptr<const kernel_model::Screen>& fresh);
+  void say_screen(std::string_view before, std::string_view behind) const;
   Answer reload();
   Answer answer(const Json& request);
   Answer report(const Json& request);
@@ -83,6 +86,8 @@ Status Service::Impl::load_model() {
   WEIR_ASSIGN(model, load_judge(config, config.model_path));
   if (auto warning = forest::one_sided(model); !warning.empty()) warnings.push_back(warning);
   settle_others(config, model);
+  WEIR_ASSIGN(screen, load_screen(config));
+  config.datapath.screen = screen;
   config.tables.hash_seed = random_seed();
   config.policy.hash_seed = random_seed();
   WEIR_ASSIGN(bound, pipeline::bind(&model, config.tables, pipeline::Extract::model_features));
@@ -201,6 +206,7 @@ void Service::Impl::say_hello() const {
   wire->say_hello();
   spdlog::info("model {} from {} ({}), sha256 {}", model.name, config.model_path, evaluator,
                model.sha256);
+  if (screen) say_screen("", "");
   spdlog::info("{}; {} workers, fail mode {}, policy {}",
                !config.host              ? "forwarding"
                : config.datapath.observe ? "observing"
@@ -234,6 +240,9 @@ Answer Service::Impl::reload() {
   const auto keep = [&](const Error& error) -> Answer {
     auto message = fmt::format("{}; model {} (sha256 {}) stays in use", error.message, model.name,
                                model.sha256);
+    if (screen)
+      message += fmt::format(", and screen {} (sha256 {})", screen->plan().model_name,
+                             screen->plan().model_sha256);
     spdlog::error("reload: {}", message);
     return refuse(Refusal::bad_request, std::move(message));
   };
@@ -241,9 +250,16 @@ Answer Service::Impl::reload() {
   if (!read) return keep(read.error());
   auto fresh = pipeline::rebind(*read, bound.model_columns);
   if (!fresh) return keep(fresh.error());
+  auto fresh_screen = load_screen(config);
+  if (!fresh_screen) return keep(fresh_screen.error());
+  const bool screen_changed =
+      screen && (*fresh_screen)->plan().model_sha256 != screen->plan().model_sha256;
+  if (screen_changed)
+    if (const Status used = use_screen(*fresh_screen); !used) return keep(used.error());
   try {
     engine->use(**fresh);
   } catch (const std::bad_alloc&) {
+    if (screen_changed) static_cast<void>(use_screen(screen));
     return keep({config.model_path + ": no memory is left for it"});
   }
   const bool changed = read->sha256 != model.sha256;
@@ -251,10 +267,31 @@ Answer Service::Impl::reload() {
     const std::lock_guard own(model_lock);
     model = std::move(*read);
     evaluator = (*fresh)->describe();
+    screen = std::move(*fresh_screen);
   }
+  Json answer{{"model", model_json(config, model, evaluator)}, {"changed", changed}};
   spdlog::info("reload: model {} from {} ({}), sha256 {}{}", model.name, config.model_path,
                evaluator, model.sha256, changed ? "" : ", the same as before");
-  return Json{{"model", model_json(config, model, evaluator)}, {"changed", changed}};
+  if (screen) {
+    answer["screen"] = screen_json(config, *screen);
+    answer["screen_changed"] = screen_changed;
+    say_screen("reload: ", screen_changed ? "" : ", the same as before");
+  }
+  return answer;
+}
+
+/// Takes its place in the datapath; what is in use stays where that is refused.
+Status Service::Impl::use_screen(const std::shared_ptr<const kernel_model::Screen>& fresh) {
+  auto used = wire->use_screen(fresh, [this](const std::function<void()>& change) {
+    enforcer->call([&](datapath::Datapath&) { change(); });
+  });
+  if (!used) return fail(fmt::format("{}: {}", config.screen_path, used.error().message));
+  return {};
+}
+
+void Service::Impl::say_screen(std::string_view before, std::string_view behind) const {
+  spdlog::info("{}screen {} from {} ({}), sha256 {}{}", before, screen->plan().model_name,
+               config.screen_path, screen->shape(), screen->plan().model_sha256, behind);
 }
 
 Result<Json> Service::Impl::status() const {
@@ -262,6 +299,7 @@ Result<Json> Service::Impl::status() const {
   return status_document({.config = config,
                           .model = model,
                           .evaluator = evaluator,
+                          .screen = screen.get(),
                           .wire = *wire,
                           .loops = loops,
                           .enforcer = *enforcer,

@@ -35,10 +35,12 @@ class Service {
   Status stop();
 
   [[nodiscard]] Result<Json> status() const;
-  /// Reads the model's file again. A good one judges from the next batch on, with no packet lost
-  /// and blocks, tables and counters as they are; a refused one leaves the model in use where it
-  /// is, and so is one that asks for a feature that the model at the start did not. Either is
-  /// logged. The answer is {"model": as in `status`, "changed": whether the file's content did}.
+  /// Reads the files of the model and of the screen again. Good ones judge from the next batch and
+  /// packet on, with none lost and blocks, tables and counters as they are. One that is refused
+  /// (by the kernel too, of a screen) leaves both in use as they are, and so does a model that asks
+  /// for a feature that the model at the start did not. Either is logged. The answer is {"model":
+  /// as in `status`, "changed": whether the file's content did}, with a screen "screen" and
+  /// "screen_changed" too.
   /// From any thread.
   Answer reload();
 

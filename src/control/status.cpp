@@ -133,6 +133,14 @@ Json model_json(const Config& config, const forest::Model& model, const std::str
           {"evaluator", evaluator}};
 }
 
+Json screen_json(const Config& config, const kernel_model::Screen& screen) {
+  return {{"path", config.screen_path},
+          {"name", screen.plan().model_name},
+          {"sha256", screen.plan().model_sha256},
+          {"shape", screen.shape()},
+          {"ssdp", config.datapath.screen_ssdp}};
+}
+
 Json outcomes_json(const datapath::Counters& counters) {
   Json list = Json::array();
   const auto count = [&](Side side, std::size_t number) {
@@ -157,30 +165,38 @@ Result<Json> status_document(const StatusSources& from) {
     channels.push_back(channel_json(i, *from.wire.channels()[i], *from.loops[i]));
   }
   const auto policy = from.enforcer.desk().counters();
-  return Json{{"version", WEIR_VERSION},
-              {"pid", getpid()},
-              {"uptime_ms", (monotonic_now() - from.started) / std::chrono::milliseconds(1)},
-              {"config", from.config.file},
-              {"mode", from.config.policy.shadow ? "shadow" : "active"},
-              {"fail_mode", from.config.datapath.fail_closed ? "closed" : "open"},
-              {"workers", from.config.engine.workers},
-              {"took_over", from.wire.took_over()},
-              {"model", model_json(from.config, from.model, from.evaluator)},
-              {"interfaces", interfaces_json(from.config, from.wire)},
-              {"channels", std::move(channels)},
-              {"outcomes", outcomes_json(counters)},
-              {"redirect_errors",
-               {{"socket", counters.redirect_errors[WEIR_REDIRECT_ERROR_socket].packets},
-                {"peer", counters.redirect_errors[WEIR_REDIRECT_ERROR_peer].packets}}},
-              {"verdicts", verdicts_json(from.loops)},
-              {"reasons", reasons_json(from.loops)},
-              {"blocks", blocks_json(from.enforcer.counters())},
-              {"time_to_block", time_json(from.enforcer.time_to_block())},
-              {"policy",
-               {{"suspects", policy.suspects},
-                {"suspects_evicted", policy.suspects_evicted},
-                {"blocks", policy.blocks},
-                {"blocks_over_budget", policy.blocks_over_budget}}}};
+  Json document{{"version", WEIR_VERSION},
+                {"pid", getpid()},
+                {"uptime_ms", (monotonic_now() - from.started) / std::chrono::milliseconds(1)},
+                {"config", from.config.file},
+                {"mode", from.config.policy.shadow ? "shadow" : "active"},
+                {"fail_mode", from.config.datapath.fail_closed ? "closed" : "open"},
+                {"workers", from.config.engine.workers},
+                {"took_over", from.wire.took_over()},
+                {"model", model_json(from.config, from.model, from.evaluator)},
+                {"interfaces", interfaces_json(from.config, from.wire)},
+                {"channels", std::move(channels)},
+                {"outcomes", outcomes_json(counters)},
+                {"redirect_errors",
+                 {{"socket", counters.redirect_errors[WEIR_REDIRECT_ERROR_socket].packets},
+                  {"peer", counters.redirect_errors[WEIR_REDIRECT_ERROR_peer].packets}}},
+                {"verdicts", verdicts_json(from.loops)},
+                {"reasons", reasons_json(from.loops)},
+                {"blocks", blocks_json(from.enforcer.counters())},
+                {"time_to_block", time_json(from.enforcer.time_to_block())},
+                {"policy",
+                 {{"suspects", policy.suspects},
+                  {"suspects_evicted", policy.suspects_evicted},
+                  {"blocks", policy.blocks},
+                  {"blocks_over_budget", policy.blocks_over_budget}}}};
+  if (from.screen != nullptr) {
+    const auto& passed =
+        counters
+            .outcomes[index(Side::wan)][static_cast<std::size_t>(datapath::Outcome::peer_screened)];
+    document["screen"] = screen_json(from.config, *from.screen);
+    document["screen"]["passed"] = {{"packets", passed.packets}, {"bytes", passed.bytes}};
+  }
+  return document;
 }
 
 }  // namespace weir::control

@@ -4,6 +4,8 @@
 /// {"version", "pid", "uptime_ms", "config", "mode": "active"|"shadow", "fail_mode", "workers",
 ///  "took_over": whether blocks or links of an earlier run were found,
 ///  "model": {"path", "name", "sha256", "evaluator"},
+///  with a screen: "screen": {"path", "name", "sha256", "shape", "ssdp": whether it judges SSDP,
+///                            "passed": {"packets", "bytes"}},
 ///  "interfaces": {"wan": {"name", "backend": "af_xdp"|"dpdk",
 ///                 "link": "up"|"no carrier"|"down"|"gone", "zero_copy",
 ///                 af_xdp: "attached": "native"|"generic"
@@ -33,6 +35,7 @@
 #include "control/tables.h"
 #include "control/wire.h"
 #include "forest/model.h"
+#include "kernel_model/screen.h"
 #include "pipeline/channel.h"
 
 namespace weir::control {
@@ -41,6 +44,7 @@ struct StatusSources {
   const Config& config;
   const forest::Model& model;
   const std::string& evaluator;
+  const kernel_model::Screen* screen;  ///< none, or what judges first
   const Wire& wire;
   std::span<const std::unique_ptr<pipeline::ChannelLoop>> loops;
   const Enforcer& enforcer;
@@ -52,6 +56,9 @@ Result<Json> status_document(const StatusSources& from);
 
 /// The model's part of the document.
 Json model_json(const Config& config, const forest::Model& model, const std::string& evaluator);
+
+/// The screen's part of the document.
+Json screen_json(const Config& config, const kernel_model::Screen& screen);
 
 /// The outcomes alone: what a command can read of the pinned tables while no weir runs.
 Json outcomes_json(const datapath::Counters& counters);

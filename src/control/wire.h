@@ -12,6 +12,7 @@
 /// Errors    one sentence each.
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <span>
 #include <string>
@@ -46,6 +47,13 @@ class Wire {
     return channels_;
   }
   virtual void heartbeat(std::uint32_t channel, PacketTime now) noexcept = 0;
+
+  /// Runs what it is given on the thread of the tables.
+  using Changer = std::function<void(const std::function<void()>& change)>;
+  /// Another screen judges from now on; where that is refused, the one in use does. The reload's
+  /// thread.
+  virtual Status use_screen(std::shared_ptr<const datapath::Screen> screen,
+                            const Changer& changer) = 0;
 
   /// Logs how it is attached.
   virtual void say_hello() const = 0;

@@ -33,6 +33,9 @@ class KernelWire final : public Wire {
   void heartbeat(std::uint32_t channel, PacketTime now) noexcept override {
     kernel_->heartbeat(channel, now);
   }
+  Status use_screen(std::shared_ptr<const datapath::Screen> screen, const Changer&) override {
+    return kernel_->use_screen(std::move(screen));
+  }
   void say_hello() const override;
   [[nodiscard]] Json interface_json(Side side) const override;
   [[nodiscard]] bool took_over() const noexcept override { return kernel_->took_over(); }

@@ -37,6 +37,11 @@ class PollWire final : public Wire {
   void heartbeat(std::uint32_t channel, PacketTime now) noexcept override {
     datapath_->judge(channel).heartbeat(now);
   }
+  Status use_screen(std::shared_ptr<const datapath::Screen> screen,
+                    const Changer& changer) override {
+    changer([&] { datapath_->use_screen(screen); });
+    return {};
+  }
   void say_hello() const override;
   [[nodiscard]] Json interface_json(Side side) const override;
   [[nodiscard]] bool took_over() const noexcept override { return false; }

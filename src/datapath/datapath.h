@@ -14,6 +14,7 @@
 
 #include <array>
 #include <cstdint>
+#include <memory>
 #include <span>
 #include <string>
 #include <vector>
@@ -24,6 +25,7 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "base/types.h"
+#include "datapath/screen.h"
 
 namespace weir::datapath {
 
@@ -57,6 +59,8 @@ struct Config {
   std::uint32_t heartbeat_limit_ms = 200;
   std::uint32_t blocks_max = 131'072;  ///< per family; the hash stays fast while at most half full
   std::uint32_t allow_max = 4'096;     ///< prefixes per family
+  std::shared_ptr<const Screen> screen = nullptr;  ///< none: all that is steered goes to a socket
+  bool screen_ssdp = false;                        ///< the screen judges SSDP too
 };
 
 struct Counter {

@@ -78,8 +78,10 @@ struct Kernel::Impl {
 
   Pins pins;
   std::array<Port, kSides> ports;
-  Fd lock;           // of the pin directory
-  Program program;   // none in a view of pins
+  Fd lock;  // of the pin directory
+  Config settings;
+  Program program;   // none in a view of pins; its maps are those of whatever takes its place
+  Program screened;  // with another screen, in its place; none before `use_screen`
   ErrorWatch watch;  // none where the tracepoints cannot be had
   Links links;
   KernelTables tables;
@@ -132,6 +134,7 @@ Result<std::unique_ptr<Kernel>> Kernel::attach(const Config& config, Claim claim
     return fail(config.host_mode ? "host mode has one interface, and a LAN interface is named too; "
                                    "leave it out"
                                  : "no LAN interface is named; give one, or choose host mode");
+  impl->settings = config;
   WEIR_ASSIGN(impl->program, Program::open(config, ports));
   WEIR_TRY(impl->adopt_lists(config));
   WEIR_TRY(impl->program.fill(config, ports));
@@ -206,7 +209,20 @@ Status Kernel::detach() {
 AttachMode Kernel::mode(Side) const noexcept { return impl_->links.mode; }
 const std::vector<std::string>& Kernel::notes() const noexcept { return impl_->notes; }
 bool Kernel::took_over() const noexcept { return impl_->took_over; }
-int Kernel::program_fd() const noexcept { return impl_->program.fd(); }
+int Kernel::program_fd() const noexcept {
+  return (impl_->screened ? impl_->screened : impl_->program).fd();
+}
+
+Status Kernel::use_screen(std::shared_ptr<const Screen> screen) {
+  if (!impl_->program) return fail("this is a view of pinned maps: it has no program to replace");
+  Config config = impl_->settings;
+  config.screen = std::move(screen);
+  WEIR_ASSIGN(Program next, Program::open(config, impl_->ports));
+  WEIR_TRY(next.load_over(impl_->program));
+  WEIR_TRY(replace_program(impl_->links, next.fd(), program_fd()));
+  impl_->screened = std::move(next);
+  return {};
+}
 
 Status Kernel::add_socket(Side side, std::uint32_t queue, int socket_fd) {
   if (!impl_->program)

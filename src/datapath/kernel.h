@@ -76,6 +76,11 @@ class Kernel final : public Datapath {
   /// does: its searches and flows are not known, and what answers them is judged as unasked.
   Status watch_own();
 
+  /// Another screen, or none, in the place of the one in use: a program is loaded over the same maps
+  /// and takes the old one's place on each interface in one step. Where the kernel refuses it, the
+  /// old one stays. Any thread, one at a time, beside changes of tables.
+  Status use_screen(std::shared_ptr<const Screen> screen);
+
   /// Channel `channel` made progress at `now` (a store to mapped memory: no system call). A channel
   /// withdraws by 0.
   void heartbeat(std::uint32_t channel, PacketTime now) noexcept;

@@ -222,6 +222,19 @@ Result<Links> attach_links(int program_fd, const std::array<Port, kSides>& ports
   return made;
 }
 
+Status replace_program(const Links& links, int program_fd, int old_program_fd) {
+  for (const Side side : {Side::wan, Side::lan}) {
+    const Fd& link = links.links[index(side)];
+    if (!link || bpf_link_update(link.get(), program_fd, nullptr) == 0) continue;
+    const int error = errno;
+    for (const Side done : {Side::wan, Side::lan})
+      if (const Fd& back = links.links[index(done)]; back && done != side)
+        static_cast<void>(bpf_link_update(back.get(), old_program_fd, nullptr));
+    return fail_errno(fmt::format("replace the program on the {} side", side_name(side)), error);
+  }
+  return {};
+}
+
 Result<bool> is_attached(const std::array<Port, kSides>& ports, const Pins& pins) {
   bool attached = false;
   for (const Side side : {Side::wan, Side::lan}) {

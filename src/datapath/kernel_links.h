@@ -40,6 +40,9 @@ struct Links {
 Result<Links> attach_links(int program_fd, const std::array<Port, kSides>& ports, bool generic_only,
                            const Pins& pins, Undo& undo);
 
+/// Puts another program in the place of the one on the links: both or none.
+Status replace_program(const Links& links, int program_fd, int old_program_fd);
+
 /// Whether the pinned link of ours carries a program on one of the interfaces. Refuses as
 /// `attach_links` does.
 Result<bool> is_attached(const std::array<Port, kSides>& ports, const Pins& pins);

@@ -11,6 +11,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <cstdlib>
 #include <string_view>
 
 #include "../../bpf/abi.h"
@@ -18,6 +19,7 @@
 // The skeletons name the structures of abi.h.
 #include "errors.skel.h"
 #include "weir.skel.h"
+#include "weir_screen.skel.h"
 
 namespace weir::datapath {
 
@@ -54,6 +56,25 @@ Status check_kernel(const Config& config) {
 /// Whether there can be filters of packets that this host sends.
 bool has_filters() { return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) != 0; }
 
+// Errors and the summary alone: of all that the verifier does, a model would fill the log.
+constexpr std::uint32_t kLogOfErrors = 4;
+
+/// The skeleton of weir.bpf.c over `object`, which has the maps and programs of that one.
+Result<weir_bpf*> open_skeleton(std::span<const std::uint8_t> object,
+                                const bpf_object_open_opts& options) {
+  auto* const skeleton = static_cast<weir_bpf*>(std::calloc(1, sizeof(weir_bpf)));
+  if (skeleton == nullptr) return fail_errno("open the embedded XDP program", ENOMEM);
+  int result = weir_bpf__create_skeleton(skeleton);
+  if (result == 0) {
+    skeleton->skeleton->data = const_cast<std::uint8_t*>(object.data());  // read, and not kept
+    skeleton->skeleton->data_sz = object.size();
+    result = bpf_object__open_skeleton(skeleton->skeleton, &options);
+  }
+  if (result == 0) return skeleton;
+  weir_bpf__destroy(skeleton);
+  return fail_errno("open the XDP program with a screen", -result);
+}
+
 ListMaps duplicates(const weir_bpf& skeleton) {
   const auto copy = [](const bpf_map* map) {
     return Fd(::fcntl(bpf_map__fd(map), F_DUPFD_CLOEXEC, 3));
@@ -82,9 +103,20 @@ Result<Program> Program::open(const Config& config, const std::array<Port, kSide
   program.log_ = std::make_unique_for_overwrite<char[]>(kVerifierLog_bytes);
   program.log_[0] = '\0';
   LIBBPF_OPTS(bpf_object_open_opts, options, .kernel_log_buf = program.log_.get(),
-              .kernel_log_size = kVerifierLog_bytes);
-  program.skeleton_.reset(weir_bpf__open_opts(&options));
-  if (!program) return fail_errno("open the embedded XDP program", errno);
+              .kernel_log_size = kVerifierLog_bytes,
+              .kernel_log_level = config.screen ? kLogOfErrors : 0);
+  if (config.screen) {
+    std::size_t bytes = 0;
+    const void* const own = weir_screen_bpf::elf_bytes(&bytes);
+    WEIR_ASSIGN(const auto linked,
+                config.screen->link({static_cast<const std::uint8_t*>(own), bytes}));
+    WEIR_ASSIGN(weir_bpf * skeleton, open_skeleton(linked, options));
+    program.skeleton_.reset(skeleton);
+    program.screen_ = config.screen;
+  } else {
+    program.skeleton_.reset(weir_bpf__open_opts(&options));
+    if (!program) return fail_errno("open the embedded XDP program", errno);
+  }
 
   weir_bpf& skeleton = *program.skeleton_;
   weir_config& constants = skeleton.rodata->weir_config;
@@ -98,6 +130,7 @@ Result<Program> Program::open(const Config& config, const std::array<Port, kSide
   constants.blocked_fragments = config.blocked_fragments;
   constants.ssdp_payload = config.ssdp_payload;
   constants.shadow = config.shadow;
+  constants.screen_ssdp = config.screen_ssdp;
   constants.single_port = config.udp_ports.size() == 1 ? config.udp_ports[0] : 0;
   constants.heartbeat_limit_ms = config.heartbeat_limit_ms;
   constants.multi_buffer = std::max(ports[0].mtu, ports[1].mtu) > kPlainMtuMax;
@@ -139,6 +172,21 @@ Status Program::load(const ListMaps* pinned) {
                              reuse(skeleton.maps.counters, pinned->counters) &&
                              reuse(skeleton.maps.redirect_errors, pinned->redirect_errors)))
     return fail_errno("take over the pinned maps", errno);
+  return give_to_kernel();
+}
+
+Status Program::load_over(const Program& other) {
+  bpf_map* map = nullptr;
+  bpf_object__for_each_map(map, skeleton_->obj) {
+    if (bpf_map__is_internal(map) || !bpf_map__autocreate(map)) continue;
+    const int fd = other.map_fd(bpf_map__name(map));
+    if (fd < 0 || bpf_map__reuse_fd(map, fd) != 0)
+      return fail_errno(fmt::format("go on with the map {}", bpf_map__name(map)), errno);
+  }
+  return give_to_kernel();
+}
+
+Status Program::give_to_kernel() {
   const int result = weir_bpf__load(skeleton_.get());
   if (result == 0) {
     log_.reset();
@@ -149,6 +197,7 @@ Status Program::load(const ListMaps* pinned) {
         "the kernel refused to load the XDP program: Operation not permitted; it needs CAP_BPF, "
         "CAP_PERFMON and CAP_NET_ADMIN (or root)");
   const std::string_view log(log_.get());
+  if (screen_) return fail(screen_->explain(log, -result));
   if (log.empty()) return fail_errno("load the XDP program and its maps", -result);
   const std::string words = last_words(log, 2);
   return fail_errno(fmt::format("the kernel refused the XDP program ({})",

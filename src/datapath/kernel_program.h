@@ -3,7 +3,8 @@
 /// tracepoint programs that count what the XDP program cannot.
 ///
 /// Owner     `Kernel`. Both close what they hold; what is pinned or attached by then lives on.
-/// Errors    one sentence; for a program that the kernel refuses, with the verifier's last words.
+/// Errors    one sentence; for a program that the kernel refuses, with the verifier's last words, or
+///           where there is a screen with what that makes of them.
 #pragma once
 
 #include <memory>
@@ -25,6 +26,8 @@ class Program {
   [[nodiscard]] bool reuses(const ListMaps& pinned, const Config& config) const;
   /// Gives the program to the kernel, over `pinned` lists or over new ones.
   Status load(const ListMaps* pinned);
+  /// The same over every map of `other`, which has the same configuration but for its screen.
+  Status load_over(const Program& other);
   /// Ports, peers, and the ABI version.
   Status fill(const Config& config, const std::array<Port, kSides>& ports);
 
@@ -39,8 +42,11 @@ class Program {
   struct Destroy {
     void operator()(weir_bpf* skeleton) const noexcept;
   };
+  Status give_to_kernel();
+
   std::unique_ptr<weir_bpf, Destroy> skeleton_;
-  std::unique_ptr<char[]> log_;  // the verifier's
+  std::unique_ptr<char[]> log_;           // the verifier's
+  std::shared_ptr<const Screen> screen_;  // that is in it
 };
 
 class ErrorWatch {

@@ -49,6 +49,12 @@ static __u64 weir_heartbeat_ns(weir_tables* tables, __u32 channel) {
 
 static __u64 weir_now_ns(weir_tables* tables) { return tables->now_ns; }
 
+static int weir_has_screen(weir_tables* tables) { return tables->lists->screen != nullptr ? 1 : 0; }
+
+static int weir_ask_screen(weir_tables* tables, weir_header_features* f) {
+  return tables->lists->screen->judge(*f);
+}
+
 static void weir_count_hit(weir_tables* tables, weir_block* block, __u32 bytes) {
   if (tables->shared) {
     __atomic_fetch_add(&block->hit_packets, 1, __ATOMIC_RELAXED);
@@ -85,6 +91,7 @@ void count(weir_control& control, weir_target target, std::uint32_t scope, int c
 NativeLists::NativeLists(const Config& settings, std::uint64_t seed)
     : blocks_{Blocks(settings.blocks_max, seed), Blocks(settings.blocks_max, seed)},
       allow_max_(settings.allow_max) {
+  screen = settings.screen;
   control.abi_version = WEIR_ABI_VERSION;
   for (auto& by_length : allow_)
     for (unsigned length = 0; length <= 128; ++length)
@@ -189,6 +196,7 @@ NativeSettings::NativeSettings(const Config& settings) {
   config.blocked_fragments = settings.blocked_fragments;
   config.ssdp_payload = settings.ssdp_payload;
   config.shadow = settings.shadow;
+  config.screen_ssdp = settings.screen_ssdp;
   config.single_port = settings.udp_ports.size() == 1 ? settings.udp_ports[0] : 0;
   config.heartbeat_limit_ms = settings.heartbeat_limit_ms;
   for (const std::uint16_t port : settings.udp_ports)

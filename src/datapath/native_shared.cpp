@@ -105,6 +105,10 @@ Result<std::vector<Block>> NativeShared::list_blocks() const {
   return std::move(lists[0]);
 }
 
+void NativeShared::use_screen(std::shared_ptr<const Screen> screen) {
+  on_both([&](NativeLists& lists, bool) { lists.screen = screen; });
+}
+
 Status NativeShared::add_allow(const Prefix& prefix) {
   Status status;
   on_both([&](NativeLists& lists, bool) { status = lists.add_allow(prefix); });

@@ -2,7 +2,7 @@
 /// The native datapath in front of a live wire: several I/O threads judge, one thread changes the
 /// lists, and neither waits for a lock of the other.
 ///
-/// Shape     two copies of the lists. Judges read the one that is current; a change is made to the
+/// Shape     two copies of the lists and the screen. Judges read the one that is current; a change is made to the
 ///           other, which then becomes current, and to the first as soon as no burst reads it any
 ///           more. Hits are counted in whichever copy was current: the sum of both is a block's.
 /// Judge     one a channel, used by its I/O thread: `begin`, `judge` for each packet of a burst,
@@ -66,6 +66,9 @@ class NativeShared final : public Datapath {
 
   /// Whether there is somebody to take what is steered.
   void connect(bool connected) noexcept { connected_.store(connected, std::memory_order_relaxed); }
+
+  /// Another screen, or none, from each judge's next burst on; a change, as those of the lists.
+  void use_screen(std::shared_ptr<const Screen> screen);
 
   Result<std::size_t> add_blocks(std::span<const Block> blocks) override;
   Result<std::size_t> remove_blocks(std::span<const BlockKey> blocks) override;

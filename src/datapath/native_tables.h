@@ -2,8 +2,8 @@
 /// What bpf/maps.h names, as memory: the tables of the native datapath. Inside of native.h and
 /// native_shared.h.
 ///
-/// Shape     `NativeLists` is what changes while packets are judged: block- and allowlist, and the
-///           control value that counts them. `NativeCounters` and `weir_tables` are one judge's.
+/// Shape     `NativeLists` is what changes while packets are judged: block- and allowlist, the
+///           control value that counts them, and the screen. `NativeCounters` and `weir_tables` are one judge's.
 /// Threads   lists: one owner at a time, but for hit counters of blocks, which several judges add
 ///           to at once where they say so (`weir_tables::shared`). Counters: one writer, any reader.
 /// Errors    none but a full table.
@@ -39,6 +39,7 @@ class NativeLists {
   [[nodiscard]] bool allows(std::size_t family, const Address& address) noexcept;
 
   weir_control control{};
+  std::shared_ptr<const Screen> screen;
 
  private:
   using Blocks = AddressTable<weir_block, BlockKey>;

@@ -69,6 +69,7 @@ class TableExtractor final : public Extractor {
   TableExtractor(const TableConfig& config, std::vector<std::uint8_t> wanted)
       : seed_(config.hash_seed),
         open_for_(std::chrono::milliseconds(config.expectation_ms)),
+        wan_screened_(config.wan_screened),
         wanted_(std::move(wanted)),
         wants_network_(wants("network_")),
         wants_location_(wants("location_elsewhere")),
@@ -183,6 +184,7 @@ class TableExtractor final : public Extractor {
       source.announced = source.announced || (notify && context.multicast);
     }
     if (context.method != Method::search || context.multicast) return;
+    if (wan_screened_ && context.side == Side::lan) return;
     const SourceEntry* const asked =
         sources_.find(context.destination, context.destination.hash(seed_));
     context.blind = asked == nullptr || !asked->device || asked->side == context.side;
@@ -420,7 +422,8 @@ class TableExtractor final : public Extractor {
   }
 
   const std::uint64_t seed_;
-  const Nanoseconds open_for_;              // an answer is awaited
+  const Nanoseconds open_for_;  // an answer is awaited
+  const bool wan_screened_;
   const std::vector<std::uint8_t> wanted_;  // numbers of `Feature`, in the model's order
   const bool wants_network_;                // else that table is never looked at
   const bool wants_location_;

@@ -37,6 +37,9 @@ struct TableConfig {
   std::uint32_t flows_max = 32'768;
   std::uint32_t expectation_ms = 30'000;  ///< real devices answer up to 22 s after the search
   std::uint64_t hash_seed = 0x77656972;   ///< fixed in replays; random live
+  /// A screen passes announcements and answers of the WAN: no search of the LAN is blind, for who
+  /// is there is not known.
+  bool wan_screened = false;
 };
 
 struct TableCounters {

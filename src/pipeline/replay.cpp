@@ -164,6 +164,7 @@ class ReplayRun final : public Replay {
     if (order_)
       order_->ended({packet.captured, frame.side, verdict, "datapath", datapath::name(outcome)});
     count(frame.number, verdict, label, &LabelTally::dropped_datapath);
+    if (label >= 0 && outcome == datapath::Outcome::peer_screened) ++labels_[label].screened;
   }
 
   /// No capture says it: what comes from a LAN address comes from the LAN.

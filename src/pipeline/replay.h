@@ -83,6 +83,7 @@ struct LabelTally {
   std::uint64_t judged = 0;            ///< by policy; the others end in the datapath
   std::uint64_t dropped_judged = 0;    ///< by policy
   std::uint64_t dropped_datapath = 0;  ///< by blocks
+  std::uint64_t screened = 0;          ///< the screen let them go on
   [[nodiscard]] std::uint64_t dropped() const noexcept { return dropped_judged + dropped_datapath; }
 };
 

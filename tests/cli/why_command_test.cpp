@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <fstream>
 #include <nlohmann/json.hpp>
 
 #include "support/process.h"
@@ -82,6 +83,27 @@ TEST_F(WhyCommand, EachPacketOfACaptureIsExplained) {
     by_datapath = by_datapath || found.contains("because");
   }
   EXPECT_TRUE(by_policy || by_datapath);
+}
+
+TEST_F(WhyCommand, AScreenedPacketIsSaidToBeOne) {
+  const std::string screen = folder_ / "screen.json";
+  std::ofstream(screen) << R"({"format": "weir-model", "version": 1, "kind": "trees",
+    "features": [{"name": "ip_ttl"}], "classes": [{"name": "benign"}, {"name": "attack"}],
+    "outputs": 1, "link": "identity", "vote": "mean", "compare": "<=", "trees": [{"feature": [-1],
+    "threshold": [0], "left": [-1], "right": [-1], "values": [0.1]}]})";
+  const json replayed = parsed(weir(
+      {"replay", capture(), "--model", WEIR_MODEL, "--screen", screen, "--screen-ssdp", "--json"}));
+  const std::uint64_t screened = replayed["outcomes"]["peer_screened"]["packets"];
+  std::uint64_t by_label = 0;
+  for (const json& label : replayed["labels"]) by_label += label["screened"].get<std::uint64_t>();
+  EXPECT_GT(screened, 0U);
+  EXPECT_EQ(by_label, screened);
+  EXPECT_EQ(replayed["judged"].get<std::uint64_t>(),
+            replayed["outcomes"]["socket_steered"]["packets"].get<std::uint64_t>());
+  // The flood is the last of the capture, and everything of the WAN is fine to this screen.
+  const auto ran = why({capture() + "#" + std::to_string(report_["packets"].get<std::uint64_t>()),
+                        "--screen", screen, "--screen-ssdp"});
+  EXPECT_THAT(ran.out, HasSubstr("peer_screened (steered, and found fine by the screen"));
 }
 
 TEST_F(WhyCommand, RefusesWhatIsNotThere) {

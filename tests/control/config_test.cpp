@@ -38,7 +38,8 @@ INSTANTIATE_TEST_SUITE_P(
     ::testing::Values(
         BadKey{"no such section", "[channel]\n",
                "dir/w.toml:4:2: there is no section 'channel'; allowed are the sections "
-               "interfaces, host, steer, fail, channels, workers, model, policy, scope, allow, "
+               "interfaces, host, steer, fail, channels, workers, model, screen, policy, scope, "
+               "allow, "
                "tables, "
                "control, "
                "dpdk, log; did you mean channels?"},
@@ -54,6 +55,9 @@ INSTANTIATE_TEST_SUITE_P(
                "dir/w.toml:5:13: fail.fail_mode is true; allowed is \"open\" or \"closed\""},
         BadKey{"a flag that is text", "[steer]\nssdp_payload = \"yes\"\n",
                "dir/w.toml:5:16: steer.ssdp_payload is \"yes\"; allowed is true or false"},
+        BadKey{"a level", "[screen]\nthreshold = 1.5\n",
+               "dir/w.toml:5:13: screen.threshold is 1.5; allowed is \"auto\" or a number from 0.0 "
+               "to 1.0"},
         BadKey{"port 0", "[steer]\nudp_ports = [1900, 0]\n",
                "dir/w.toml:5:20: steer.udp_ports is 0; allowed is \"all\" or a list of integers "
                "from 1 to "
@@ -136,11 +140,12 @@ TEST(Config, NeedsTwoDifferentInterfaces) {
               HasSubstr("2:7: interfaces.wan is \"sixteen-letters-\""));
   EXPECT_EQ(parse("interfaces = 3\n").error().message,
             "dir/w.toml:1:1: interfaces is 3; allowed is a section, as [interfaces]");
-  EXPECT_EQ(parse("lgo = 3\n").error().message,
-            "dir/w.toml:1:1: there is no key outside sections 'lgo'; allowed are the sections "
-            "interfaces, host, steer, fail, channels, workers, model, policy, scope, allow, "
-            "tables, control, "
-            "dpdk, log; did you mean log?");
+  EXPECT_EQ(
+      parse("lgo = 3\n").error().message,
+      "dir/w.toml:1:1: there is no key outside sections 'lgo'; allowed are the sections "
+      "interfaces, host, steer, fail, channels, workers, model, screen, policy, scope, allow, "
+      "tables, control, "
+      "dpdk, log; did you mean log?");
 }
 
 TEST(Config, DpdkNeedsTwoDevicesAndNoInterfaces) {
@@ -308,6 +313,29 @@ pin_directory = "/sys/fs/bpf/pair1/"
   EXPECT_EQ(config->tables.expectation_ms, 2053U);
   EXPECT_EQ(config->state_file, "/tmp/r/sys-fs-bpf-pair1.host");
   EXPECT_EQ(config->lock_file, "/tmp/r/sys-fs-bpf-pair1.lock");
+}
+
+TEST(Config, AScreenIsReadFromBesideTheFileAndWarnsWhereItDoesNothing) {
+  const auto without = parse(std::string(kPair) + "[screen]\nssdp = true\n");
+  ASSERT_TRUE(without) << without.error().message;
+  EXPECT_TRUE(without->screen_path.empty());
+  EXPECT_EQ(without->settings.screen_threshold, -1);
+  EXPECT_FALSE(without->tables.wan_screened);
+  ASSERT_EQ(without->warnings.size(), 1U);
+  EXPECT_THAT(without->warnings[0], HasSubstr("5:8: screen.ssdp has no effect without"));
+  const auto with = parse(std::string(kPair) +
+                          "[screen]\nmodel = \"s.json\"\nthreshold = 0.2\nssdp = true\n"
+                          "suspicious = [\"scan\"]\nfeatures = { \"TTL\" = \"ip_ttl\" }\n");
+  ASSERT_TRUE(with) << with.error().message;
+  EXPECT_EQ(with->screen_path, "dir/s.json");
+  EXPECT_EQ(with->settings.screen_threshold, 0.2);
+  EXPECT_TRUE(with->datapath.screen_ssdp && with->tables.wan_screened);
+  EXPECT_TRUE(with->warnings.empty());
+  const auto idle =
+      parse(std::string(kPair) + "[steer]\nudp_ports = []\n[screen]\nmodel = \"/s.json\"\n");
+  ASSERT_TRUE(idle) << idle.error().message;
+  ASSERT_EQ(idle->warnings.size(), 1U);
+  EXPECT_THAT(idle->warnings[0], HasSubstr("screen.model has no effect"));
 }
 
 TEST(Config, ScopeRulesFollowTheWan) {

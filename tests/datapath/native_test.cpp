@@ -46,6 +46,67 @@ class NativeTest : public testing::Test {
   Native native_{Config{}};
 };
 
+/// Whatever comes from port 4000 is fine; the program in the kernel is another test's.
+class PortScreen final : public Screen {
+ public:
+  int judge(const weir_header_features& features) const noexcept override {
+    return features.value[WEIR_HEADER_FEATURE_source_port] == 4'000 ? 0 : 1;
+  }
+  Result<std::vector<std::uint8_t>> link(std::span<const std::uint8_t>) const override {
+    return fail("there is no kernel here");
+  }
+  std::string explain(std::string_view, int) const override { return {}; }
+};
+
+class NativeScreenTest : public testing::Test {
+ protected:
+  static Config config(bool ssdp) {
+    Config config;
+    config.screen = std::make_shared<PortScreen>();
+    config.screen_ssdp = ssdp;
+    return config;
+  }
+  static Outcome judge(Native& native, std::string_view payload, Side side = Side::wan,
+                       std::uint16_t port = 4'000) {
+    const Bytes bytes =
+        PacketBuilder().ip4("203.0.113.9", "192.0.2.1").udp(port, 1900).payload(payload).build();
+    packet::Frame frame;
+    frame.data = bytes.data();
+    frame.length = static_cast<std::uint32_t>(bytes.size());
+    frame.side = side;
+    frame.time = {1'000'000};
+    packet::Headers headers;
+    return native.judge(frame, headers);
+  }
+};
+
+TEST_F(NativeScreenTest, PassesWhatItFindsFineAndNothingThatUserspaceMustKnowOf) {
+  for (const bool ssdp : {false, true}) {
+    Native native(config(ssdp));
+    const Outcome other = ssdp ? Outcome::peer_screened : Outcome::socket_steered;
+    EXPECT_EQ(judge(native, "QUIC"), Outcome::peer_screened);
+    EXPECT_EQ(judge(native, ""), Outcome::peer_screened);
+    EXPECT_EQ(judge(native, "QUIC", Side::wan, 4'001), Outcome::socket_steered);
+    EXPECT_EQ(judge(native, "QUIC", Side::lan), Outcome::socket_steered);
+    EXPECT_EQ(judge(native, "NOTIFY * HTTP/1.1\r\n"), other);
+    EXPECT_EQ(judge(native, "HTTP/1.1 200 OK\r\n"), other);
+    EXPECT_EQ(judge(native, "HTTP/1.1 200 OK\r\n", Side::wan, 4'001), Outcome::socket_steered);
+    EXPECT_EQ(judge(native, "M-SEARCH * HTTP/1.1\r\n"), Outcome::socket_steered);
+    EXPECT_EQ(judge(native, "m-search * http/1.1\r\n"), Outcome::socket_steered);
+  }
+}
+
+TEST_F(NativeScreenTest, StandsBehindTheBlocksAndBeforeTheFailMode) {
+  Native native(config(false));
+  native.set_socket(Side::wan, 0, false);
+  EXPECT_EQ(judge(native, "QUIC"), Outcome::peer_screened) << "it needs no userspace";
+  EXPECT_EQ(judge(native, "QUIC", Side::wan, 4'001), Outcome::peer_no_socket);
+  ASSERT_EQ(*native.add_blocks(std::array{block("203.0.113.9")}), 1U);
+  EXPECT_EQ(judge(native, "QUIC"), Outcome::drop_block_ssdp);
+  ASSERT_TRUE(native.add_allow(prefix("203.0.113.0/24")));
+  EXPECT_EQ(judge(native, "QUIC"), Outcome::peer_screened);
+}
+
 TEST_F(NativeTest, BlocksHoldUntilTheyExpire) {
   EXPECT_EQ(judge(search()), Outcome::socket_steered);
   ASSERT_EQ(*native_.add_blocks(std::array{block("203.0.113.9", WEIR_SCOPE_ssdp, 2'000'000)}), 1U);

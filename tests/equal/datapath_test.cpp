@@ -10,12 +10,18 @@
 
 #include <cstdlib>
 #include <map>
+#include <random>
 #include <set>
 
 #include "datapath/kernel.h"
 #include "datapath/native.h"
 #include "header_features.skel.h"
 #include "io/copy_channel.h"
+#include "kernel_model/assembler.h"
+#include "kernel_model/load.h"
+#include "kernel_model/models.h"
+#include "kernel_model/object.h"
+#include "kernel_model/screen.h"
 #include "support/frame_generator.h"
 #include "support/kernel_judge.h"
 #include "support/wire.h"
@@ -28,8 +34,43 @@ using test::FrameGenerator;
 using test::PacketBuilder;
 
 constexpr const char* kPins = "/sys/fs/bpf/weir-equal";
-// Ten configurations, each with as many: 300,000 frames, and those cut at every length.
-constexpr std::size_t kFrames = 30'000;
+// Eleven configurations, each with as many: 297,000 frames, and those cut at every length.
+constexpr std::size_t kFrames = 27'000;
+
+/// Three trees over ports, TTL and length, each leaf of which says something at random.
+std::shared_ptr<const Screen> random_screen(unsigned seed) {
+  forest::Model model = test::two_classes({"source_port", "ip_ttl", "ip_total_length"});
+  std::mt19937 random(seed);
+  constexpr std::array kWidths = {16U, 8U, 11U};
+  for (std::size_t f = 0; f < kWidths.size(); ++f) {
+    const std::size_t first = model.nodes.size();
+    test::add_tree(model, 5, kWidths[f], [&] { return random() % 10 / 30.0; });
+    for (std::size_t i = first; i < model.nodes.size(); ++i)
+      if (model.nodes[i].feature == 0) model.nodes[i].feature = static_cast<std::int32_t>(f);
+  }
+  auto screen = kernel_model::make_screen(model, {});
+  EXPECT_TRUE(screen) << (screen ? "" : screen.error().message);
+  return screen ? *screen : nullptr;
+}
+
+/// A function that reads behind the features, which no verifier lets through.
+class BadScreen final : public Screen {
+ public:
+  int judge(const weir_header_features&) const noexcept override { return 1; }
+  Result<std::vector<std::uint8_t>> link(std::span<const std::uint8_t> program) const override {
+    kernel_model::Assembler assembler;
+    assembler.load32(kernel_model::r0, kernel_model::r1, sizeof(weir_header_features));
+    assembler.exit();
+    kernel_model::Code code;
+    code.instructions = assembler.code;
+    code.functions.push_back({.name = "weir_model", .first = 0, .count = assembler.code.size()});
+    WEIR_ASSIGN(const auto model, kernel_model::model_object(code));
+    return kernel_model::link(program, model);
+  }
+  std::string explain(std::string_view log, int error) const override {
+    return kernel_model::explain(log, error);
+  }
+};
 
 struct Arrangement {
   const char* name;
@@ -41,7 +82,7 @@ struct Arrangement {
 };
 
 std::vector<Arrangement> arrangements() {
-  std::vector<Arrangement> list(10);
+  std::vector<Arrangement> list(11);
   list[0] = {.name = "plain", .config = {}};
   list[1] = {.name = "fail_closed without a socket", .config = {}, .socket = false};
   list[1].config.fail_closed = true;
@@ -51,8 +92,10 @@ std::vector<Arrangement> arrangements() {
   list[2].config.udp_ports = {1900, 5353, 53, 65'535};
   list[3] = {.name = "ssdp_payload off, no block of scope all", .config = {}, .scope_all = false};
   list[3].config.ssdp_payload = false;
-  list[4] = {.name = "host mode, all of UDP observed", .config = {}};
+  list[4] = {.name = "host mode, all of UDP observed behind a screen", .config = {}};
   list[4].config.host_mode = list[4].config.observe = list[4].config.all_ports = true;
+  list[4].config.screen_ssdp = true;
+  list[4].config.screen = random_screen(2);
   list[5] = {.name = "fail_closed with a stale heartbeat", .config = {}, .beating = false};
   list[5].config.fail_closed = true;
   list[6] = {.name = "no socket, no port", .config = {}, .socket = false};
@@ -62,6 +105,9 @@ std::vector<Arrangement> arrangements() {
   list[8].config.shadow = true;
   list[9] = {.name = "networks and a victim, blocked fragments", .config = {}, .wide = true};
   list[9].config.blocked_fragments = true;
+  list[10] = {.name = "a screen over all of UDP", .config = {}};
+  list[10].config.all_ports = true;
+  list[10].config.screen = random_screen(1);
   return list;
 }
 
@@ -229,6 +275,44 @@ TEST_F(EqualTest, GeneratedAndMutatedFrames) {
   for (unsigned number = 0; number < WEIR_OUTCOME_drop_not_ours; ++number)
     EXPECT_TRUE(seen_.contains(static_cast<Outcome>(number)))
         << "no frame ended in " << name(static_cast<Outcome>(number));
+  EXPECT_TRUE(seen_.contains(Outcome::peer_screened));
+}
+
+TEST_F(EqualTest, AScreenIsExchangedInPlaceAndOneThatTheKernelRefusesIsNot) {
+  ASSERT_TRUE(Kernel::remove(kPins, false));
+  KernelOptions options;
+  options.pin_directory = kPins;
+  options.interfaces = {"wan", "lan"};
+  Config config;
+  config.all_ports = true;
+  const auto attached = Kernel::attach(config, options);
+  ASSERT_TRUE(attached) << attached.error().message;
+  Kernel& kernel = **attached;
+  kernel.heartbeat(0, monotonic_now() + std::chrono::hours(1));
+  ASSERT_TRUE(kernel.add_socket(Side::wan, 0, socket_));
+  // Outcomes by the program that is on the interface, of which nobody here holds a descriptor.
+  const auto screened_of = [&] {
+    bpf_xdp_query_opts query{};
+    query.sz = sizeof query;
+    EXPECT_EQ(bpf_xdp_query(static_cast<int>(if_nametoindex("wan")), 0, &query), 0);
+    const Fd program(bpf_prog_get_fd_by_id(query.prog_id));
+    test::KernelJudge judge(program.get(), options.interfaces);
+    FrameGenerator generator(7);
+    std::size_t screened = 0;
+    for (int i = 0; i < 500; ++i)
+      screened += judge(generator.next(), Side::wan).outcome == Outcome::peer_screened ? 1U : 0U;
+    return screened;
+  };
+  EXPECT_EQ(screened_of(), 0U);
+  ASSERT_TRUE(kernel.use_screen(random_screen(3)));
+  const std::size_t first = screened_of();
+  EXPECT_GT(first, 0U);
+  const Status refused = kernel.use_screen(std::make_shared<BadScreen>());
+  ASSERT_FALSE(refused);
+  EXPECT_THAT(refused.error().message, testing::HasSubstr("the kernel will not have this model"));
+  EXPECT_EQ(screened_of(), first);
+  ASSERT_TRUE(kernel.use_screen(nullptr));
+  EXPECT_EQ(screened_of(), 0U);
 }
 
 TEST_F(EqualTest, EveryShapeCutAtEveryLength) {

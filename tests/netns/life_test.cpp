@@ -149,12 +149,12 @@ TEST_F(Life, SigkillLeavesTheForwardingAndTheNextStartTakesOver) {
 
 /// A model of one leaf, which says the same of every packet.
 void write_model(const std::string& path, const std::string& name,
-                 const std::string& feature = "source_packets") {
+                 const std::string& feature = "source_packets", double score = 0.25) {
   std::ofstream(path) << R"({"format": "weir-model", "version": 1, "kind": "trees", "name": ")"
                       << name << R"(", "features": [{"name": ")" << feature << R"("}],
 "classes": [{"name": "benign"}, {"name": "attack"}], "outputs": 1, "link": "identity", "vote": "mean",
 "compare": "<=", "trees": [{"feature": [-1], "threshold": [0], "left": [-1], "right": [-1],
-"values": [0.25]}]})";
+"values": [)" << score << "]}]}";
 }
 
 std::string model_in_use(const Appliance& box) {
@@ -225,6 +225,58 @@ TEST_F(Life, ReloadExchangesTheModelUnderTrafficAndRefusesABadOne) {
     EXPECT_GE(box.totals().judged_forward, kPackets);
     EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
   }
+}
+
+TEST_F(Life, AScreenPassesWhatIsFineAndIsExchangedUnderTraffic) {
+  const std::string file = "/run/weir/screen.json";
+  write_model(file, "fine", "ip_ttl");
+  Appliance box;
+  box.configure(fmt::format("[policy]\nmode = \"shadow\"\n[screen]\nmodel = \"{}\"\n", file));
+  box.equip();
+  ASSERT_TRUE(box.start()) << box.trouble();
+  const auto outcome = [&](const char* name) { return box.totals().outcomes[name]; };
+  const Bytes other = udp_frame(Shape::ip4, device(Shape::ip4), host(Shape::ip4), 1900, 4000, "-");
+  EXPECT_TRUE(delivers(box, Side::lan, search(Shape::ip4, 1)));
+  EXPECT_TRUE(delivers(box, Side::wan, reply(Shape::ip4, 1, 1)));
+  EXPECT_EQ(outcome("peer_screened"), 0U) << "SSDP is the sockets' own";
+  EXPECT_TRUE(delivers(box, Side::wan, other));
+  EXPECT_EQ(outcome("peer_screened"), 1U);
+  EXPECT_NE(box.weir({"status"}).out.find("screen: fine (1 trees, 0 splits)"), std::string::npos);
+
+  constexpr std::uint64_t kPackets = 10'000;
+  const perf::Stream stream{.frame = other, .flow = 7};
+  const auto counted = box.another_generator(Side::wan);
+  ASSERT_TRUE(counted->set({&stream, 1}));
+  std::thread sender([&] {
+    const OnCpu one(kGeneratorCpu);
+    EXPECT_TRUE(counted->send(kPackets, 20'000));
+  });
+  write_model(file, "wary", "ip_ttl", 0.75);
+  const Ran good = box.weir({"reload"});
+  EXPECT_EQ(good.status, 0) << good.err;
+  EXPECT_NE(good.out.find("screen wary"), std::string::npos) << good.out;
+  // Of what only userspace knows: no screen.
+  std::ofstream(file) << R"({"format": "weir-model", "version": 1, "kind": "trees",
+"features": [{"name": "source_packets"}], "classes": [{"name": "benign"}, {"name": "attack"}],
+"outputs": 1, "link": "identity", "vote": "mean", "compare": "<=",
+"trees": [{"feature": [0, -1, -1], "threshold": [1, 0, 0], "left": [1, -1, -1],
+"right": [2, -1, -1], "values": [0.25, 0.75]}]})";
+  const Ran bad = box.weir({"reload"});
+  EXPECT_EQ(bad.status, 2);
+  EXPECT_NE(bad.err.find("'source_packets' is none that the kernel reads"), std::string::npos)
+      << bad.err;
+  EXPECT_NE(bad.err.find("screen wary (sha256 "), std::string::npos) << bad.err;
+  sender.join();
+  EXPECT_TRUE(eventually([&] { return box.sink(Side::lan).flow(7).packets == kPackets; }))
+      << box.sink(Side::lan).flow(7).packets << " of " << kPackets << " packets came";
+  const std::uint64_t screened = outcome("peer_screened"), steered = outcome("socket_steered");
+  EXPECT_TRUE(delivers(box, Side::wan, other));
+  EXPECT_EQ(outcome("peer_screened"), screened);
+  EXPECT_EQ(outcome("socket_steered"), steered + 1);
+  EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
+  // The file is no screen still: a start is refused, and says why.
+  EXPECT_FALSE(box.start());
+  EXPECT_NE(box.trouble().find("it cannot be a screen"), std::string::npos) << box.trouble();
 }
 
 TEST_F(Life, DetachWithoutADaemonTakesEverythingAway) {
