@@ -4,8 +4,8 @@
  *
  * Compiled with WEIR_WITH_SCREEN it is another object, with a screen: a model over header features that says of steered
  * packets which of them userspace need not see. weir writes the model's functions itself and links them in
- * (src/kernel_model/), so that there is a call and no map between headers and verdict. Without, there is no call, no function
- * that the verifier must look at, and no need for a kernel that knows functions that take pointers (5.13).
+ * (src/kernel_model/), so that there is a call and no map between headers and verdict. Without, there is no call, no
+ * function that the verifier must look at, and no need for a kernel that knows functions that take pointers (5.13).
  */
 #include "maps.h"
 

@@ -34,8 +34,8 @@ using test::FrameGenerator;
 using test::PacketBuilder;
 
 constexpr const char* kPins = "/sys/fs/bpf/weir-equal";
-// Eleven configurations, each with as many: 297,000 frames, and those cut at every length.
-constexpr std::size_t kFrames = 27'000;
+// Eleven configurations, each with as many: 264,000 frames, and those cut at every length.
+constexpr std::size_t kFrames = 24'000;
 
 /// Three trees over ports, TTL and length, each leaf of which says something at random.
 std::shared_ptr<const Screen> random_screen(unsigned seed) {
