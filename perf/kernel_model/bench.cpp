@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What a kernel model costs: ns a packet over trees and depth, as weir writes it and as clang compiles the C that weir
-// emits; what of a bare redirect's rate is left; the largest forest that loads.
+// emits; what of a bare redirect's rate is left; the largest forests that the kernel loads, and what it says of larger ones.
 //
 //   kernel_model_bench [cost] [rate] [largest]
 //
@@ -11,6 +11,7 @@
 #include <linux/bpf.h>
 #include <net/if.h>
 #include <sys/mman.h>
+#include <sys/utsname.h>
 
 #include <algorithm>
 #include <chrono>
@@ -285,31 +286,69 @@ void rate() {
     fmt::print("| {} | {:.2f} | {:.2f} |\n", name, median(rates) / 1e6, median(rates) / bare_rate);
 }
 
+struct Forest {
+  int trees = 0;
+  std::size_t functions = 0, splits = 0, instructions = 0;
+  std::uint64_t verified = 0;
+  double load_ms = 0;
+  std::string refusal;  // of one that does not load
+};
+
+Forest try_forest(const Packets& packets, int trees, unsigned depth) {
+  Forest tried;
+  tried.trees = trees;
+  const auto plan = kernel_model::make_plan(RandomForest(packets).make(trees, depth), {});
+  if (!plan) {
+    tried.refusal = plan.error().message;
+    return tried;
+  }
+  tried.functions = plan->functions.size();
+  tried.splits = plan->splits;
+  tried.instructions = assemble(*plan).instructions.size();
+  const auto started = std::chrono::steady_clock::now();
+  const auto program = kernel_model::Program::load(*plan);
+  const std::chrono::duration<double, std::milli> took = std::chrono::steady_clock::now() - started;
+  tried.load_ms = took.count();
+  if (program)
+    tried.verified = program->verified();
+  else
+    tried.refusal = program.error().message;
+  return tried;
+}
+
+/// The largest forest of a depth, to within a hundredth: each try costs seconds, in a guest more.
+void largest_of(const Packets& packets, unsigned depth) {
+  Forest good = try_forest(packets, 16, depth), bad;
+  if (!good.refusal.empty()) {
+    fmt::print("| {} | fewer than {} | | | | | | {} |\n", depth, good.trees, good.refusal);
+    return;
+  }
+  // A million instructions are in the way, if nothing else is: near there it begins.
+  int next = static_cast<int>(1'000'000 / (good.instructions / 16));
+  while (bad.trees == 0 || bad.trees - good.trees > std::max(1, good.trees / 100)) {
+    Forest tried = try_forest(packets, next, depth);
+    (tried.refusal.empty() ? good : bad) = std::move(tried);
+    next = bad.trees == 0 ? good.trees + good.trees / 50 + 1
+           : bad.trees - good.trees > good.trees / 20
+               ? std::max(good.trees + 1, bad.trees - bad.trees / 50)
+               : (good.trees + bad.trees) / 2;
+  }
+  fmt::print("| {} | {} | {} | {} | {} | {} | {:.0f} | {}: {} |\n", depth, good.trees,
+             good.functions, good.splits, good.instructions, good.verified, good.load_ms, bad.trees,
+             bad.refusal);
+  std::fflush(stdout);
+}
+
 void largest() {
   const Packets packets;
-  fmt::print("\n| depth | trees that load | splits | verified |\n| --- | --- | --- | --- |\n");
-  for (const unsigned depth : {6U, 8U, 10U}) {
-    int low = 1, high = 1 << (20 - depth);
-    std::string refusal;
-    std::size_t splits = 0;
-    std::uint64_t verified = 0;
-    while (low < high) {
-      const int middle = (low + high + 1) / 2;
-      const auto plan = kernel_model::make_plan(RandomForest(packets).make(middle, depth), {});
-      const auto program = plan ? kernel_model::Program::load(*plan)
-                                : tl::unexpected(kernel_model::LoadError{{}, plan.error().message});
-      if (program) {
-        low = middle;
-        splits = plan->splits;
-        verified = program->verified();
-      } else {
-        high = middle - 1;
-        refusal = program.error().message;
-      }
-    }
-    fmt::print("| {} | {} | {} | {} |\n", depth, low, splits, verified);
-    fmt::print(stderr, "beyond: {}\n", refusal);
-  }
+  utsname system{};
+  ::uname(&system);
+  fmt::print(
+      "\nLinux {}, the largest forests that it loads\n\n"
+      "| depth | trees | functions | splits | instructions | verified | load ms | refused |\n"
+      "| --- | --- | --- | --- | --- | --- | --- | --- |\n",
+      system.release);
+  for (const unsigned depth : {6U, 8U, 10U}) largest_of(packets, depth);
 }
 
 }  // namespace

@@ -151,7 +151,8 @@ std::string explain(std::string_view log, int error) {
     return because("its verifier has more branches open than it has room for; use smaller trees");
   if (log.find("global function") != std::string_view::npos ||
       log.find("Global function") != std::string_view::npos ||
-      log.find("arg#0") != std::string_view::npos)
+      log.find("arg#0") != std::string_view::npos ||
+      log.find("Arg#0 type PTR") != std::string_view::npos)  // 5.10
     return because("it does not know functions that take a pointer: kernel 5.13 does");
   if (error == E2BIG)
     return because("it has more than a million instructions; use fewer or smaller trees");
