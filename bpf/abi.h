@@ -105,6 +105,7 @@ struct weir_config {
   __u32 shadow;             /* 1: no block has an effect */
   __u32 multi_buffer;       /* 1: loaded as xdp.frags, so a packet may go on behind `data_end` */
   __u32 all_ports;          /* 1: all of UDP is steered, without a map */
+  __u32 all_ip;             /* 1: all of IPv4 and IPv6 is, whatever it carries */
   __u32 observe;            /* 1: what is steered goes on to the peer, and a copy of it into the ring `copies` */
   __u32 screen_ssdp;        /* 1: where there is a screen, it judges SSDP too */
 };

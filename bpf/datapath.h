@@ -87,6 +87,8 @@ static __always_inline int weir_is_steered(struct weir_tables *tables, const str
   const volatile struct weir_config *config = weir_configuration(tables);
   __u32 single = config->single_port;
 
+  if (config->all_ip)
+    return h->family != 0;
   if (h->kind != WEIR_KIND_udp)
     return 0;
   if (config->all_ports)

@@ -15,7 +15,7 @@
   X(3, peer_fragment, peer, "IP fragment after the first: it has no ports")                                      \
   X(4, peer_malformed, peer, "cut off, or a header that contradicts itself: passed as it is")                    \
   X(5, peer_too_deep, peer, "more IPv6 extension headers than are parsed")                                       \
-  X(6, socket_steered, socket, "SSDP, or a port of steer.udp_ports: to the channel's socket")                    \
+  X(6, socket_steered, socket, "SSDP, or what section [steer] names: to the channel's socket")                   \
   X(7, peer_no_socket, peer, "steered, but its queue has no socket that could take it, and fail_mode is open")   \
   X(8, peer_stalled, peer, "steered, but its channel's heartbeat is too old and fail_mode is open")              \
   X(9, drop_no_socket, drop, "steered, but its queue has no socket that could take it, and fail_mode is closed") \

@@ -91,15 +91,21 @@ std::string size_text(const Plan& plan) {
                      plan.functions.size());
 }
 
-/// What the kernel refused is judged in userspace, by host mode, until SIGTERM.
-int judge_by_sockets(const Options& options) {
-  auto config = control::host_config(
-      {.interface = options.interface, .model = options.model, .judge = "guard", .ports = "all"});
+/// What the kernel refused is judged in userspace, by host mode, until SIGTERM: each packet that the
+/// kernel would have judged, by the score alone.
+int judge_by_sockets(const Options& options, const Planned& made) {
+  auto config = control::host_config({.interface = options.interface,
+                                      .model = options.model,
+                                      .judge = "guard",
+                                      .ports = {},
+                                      .all_ip = true,
+                                      .score_alone = true});
   if (!config) return report(config.error(), kBadInput);
-  if (options.threshold) config->policy.threshold = static_cast<float>(*options.threshold);
-  fmt::print(stderr,
-             "weir: warning: userspace judges UDP on {} instead, until SIGTERM; other protocols "
-             "pass unjudged\n",
+  if (made.model.classes.size() == 2)
+    config->decision = made.model.decision;
+  else if (options.threshold)
+    config->policy.threshold = static_cast<float>(*options.threshold);
+  fmt::print(stderr, "weir: warning: userspace judges {} instead, until SIGTERM\n",
              options.interface);
   const auto ran = control::run_service(*config);
   return ran ? kOk : report(Failure{ran.error().message, status_of(ran.error().kind)});
@@ -107,18 +113,19 @@ int judge_by_sockets(const Options& options) {
 
 int load(const Options& options) {
   const bool sockets = !options.fallback.empty();
-  if (sockets && (options.decision || !options.compat.empty() || !options.drop.empty()))
+  if (sockets && (!options.compat.empty() || !options.drop.empty()))
     return report(
-        {"--fallback sockets was given with --decision, --drop or --compat, which userspace does "
-         "not know: keep the threshold in the model file, or leave the fallback"},
+        {"--fallback sockets was given with --drop or --compat, which userspace does not know: "
+         "leave them, or the fallback"},
         kBadInput);
   const auto made = planned(options);
   if (!made) return report(made.error(), kBadInput);
   const auto attached = attach(made->plan, {options.interface, options.pins, options.generic});
   if (!attached) {
     const int status = report_load(attached.error());
-    return sockets && attached.error().why == LoadError::Why::refused ? judge_by_sockets(options)
-                                                                      : status;
+    return sockets && attached.error().why == LoadError::Why::refused
+               ? judge_by_sockets(options, *made)
+               : status;
   }
   if (!attached->native && !options.generic)
     fmt::print(

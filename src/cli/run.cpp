@@ -19,8 +19,10 @@ Result<control::Config> config_of(const RunOptions& options) {
     if (options.file.empty()) return control::host_config(host);
     return fail("--interface is in the place of a configuration, and -c names one; give either");
   }
-  if (!host.judge.empty() || !host.ports.empty())
-    return fail("--judge and --ports go with --interface; set host.judge and steer.udp_ports");
+  if (!host.judge.empty() || !host.ports.empty() || host.all_ip)
+    return fail(
+        "--judge, --ports and --all-ip go with --interface; set host.judge, steer.udp_ports and "
+        "steer.protocols");
   WEIR_ASSIGN(control::Config config,
               control::load_config(options.file.empty() ? kDefaultConfig : options.file,
                                    control::Purpose::run));
@@ -72,6 +74,8 @@ void add_run(Command app, Run& run) {
       .add_option("--ports", options->host.ports,
                   "With --interface: UDP ports to judge, as 1900,5353, or all (default: 1900)")
       .type_name("PORTS");
+  command.add_flag("--all-ip", options->host.all_ip,
+                   "With --interface: judge every IP packet, TCP too, by a model over headers");
   command.footer(help_footer(
       "  weir run -c weir.toml\n  weir run --interface eth0 --model tree.pmml --ports all\n",
       {kOk, kFailure, kBadInput, kNotPermitted}));

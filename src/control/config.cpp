@@ -77,12 +77,32 @@ Status check_interfaces(const Parsed& parsed, const std::string& name,
                           dpdk ? "devices" : "interfaces"));
 }
 
+/// What judging or blocking more than SSDP brings with it.
+void check_width(const Parsed& parsed, const std::string& name,
+                 std::vector<std::string>& warnings) {
+  const Settings& s = parsed.settings;
+  const bool all_ip = s.steer_protocols == "all";
+  if (s.policy_rules && (all_ip || s.policy_block_scope == "all"))
+    warnings.push_back(fmt::format(
+        "{}: {} is \"all\": a block cuts off all traffic of its source, and a {}"
+        "packet's source is easily forged; name whoever must not be cut off (resolvers, servers, "
+        "where you log in from) in allow.prefixes{}",
+        parsed.where(name, all_ip ? "steer.protocols" : "policy.block_scope"),
+        all_ip ? "steer.protocols" : "policy.block_scope", all_ip ? "" : "UDP ",
+        all_ip ? ", or set policy.rules = false, which makes no block" : ""));
+  if (all_ip && s.steer_fragments != "pass")
+    warnings.push_back(
+        fmt::format("{}: steer.fragments has no effect while steer.protocols is \"all\": fragments "
+                    "are judged as all else is",
+                    parsed.where(name, "steer.fragments")));
+}
+
 /// What keys must say together. `name` is the file in errors.
 Status check_together(const Parsed& parsed, const std::string& name, Purpose purpose,
                       std::vector<std::string>& warnings) {
   const Settings& s = parsed.settings;
   if (purpose == Purpose::run) WEIR_TRY(check_interfaces(parsed, name, warnings));
-  if (s.steer_udp_ports.empty() && !s.steer_ssdp_payload) {
+  if (s.steer_udp_ports.empty() && !s.steer_ssdp_payload && s.steer_protocols != "all") {
     return fail(
         fmt::format("{}: steer.udp_ports is empty and steer.ssdp_payload is false, so nothing "
                     "would be judged; set one of them",
@@ -103,13 +123,7 @@ Status check_together(const Parsed& parsed, const std::string& name, Purpose pur
                                                                      : "policy.block_max_ms"),
         s.policy_block_ms, s.policy_block_max_ms));
   }
-  if (s.policy_block_scope == "all" && purpose == Purpose::run) {
-    warnings.push_back(fmt::format(
-        "{}: policy.block_scope is \"all\": a block cuts off all traffic of its source, and a UDP "
-        "packet's source is easily forged; name whoever must not be cut off (resolvers, servers, "
-        "where you log in from) in allow.prefixes",
-        parsed.where(name, "policy.block_scope")));
-  }
+  if (purpose == Purpose::run) check_width(parsed, name, warnings);
   for (const bool four : {true, false}) {
     const auto used = static_cast<std::size_t>(
         std::count_if(s.allow_prefixes.begin(), s.allow_prefixes.end(),
@@ -213,6 +227,7 @@ void fill_modules(Config& config) {
   d.shadow = s.policy_mode == "shadow";
   d.all_ports = s.steer_udp_ports == std::vector<std::uint32_t>{0};
   d.udp_ports.clear();
+  d.all_ip = s.steer_protocols == "all";
   if (!d.all_ports) d.udp_ports.assign(s.steer_udp_ports.begin(), s.steer_udp_ports.end());
   d.heartbeat_limit_ms = s.fail_heartbeat_limit_ms;
   d.blocks_max = s.tables_blocks_max;
@@ -273,7 +288,9 @@ void fill_modules(Config& config) {
   p.others = s.policy_others == "model"  ? detect::Others::model
              : s.policy_others == "pass" ? detect::Others::pass
                                          : detect::Others::floods;
-  p.block_all = s.policy_block_scope == "all";
+  // A block is of what is steered, so it is of all that its source sends.
+  p.block_all = s.policy_block_scope == "all" || config.datapath.all_ip;
+  p.score_alone = !s.policy_rules;
   p.group_searches = s.policy_group_searches;
   p.group_notifies = s.policy_group_notifies;
   p.repeated_searches = s.policy_repeated_searches;
@@ -414,6 +431,8 @@ Result<Config> host_config(const HostOptions& options) {
     WEIR_ASSIGN(const std::string ports, ports_of(options.ports));
     text += fmt::format("steer.udp_ports = {}\n", ports);
   }
+  if (options.all_ip) text += "steer.protocols = \"all\"\n";
+  if (options.score_alone) text += "policy.rules = false\n";
   WEIR_ASSIGN(Config config, parse_config(text, "the command line", Purpose::run, cpu_count()));
   if (options.model.empty()) config.model_path = shipped_model();
   return config;
@@ -426,9 +445,10 @@ void settle_others(Config& config, const forest::Model& model) {
         const auto* feature = detect::find_feature(name);
         return feature != nullptr && std::string_view(feature->group) == "header";
       });
-  config.policy.others = headers                     ? detect::Others::model
-                         : config.datapath.all_ports ? detect::Others::pass
-                                                     : detect::Others::floods;
+  config.policy.others = headers ? detect::Others::model
+                         : config.datapath.all_ports || config.datapath.all_ip
+                             ? detect::Others::pass
+                             : detect::Others::floods;
 }
 
 Config default_config() {

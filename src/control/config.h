@@ -10,6 +10,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -78,9 +79,10 @@ struct Config {
   pipeline::EngineConfig engine;
   std::string model_path;   ///< absolute, or relative to the working directory
   std::string screen_path;  ///< the same; empty: none. `load_screen` (preflight.h) reads it
-  std::string state_file;   ///< in run_dir: host settings to give back
-  std::string lock_file;    ///< in run_dir: one weir a pin directory
-  std::string entry_file;   ///< in run_dir: which interface leads into the stack (host mode, guard)
+  std::optional<forest::Decision> decision;  ///< in place of what the model's file says
+  std::string state_file;                    ///< in run_dir: host settings to give back
+  std::string lock_file;                     ///< in run_dir: one weir a pin directory
+  std::string entry_file;  ///< in run_dir: which interface leads into the stack (host mode, guard)
 
   std::vector<std::string> warnings;  ///< allowed, but probably not meant
 };
@@ -97,9 +99,11 @@ Result<Config> parse_config(std::string_view text, const std::string& name, Purp
 /// Host mode without a file: what `weir run --interface` was given; all else is at its default.
 struct HostOptions {
   std::string interface;
-  std::string model;  ///< empty: the one that came with this weir
-  std::string judge;  ///< empty: the default
-  std::string ports;  ///< "all", or numbers with commas in between; empty: the default
+  std::string model;         ///< empty: the one that came with this weir
+  std::string judge;         ///< empty: the default
+  std::string ports;         ///< "all", or numbers with commas in between; empty: the default
+  bool all_ip = false;       ///< every packet is judged, not UDP alone
+  bool score_alone = false;  ///< without the policy's rules and blocks
 };
 Result<Config> host_config(const HostOptions& options);
 /// Every key at its default; no interfaces. The model is the one that came with this weir.

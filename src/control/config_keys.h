@@ -68,6 +68,10 @@
     "UDP ports, source or destination, whose packets are judged.")                                 \
   X(steer, ssdp_payload, flag, "true", "",                                                         \
     "Judge packets that start like SSDP on any other port too: half of real replies do.")          \
+  X(steer, protocols, choice, "\"udp\"", "udp|all",                                                \
+    "udp: the above; all: every IPv4 and IPv6 packet is judged, TCP, ICMP and fragments too, by "  \
+    "a "                                                                                           \
+    "model over features of the group header.")                                                    \
   X(steer, fragments, choice, "\"pass\"", "pass|blocked|drop",                                     \
     "UDP fragments after the first have no ports: pass them all, drop those of blocked sources "   \
     "(whatever protocol they are of), or drop them all.")                                          \
@@ -143,6 +147,9 @@
     "there are out of effect.")                                                                    \
   X(policy, threshold, real, "0.5", "0.0..1.0",                                                    \
     "Score from which a packet is dropped. Higher drops less.")                                    \
+  X(policy, rules, flag, "true", "",                                                               \
+    "false: a packet is dropped where its score is above the threshold, and for nothing else, as " \
+    "a kernel model drops it: no rule of this section or of [scope], no block.")                   \
   X(policy, evidence_packets, number, "3", "2..10000",                                             \
     "Attack packets of one source within evidence_ms before it is blocked: never one alone, "      \
     "for its address may be forged.")                                                              \

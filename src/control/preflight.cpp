@@ -72,6 +72,7 @@ Result<forest::Model> load_judge(const Config& config, const std::string& path) 
   WEIR_ASSIGN(forest::Model model, forest::load_model(path));
   WEIR_TRY(forest::put_attack_last(model, config.settings.model_attack));
   WEIR_TRY(detect::name_features(model.features, config.settings.model_features));
+  if (config.decision) model.decision = *config.decision;
   return model;
 }
 

@@ -108,7 +108,8 @@ Status KernelWire::open_host_channels(std::uint32_t count) {
 }
 
 Status KernelWire::connect() {
-  if (config_.host) {
+  // What this host sends only says what the rules forward unjudged.
+  if (config_.host && !config_.policy.score_alone) {
     const Status watched = kernel_->watch_own();
     if (!watched) blind_ = watched.error().message;
   }

@@ -56,6 +56,7 @@ struct Config {
   bool shadow = false;                            ///< blocks are kept and have no effect
   std::vector<std::uint16_t> udp_ports = {1900};  ///< host order, without duplicates
   bool all_ports = false;                         ///< all of UDP, whatever `udp_ports` says
+  bool all_ip = false;                            ///< all of IPv4 and IPv6, fragments too
   std::uint32_t heartbeat_limit_ms = 200;
   std::uint32_t blocks_max = 131'072;  ///< per family; the hash stays fast while at most half full
   std::uint32_t allow_max = 4'096;     ///< prefixes per family

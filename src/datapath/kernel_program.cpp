@@ -125,6 +125,7 @@ Result<Program> Program::open(const Config& config, const std::array<Port, kSide
   constants.host_mode = config.host_mode;
   constants.observe = config.observe;
   constants.all_ports = config.all_ports;
+  constants.all_ip = config.all_ip;
   constants.fail_closed = config.fail_closed;
   constants.drop_fragments = config.drop_fragments;
   constants.blocked_fragments = config.blocked_fragments;

@@ -191,6 +191,7 @@ NativeSettings::NativeSettings(const Config& settings) {
   config.host_mode = settings.host_mode;
   config.observe = settings.observe;
   config.all_ports = settings.all_ports;
+  config.all_ip = settings.all_ip;
   config.fail_closed = settings.fail_closed;
   config.drop_fragments = settings.drop_fragments;
   config.blocked_fragments = settings.blocked_fragments;

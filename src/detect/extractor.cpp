@@ -159,7 +159,19 @@ class TableExtractor final : public Extractor {
     context.multicast = context.destination.is_multicast() || (frame.bytes()[0] & kGroupBit) != 0;
     context.source_port = headers.source_port;
     context.destination_port = headers.destination_port;
+    note_tcp_ports(context, frame, headers);
     return context;
+  }
+
+  /// They stand where UDP's do; the parser reads those alone.
+  static void note_tcp_ports(Context& context, const packet::Frame& frame,
+                             const packet::Headers& headers) noexcept {
+    constexpr std::uint32_t kPorts_bytes = 4;
+    if (headers.kind != WEIR_KIND_ip || headers.protocol != WEIR_PROTOCOL_TCP ||
+        headers.l4_offset + kPorts_bytes > frame.length)
+      return;
+    context.source_port = weir_be16(frame.data + headers.l4_offset);
+    context.destination_port = weir_be16(frame.data + headers.l4_offset + 2);
   }
 
   void note_search(const Context& context, std::uint64_t source_hash, int mx_s) noexcept {

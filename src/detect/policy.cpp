@@ -355,6 +355,8 @@ Decision Policy::decide(const Context& context, float score) noexcept {
   if (my.begin == PacketTime{}) my.begin = context.time;
   if (my.allow.contains(context.source)) {
     made = decision(Verdict::forward, Reason::allowed);
+  } else if (my.config.score_alone) {
+    return score > my.config.threshold ? my.drop(Reason::scored) : made;
   } else {
     const std::uint64_t source_hash = my.hash(context.source);
     if (my.is_blocked(context, source_hash, made)) return made;

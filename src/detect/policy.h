@@ -142,7 +142,10 @@ enum class Others : std::uint8_t {
 };
 
 struct PolicyConfig {
-  float threshold = 0.5F;              ///< score from which a packet is dropped
+  float threshold = 0.5F;  ///< score from which a packet is dropped
+  /// Rules 2 to 10 are off: what scores above `threshold` is dropped, as a kernel model drops it, and
+  /// nothing is evidence.
+  bool score_alone = false;
   std::uint32_t evidence_packets = 3;  ///< at least 2
   std::uint32_t evidence_ms = 10'000;
   std::uint32_t evidence_span_ms = 1'000;

@@ -247,12 +247,11 @@ TEST_F(CommandLine, VersionIsOneLine) {
 }
 
 TEST_F(CommandLine, AFallbackThatCouldNotJudgeTheSameIsRefusedBeforeAnythingIsLoaded) {
-  for (const auto& option :
-       {std::pair{"--decision", "0.1"}, {"--compat", "skx"}, {"--drop", "attack"}}) {
+  for (const auto& option : {std::pair{"--compat", "skx"}, {"--drop", "attack"}}) {
     const Ran ran = weir({"kernel-model", "load", "nowhere.json", "--interface", "lo", "--fallback",
                           "sockets", option.first, option.second});
     EXPECT_EQ(ran.status, 2);
-    EXPECT_THAT(ran.err, StartsWith("weir: --fallback sockets was given with --decision, --drop"));
+    EXPECT_THAT(ran.err, StartsWith("weir: --fallback sockets was given with --drop or --compat"));
   }
   EXPECT_EQ(
       weir({"kernel-model", "load", "m.json", "--interface", "lo", "--fallback", "no"}).status, 2);

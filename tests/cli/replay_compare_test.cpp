@@ -13,6 +13,7 @@
 #include <sstream>
 
 #include "io/capture.h"
+#include "support/frame_generator.h"
 #include "support/packet_builder.h"
 #include "support/process.h"
 
@@ -276,6 +277,28 @@ TEST_F(Compare, HeaderFeaturesOfEachIpPacketAreRows) {
   EXPECT_EQ(rows_[1].at("ip_version"), "6");
   EXPECT_EQ(rows_[1].at("dest_port"), "4000");
   EXPECT_EQ(rows_[1].at("tcp_fin_flag"), "0");
+}
+
+// Whatever a frame is of: TCP, ICMP, fragments, what is cut off; and a vote that is a tie.
+TEST_F(Compare, ByTheScoreAloneUserspaceDropsWhatAKernelModelDrops) {
+  test::FrameGenerator generator(5);
+  std::vector<Bytes> frames;
+  for (int i = 0; i < 4'000; ++i) frames.push_back(generator.next());
+  write(frames, trees({"ip_protocol", "source_port", "ip_frag_offset", "ip_total_length"},
+                      {{0, 16.5, {0, 1}}, {1, 1023.5, {1, 0}}, {2, 0.5, {0, 1}}, {3, 80, {1, 0}}}));
+  std::ofstream(path("all.toml")) << "[steer]\nprotocols = \"all\"\n[policy]\nrules = false\n";
+  const auto replayed = test::run({WEIR_PROGRAM, "replay", path("c.pcap"), "-m", path("m.json"),
+                                   "-c", path("all.toml"), "--json"});
+  const auto checked =
+      test::run({WEIR_PROGRAM, "kernel-model", "check", path("m.json"), path("c.pcap"), "--json"});
+  ASSERT_EQ(replayed.status + checked.status, 0) << replayed.err << checked.err;
+  const json kernel = json::parse(checked.out), userspace = json::parse(replayed.out);
+  EXPECT_EQ(userspace.at("dropped"), kernel.at("dropped"));
+  EXPECT_EQ(kernel.at("not_as_userspace"), 0);
+  EXPECT_EQ(userspace.at("judged"), kernel.at("packets"));
+  EXPECT_EQ(userspace.at("blocks"), 0);
+  EXPECT_GT(kernel.at("dropped"), 300);
+  EXPECT_GT(kernel.at("not_ip"), 100);
 }
 
 TEST_F(Compare, RefusesModelsAndOptionsThatItCannotCompare) {

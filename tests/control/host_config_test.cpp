@@ -61,6 +61,27 @@ TEST(HostConfig, NamesWhatAModelCallsItsFeatures) {
               HasSubstr("model.features is 3; allowed is a table of strings, as {"));
 }
 
+TEST(HostConfig, AllOfIpIsMoreThanSsdp) {
+  const auto config =
+      read_text(kInlinePair +
+                "[steer]\nudp_ports = []\nssdp_payload = false\nprotocols = \"all\"\n"
+                "fragments = \"drop\"\n");
+  ASSERT_TRUE(config) << config.error().message;
+  EXPECT_TRUE(config->datapath.all_ip && config->policy.block_all);
+  EXPECT_FALSE(config->policy.score_alone);
+  ASSERT_EQ(config->warnings.size(), 2U);
+  EXPECT_THAT(config->warnings[0], HasSubstr("steer.protocols is \"all\": a block cuts off all"));
+  EXPECT_THAT(config->warnings[1], HasSubstr("steer.fragments has no effect while"));
+  const auto alone = host_config({.interface = "e",
+                                  .model = {},
+                                  .judge = "guard",
+                                  .ports = {},
+                                  .all_ip = true,
+                                  .score_alone = true});
+  ASSERT_TRUE(alone) << alone.error().message;
+  EXPECT_TRUE(alone->datapath.all_ip && alone->policy.score_alone && alone->warnings.empty());
+}
+
 TEST(HostConfig, OthersFollowTheModelAndThePorts) {
   forest::Model model;
   const auto others = [&](const std::string& text) {
@@ -70,6 +91,7 @@ TEST(HostConfig, OthersFollowTheModelAndThePorts) {
   };
   EXPECT_EQ(others(""), detect::Others::floods);
   EXPECT_EQ(others("[steer]\nudp_ports = \"all\"\n"), detect::Others::pass);
+  EXPECT_EQ(others("[steer]\nprotocols = \"all\"\n"), detect::Others::pass);
   model.features = {"source_packets", "dest_port"};
   EXPECT_EQ(others(""), detect::Others::model);
   EXPECT_EQ(others("[policy]\nothers = \"pass\"\n"), detect::Others::pass);

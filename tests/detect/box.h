@@ -32,6 +32,7 @@ struct Packet {
   std::string from, to;
   std::uint16_t from_port = 1900, to_port = 1900;
   std::string payload;
+  bool tcp = false;
 };
 
 class Box {
@@ -58,7 +59,12 @@ class Box {
     } else {
       builder.ip6(p.from, p.to);
     }
-    const test::Bytes bytes = builder.udp(p.from_port, p.to_port).payload(p.payload).build();
+    if (p.tcp) {
+      builder.tcp(p.from_port, p.to_port);
+    } else {
+      builder.udp(p.from_port, p.to_port);
+    }
+    const test::Bytes bytes = builder.payload(p.payload).build();
     packet::Frame frame;
     frame.data = bytes.data();
     frame.length = static_cast<std::uint32_t>(bytes.size());

@@ -34,8 +34,8 @@ using test::FrameGenerator;
 using test::PacketBuilder;
 
 constexpr const char* kPins = "/sys/fs/bpf/weir-equal";
-// Eleven configurations, each with as many: 264,000 frames, and those cut at every length.
-constexpr std::size_t kFrames = 24'000;
+// Twelve configurations, each with as many: 264,000 frames, and those cut at every length.
+constexpr std::size_t kFrames = 22'000;
 
 /// Three trees over ports, TTL and length, each leaf of which says something at random.
 std::shared_ptr<const Screen> random_screen(unsigned seed) {
@@ -82,7 +82,7 @@ struct Arrangement {
 };
 
 std::vector<Arrangement> arrangements() {
-  std::vector<Arrangement> list(11);
+  std::vector<Arrangement> list(12);
   list[0] = {.name = "plain", .config = {}};
   list[1] = {.name = "fail_closed without a socket", .config = {}, .socket = false};
   list[1].config.fail_closed = true;
@@ -108,6 +108,9 @@ std::vector<Arrangement> arrangements() {
   list[10] = {.name = "a screen over all of UDP", .config = {}};
   list[10].config.all_ports = true;
   list[10].config.screen = random_screen(1);
+  list[11] = {.name = "all of IP steered, and screened", .config = {}};
+  list[11].config.all_ip = list[11].config.drop_fragments = true;
+  list[11].config.screen = random_screen(2);
   return list;
 }
 

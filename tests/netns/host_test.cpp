@@ -176,7 +176,8 @@ Fd member(const Namespace& where, const char* own) {
 struct How {
   const char* judge;
   const char* xdp;
-  const char* ports;
+  const char* steer;
+  const char* blocked = "drop_block_ssdp";
 };
 void PrintTo(const How& how, std::ostream* out) { *out << how.judge << " " << how.xdp; }
 
@@ -227,9 +228,8 @@ std::uint64_t reason(const HostBox& box, const std::string& name) {
 TEST_P(HostWays, ConnectionsLiveThroughEverything) {
   const How& how = GetParam();
   HostBox box;
-  box.configure_host(
-      fmt::format("xdp = \"{}\"", how.xdp),
-      fmt::format("[host]\njudge = \"{}\"\n[steer]\nudp_ports = {}", how.judge, how.ports));
+  box.configure_host(fmt::format("xdp = \"{}\"", how.xdp),
+                     fmt::format("[host]\njudge = \"{}\"\n[steer]\n{}", how.judge, how.steer));
   // The lab's need: a veth takes what the generator redirects into it only where it polls.
   box.wire.box.must("ethtool -K wan gro on");
   const std::string before = box.settings();
@@ -251,11 +251,16 @@ TEST_P(HostWays, ConnectionsLiveThroughEverything) {
   EXPECT_TRUE(connections.alive()) << "attack and block";
   EXPECT_TRUE(eventually([&] {
     EXPECT_TRUE(attacker->send(10, 20'000));
-    return box.totals().outcomes["drop_block_ssdp"] > 0;
+    return box.totals().outcomes[how.blocked] > 0;
   })) << box.status().dump(1);
   EXPECT_FALSE(box.has_blocked(kFar));
   const std::string out = box.process().out();
-  EXPECT_EQ(out.find("blocked 203.0.113.1 for 10m: "), 0U) << out;
+  const bool all = std::string(how.blocked) == "drop_block_all";
+  EXPECT_EQ(
+      out.find(fmt::format("blocked 203.0.113.1{} for 10m: ", all ? ", all of its traffic," : "")),
+      0U)
+      << out;
+  EXPECT_EQ(box.totals().outcomes["peer_not_udp"] == 0, all) << "keys are judged as well";
   EXPECT_EQ(out.find("203.0.113.1"), out.rfind("203.0.113.1")) << "once: " << out;
   EXPECT_TRUE(box.totals().conserved);
 
@@ -332,8 +337,9 @@ TEST_F(Host, TheCommandLineAloneIsEnough) {
 
 INSTANTIATE_TEST_SUITE_P(
     Ways, HostWays,
-    testing::Values(How{"observe", "auto", "\"all\""}, How{"observe", "generic", "[1900]"},
-                    How{"guard", "auto", "[1900]"}, How{"guard", "generic", "\"all\""}),
+    testing::Values(How{"observe", "auto", "udp_ports = \"all\""}, How{"observe", "generic", ""},
+                    How{"guard", "auto", "protocols = \"all\"", "drop_block_all"},
+                    How{"guard", "generic", "udp_ports = \"all\""}),
     [](const auto& way) { return fmt::format("{}_{}", way.param.judge, way.param.xdp); });
 
 }  // namespace

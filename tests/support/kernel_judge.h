@@ -107,9 +107,13 @@ class KernelJudge {
     std::uint32_t position = 0;
     std::uint32_t count = kSlots;
     // ENOENT: that was the last of them.
-    WEIR_CHECK(bpf_map_lookup_batch(counters_fd_, nullptr, &position, keys.data(), raw_.data(),
-                                    &count, nullptr) == 0 ||
-               errno == ENOENT);
+    if (bpf_map_lookup_batch(counters_fd_, nullptr, &position, keys.data(), raw_.data(), &count,
+                             nullptr) != 0 &&
+        errno != ENOENT)  // a kernel before 5.14 knows no batches of this kind of map
+      for (count = 0; count < kSlots; ++count) {
+        keys[count] = count;
+        WEIR_CHECK(bpf_map_lookup_elem(counters_fd_, &keys[count], &raw_[count * cpus_]) == 0);
+      }
     WEIR_CHECK(count == kSlots);
     std::vector<weir_counter> sums(kSlots);
     for (std::size_t i = 0; i < kSlots; ++i)
