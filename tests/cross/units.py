@@ -20,23 +20,16 @@ import tempfile
 GOOGLETEST = pathlib.Path("/usr/src/googletest/googletest")
 HEADERS = ["fmt", "gmock", "gtest", "hwy", "tl"]
 
-# Groups of files that are compiled as one, so that headers are read once.
-DATAPATH = [
+# Sources and tests, of each machine. All of either is compiled as one, so that headers are read and templates made once.
+DATAPATH = (
     ["src/base/address.cpp", "src/base/clock.cpp", "src/base/nearest.cpp", "src/base/result.cpp", "src/base/seed.cpp",
-     "src/packet/headers.cpp", "src/packet/ssdp.cpp"],
-    ["src/datapath/datapath.cpp", "src/datapath/native.cpp", "src/datapath/native_shared.cpp"],
-    ["src/packet/text_marks.cpp"],
-    ["tests/packet/headers_test.cpp"],
-    ["tests/cases/cases.cpp", "tests/cases/native_test.cpp"],
-]
-ALL = DATAPATH + [
-    ["src/detect/*.cpp"],
-    ["tests/base/address_test.cpp", "tests/base/nearest_test.cpp", "tests/base/ring_test.cpp"],
-    ["tests/packet/header_features_test.cpp"],
-    ["tests/detect/extractor_test.cpp"],
-    ["tests/detect/window_test.cpp"],
-    ["tests/datapath/native_shared_test.cpp"],
-]
+     "src/packet/*.cpp", "src/datapath/datapath.cpp", "src/datapath/native.cpp", "src/datapath/native_shared.cpp"],
+    ["tests/packet/headers_test.cpp", "tests/cases/cases.cpp", "tests/cases/native_test.cpp"])
+ALL = (
+    DATAPATH[0] + ["src/detect/*.cpp"],
+    DATAPATH[1] + ["tests/base/address_test.cpp", "tests/base/nearest_test.cpp", "tests/base/ring_test.cpp",
+                   "tests/packet/header_features_test.cpp", "tests/detect/extractor_test.cpp", "tests/detect/window_test.cpp",
+                   "tests/datapath/native_shared_test.cpp"])
 SLOW = ("*.EqualAnIndependentReadersForGeneratedFrames:*.NoFreePassOntoAnOpenPort:*.SearchesOfTheWanCannotEvict*:"
         "*.AFloodThatBeganBeforeTheSearch*:*.LosesNothingBetweenTwoThreads:*.SaturatesAndForgets:"
         "*.AJudgeSeesAChangeWholeOrNotAtAll:AddressHash.*")
@@ -67,10 +60,10 @@ def build(machine, root, folder):
     with concurrent.futures.ThreadPoolExecutor(2) as pool:
         objects = [pool.submit(compile_group, command, root, folder, number, group)
                    for number, group in enumerate(MACHINES[machine])]
-        library = [pool.submit(compile_group, [*command, "-I", str(GOOGLETEST)], GOOGLETEST / "src", folder, name, [f"{name}.cc"])
-                   for name in ("gtest-all", "gtest_main")]
+        objects.append(pool.submit(compile_group, [*command, "-I", str(GOOGLETEST)], GOOGLETEST / "src", folder, "gtest",
+                                   ["gtest-all.cc", "gtest_main.cc"]))
         program = folder / "units"
-        subprocess.run([*compiler, "-static", *[done.result() for done in objects + library], "-o", str(program), "-pthread"],
+        subprocess.run([*compiler, "-static", *[done.result() for done in objects], "-o", str(program), "-pthread"],
                        check=True, stderr=subprocess.DEVNULL)  # the static C library warns of getaddrinfo
     return program
 

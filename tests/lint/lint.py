@@ -7,6 +7,7 @@ usage: lint.py CHECK ROOT [ARGUMENT...]
 Every finding is one line 'file:line: what is wrong'. The exit status is 0 where there is none.
 """
 import json
+import os
 import pathlib
 import platform
 import re
@@ -114,17 +115,41 @@ def read_first(root, name):
     return bool(first) and name.endswith("/" + first[1])
 
 
+def reads(root, name, known):
+    """All that compiling this header reads, itself too: by their texts, so what is left out by a condition counts as read."""
+    if name not in known:
+        known[name] = {name}
+        for sign, file in re.findall(r'^\s*#\s*include\s+(["<])(.+?)[">]', (root / name).read_text(), re.M):
+            places = [os.path.normpath(os.path.join(folder, file)) for folder in (os.path.dirname(name), "src", "", "tests")]
+            own = next((p for p in places if sign == '"' and (root / p).is_file()), None)
+            known[name] = known[name] | (reads(root, own, known) if own else {file})
+    return known[name]
+
+
+def chains(root, names):
+    """Lists of headers of which each reads all that stands before it: one behind the other, each is compiled as if alone."""
+    known, made = {}, []
+    for name in sorted(names, key=lambda n: len(reads(root, n, known))):
+        fit = [chain for chain in made if known[chain[-1]] < known[name]]
+        if not fit:
+            made.append([])
+        max(fit or made[-1:], key=len).append(name)
+    return made
+
+
+def alone(names):
+    """The compiler's command for these headers, one behind the other."""
+    c = names == ["perf/generator/layout.h"]
+    return ["g++", "-x", "c" if c else "c++", "-std=gnu11" if c else "-std=c++20", "-fsyntax-only", "-Wall", "-Wextra", "-Werror",
+            "-I", "src", "-I", ".", "-I", "tests", *[word for name in names for word in ("-include", name)], "/dev/null"]
+
+
 def check_headers(root):
     """Every header compiles alone."""
-    jobs = []
-    for name in sources(root, suffixes=(".h",)):
-        if name.endswith(("-inl.h", ".skel.h")) or read_first(root, name):
-            continue
-        language = "c" if name == "perf/generator/layout.h" else "c++"
-        jobs.append((name, ["g++", "-x", language, "-std=c++20" if language == "c++" else "-std=gnu11", "-fsyntax-only",
-                            "-Wall", "-Wextra", "-Werror", "-I", "src", "-I", ".", "-I", "tests", "-include", name,
-                            "/dev/null"]))
-    for name, ran in parallel(jobs, root):
+    names = [n for n in sources(root, suffixes=(".h",)) if not n.endswith(("-inl.h", ".skel.h")) and not read_first(root, n)]
+    jobs = [(chain, alone(chain)) for chain in chains(root, names)]
+    failed = [name for chain, ran in parallel(jobs, root) if ran.returncode != 0 for name in chain]
+    for name, ran in parallel([(name, alone([name])) for name in failed], root):
         if ran.returncode != 0:
             first = next((l for l in ran.stderr.splitlines() if "error" in l), ran.stderr.strip())
             yield f"{name}:1: does not compile alone: {first}"

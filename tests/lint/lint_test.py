@@ -24,7 +24,7 @@ CLEAN = {
 FAULTS = {
     "format": {"src/base/a.cpp": SPDX + "int  f( ) ;\n"},
     "includes": {"src/base/a.cpp": SPDX + '#include "io/b.h"\n'},
-    "headers": {"src/base/c.h": SPDX + "#pragma once\ninline std::string f();\n"},
+    "headers": {"src/base/c.h": SPDX + "#pragma once\n#include \"base/a.h\"\ninline std::string f(Thing);\n"},
     "third_party": {"src/io/c.cpp": SPDX + "#include <tbb/flow_graph.h>\n"},
     "pages": {"src/base/c.h": SPDX + "/// Makes it. Owner     the service.\n#pragma once\n"},
     "bpf": {"bpf/x.bpf.c": "/* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */\n"
