@@ -154,7 +154,7 @@ void check_screen(const Parsed& parsed, const std::string& name,
             fmt::format("{}: {} has no effect without screen.model", parsed.where(name, key), key));
     return;
   }
-  if (s.steer_udp_ports.empty() && !s.screen_ssdp)
+  if (s.steer_udp_ports.empty() && s.steer_protocols != "all" && !s.screen_ssdp)
     warnings.push_back(
         fmt::format("{}: screen.model has no effect: steer.udp_ports is empty, so that SSDP alone "
                     "is steered, and screen.ssdp is false",
