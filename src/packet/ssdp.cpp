@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <charconv>
+#include <cstdlib>
+#include <cstring>
 
 #include "packet/text_marks.h"
 
@@ -30,6 +33,113 @@ constexpr std::uint16_t kOnce = kHost | kSt | kNt | kMan | kMx | kUsn | kLocatio
 constexpr std::uint16_t kFatal = kBadStartLine | kBadHeaderLine | kControlBytes | kTooManyHeaders |
                                  kTooLong | kBadMx | kNotAscii | kNoCrlf;
 
+/// Masks of the first so many bytes of a word whose first byte is its lowest.
+constexpr std::array<std::uint64_t, 9> kFirst = [] {
+  std::array<std::uint64_t, 9> masks{};
+  for (std::size_t i = 1; i < masks.size(); ++i) masks[i] = masks[i - 1] << 8U | 0xffU;
+  return masks;
+}();
+
+/// The first eight bytes of `text`, the first one lowest, zeros behind its end. Bytes up to `end` can
+/// be read.
+std::uint64_t first_eight(std::string_view text, const char* end) noexcept {
+  std::uint64_t word = 0;
+  if (end - text.data() < static_cast<std::ptrdiff_t>(sizeof word)) [[unlikely]] {
+    for (std::size_t i = 0; i < text.size(); ++i)
+      word |= std::uint64_t{static_cast<unsigned char>(text[i])} << 8 * i;
+    return word;
+  }
+  std::memcpy(&word, text.data(), sizeof word);
+  if constexpr (std::endian::native == std::endian::big) word = __builtin_bswap64(word);
+  return word & kFirst[std::min(text.size(), sizeof word)];
+}
+
+/// What a text begins with, up to eight bytes; its letters, in lower case, stand for both cases.
+class Beginning {
+ public:
+  constexpr Beginning() noexcept = default;
+  constexpr explicit Beginning(std::string_view text) noexcept {
+    for (std::size_t i = 0; i < text.size() && i < sizeof bytes_; ++i) {
+      const auto at = static_cast<unsigned>(8 * i);
+      bytes_ |= std::uint64_t{static_cast<unsigned char>(text[i])} << at;
+      mask_ |= std::uint64_t{0xff} << at;
+      if (text[i] >= 'a' && text[i] <= 'z') case_ |= std::uint64_t{0x20} << at;
+    }
+  }
+  /// `word`: a text's `first_eight`.
+  [[nodiscard]] constexpr bool is_of(std::uint64_t word) const noexcept {
+    return ((word | case_) & mask_) == bytes_;
+  }
+  [[nodiscard]] constexpr std::uint64_t bytes() const noexcept { return bytes_; }
+
+ private:
+  std::uint64_t bytes_ = 0, mask_ = 0, case_ = 0;
+};
+
+/// Headers that something is made of, and where their values are kept.
+enum Value : std::uint8_t {
+  vNone,
+  vSt,
+  vNt,
+  vNts,
+  vMx,
+  vUsn,
+  vLocation,
+  vServer,
+  vUserAgent,
+  kValues
+};
+
+struct KnownHeader {
+  std::uint64_t begins = 0;  // with this, in lower case
+  std::uint8_t length = 0;   // of its name
+  Value value = vNone;
+  std::uint16_t bit = 0;
+};
+
+/// Known headers by a hash of how they begin, without collisions: most headers of real messages are
+/// none of them, and cost one look.
+class KnownHeaders {
+ public:
+  constexpr KnownHeaders() noexcept {
+    add("host", vNone, kHost);
+    add("man", vNone, kMan);
+    add("st", vSt, kSt);
+    add("nt", vNt, kNt);
+    add("nts", vNts, kNts);
+    add("mx", vMx, kMx);
+    add("usn", vUsn, kUsn);
+    add("location", vLocation, kLocation);
+    add("server", vServer, kServer);
+    add("user-agent", vUserAgent, kUserAgent);
+  }
+  /// The header of this name, a token; with no bit where it is not known.
+  [[nodiscard]] const KnownHeader& find(std::string_view name, const char* end) const noexcept {
+    // Of a token's bytes, letters alone become letters by this bit.
+    constexpr std::uint64_t kLower = 0x2020202020202020;
+    const std::uint64_t filled = kFirst[std::min<std::size_t>(name.size(), 8)];
+    const std::uint64_t word = first_eight(name, end) | (kLower & filled);
+    const KnownHeader& known = slots_[slot(word)];
+    const bool same =
+        known.begins == word && known.length == name.size() &&
+        (known.value != vUserAgent || Beginning("nt").is_of(first_eight(name.substr(8), end)));
+    return same ? known : kUnknown;
+  }
+
+ private:
+  static constexpr KnownHeader kUnknown{};
+  static constexpr std::size_t slot(std::uint64_t word) noexcept {
+    return (word * 0x2d2697a66b00c7dULL) >> 59U;
+  }
+  constexpr void add(std::string_view name, Value value, Known bit) noexcept {
+    KnownHeader& place = slots_[slot(Beginning(name).bytes())];
+    if (place.length != 0) std::abort();  // a collision: no constant expression
+    place = {Beginning(name).bytes(), static_cast<std::uint8_t>(name.size()), value, bit};
+  }
+  std::array<KnownHeader, 32> slots_{};
+};
+constexpr KnownHeaders kKnownHeaders;
+
 constexpr char lower(char c) noexcept {
   return c >= 'A' && c <= 'Z' ? static_cast<char>(c | 0x20) : c;
 }
@@ -42,96 +152,36 @@ constexpr bool equal_no_case(std::string_view a, std::string_view lower_b) noexc
   return true;
 }
 
-constexpr bool starts_no_case(std::string_view text, std::string_view lower_prefix) noexcept {
-  return equal_no_case(text.substr(0, lower_prefix.size()), lower_prefix);
-}
-
-/// Characters of a header's name (RFC 7230, 3.2.6: token).
-constexpr std::array<bool, 256> kToken = [] {
-  std::array<bool, 256> table{};
-  for (unsigned c = '0'; c <= '9'; ++c) table[c] = true;
-  for (unsigned c = 'A'; c <= 'Z'; ++c) table[c] = table[c | 0x20U] = true;
-  for (const char c : {'!', '#', '$', '%', '&', '\'', '*', '+', '-', '.', '^', '_', '`', '|', '~'})
-    table[static_cast<unsigned char>(c)] = true;
-  return table;
-}();
-
-/// How many bytes of `text` are a token's, from its start.
-std::size_t token_length(std::string_view text) noexcept {
-  std::size_t length = 0;
-  while (length < text.size() && kToken[static_cast<unsigned char>(text[length])]) ++length;
-  return length;
-}
-
 std::string_view trim(std::string_view text) noexcept {
   while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
   while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
   return text;
 }
 
-/// `name` in lower case as one number: 2 to 8 letters. What is no letter never becomes one, so that
-/// only a name of letters can equal another.
-constexpr std::uint64_t letters(std::string_view name) noexcept {
-  std::uint64_t word = 0;
-  for (const char c : name) word = word << 8U | (static_cast<unsigned char>(c) | 0x20U);
-  return word;
-}
-
-/// By length first: most headers of real messages are told apart by it alone.
-std::uint16_t known_header(std::string_view name) noexcept {
-  switch (name.size()) {
-    case 2:
-      switch (letters(name)) {
-        case letters("st"):
-          return kSt;
-        case letters("nt"):
-          return kNt;
-        case letters("mx"):
-          return kMx;
-        default:
-          return 0;
-      }
-    case 3:
-      switch (letters(name)) {
-        case letters("usn"):
-          return kUsn;
-        case letters("man"):
-          return kMan;
-        case letters("nts"):
-          return kNts;
-        default:
-          return 0;
-      }
-    case 4:
-      return letters(name) == letters("host") ? std::uint16_t{kHost} : std::uint16_t{0};
-    case 6:
-      return letters(name) == letters("server") ? std::uint16_t{kServer} : std::uint16_t{0};
-    case 8:
-      return letters(name) == letters("location") ? std::uint16_t{kLocation} : std::uint16_t{0};
-    case 10:
-      return equal_no_case(name, "user-agent") ? std::uint16_t{kUserAgent} : std::uint16_t{0};
-    default:
-      return 0;
-  }
-}
-
-Target target_of(std::string_view text) noexcept {
+Target target_of(std::string_view text, const char* end) noexcept {
   if (text.empty()) return Target::absent;
-  if (equal_no_case(text, "ssdp:all")) return Target::all;
-  if (equal_no_case(text, "upnp:rootdevice")) return Target::root_device;
-  if (starts_no_case(text, "uuid:")) return Target::uuid;
-  if (!starts_no_case(text, "urn:")) return Target::other;
-  const std::string_view kind = text.substr(std::min(text.find(':', 4), text.size()));
-  if (starts_no_case(kind, ":device:")) return Target::device;
-  if (starts_no_case(kind, ":service:")) return Target::service;
+  const std::uint64_t first = first_eight(text, end);
+  constexpr Beginning kAll("ssdp:all"), kUpnp("upnp:roo"), kUuid("uuid:"), kUrn("urn:");
+  if (kUuid.is_of(first)) return Target::uuid;
+  if (kUrn.is_of(first)) {
+    const std::string_view kind = text.substr(std::min(text.find(':', 4), text.size()));
+    const std::uint64_t word = first_eight(kind, end);
+    if (Beginning(":device:").is_of(word)) return Target::device;
+    const bool service = Beginning(":service").is_of(word) && kind.size() > 8 && kind[8] == ':';
+    return service ? Target::service : Target::other;
+  }
+  if (kAll.is_of(first) && text.size() == 8) return Target::all;
+  if (kUpnp.is_of(first) && equal_no_case(text, "upnp:rootdevice")) return Target::root_device;
   return Target::other;
 }
 
 /// The method that the first bytes announce, before any rule is asked for.
 Method announced(std::string_view text) noexcept {
-  if (starts_no_case(text, "m-search ")) return Method::search;
-  if (starts_no_case(text, "notify ")) return Method::notify;
-  if (starts_no_case(text, "http/1.")) return Method::reply;
+  const std::uint64_t first = first_eight(text, text.data() + text.size());
+  if (Beginning("http/1.").is_of(first)) return Method::reply;
+  if (Beginning("notify ").is_of(first)) return Method::notify;
+  if (Beginning("m-search").is_of(first) && text.size() > 8 && text[8] == ' ')
+    return Method::search;
   return Method::none;
 }
 
@@ -162,92 +212,94 @@ std::uint16_t required(Method method) noexcept {
 
 class Reader {
  public:
-  explicit Reader(std::string_view text) noexcept
-      : text_(text.substr(0, Ssdp::kRead_bytes)), cut_(text.size() > Ssdp::kRead_bytes) {
+  Reader(std::string_view text, Ssdp& out) noexcept
+      : text_(text.substr(0, Ssdp::kRead_bytes)), cut_(text.size() > Ssdp::kRead_bytes), out_(out) {
     static_assert(Ssdp::kRead_bytes <= TextMarks::kBytes);
   }
 
-  Ssdp read() noexcept {
+  void read() noexcept {
     const Method method = announced(text_);
-    if (method == Method::none) return out_;
-    if (cut_) out_.anomalies |= kTooLong;
+    if (method == Method::none) return;
     mark(text_, marks_);
-    std::string_view line;
-    next_line(line);
-    if (!start_line_holds(method, line)) out_.anomalies |= kBadStartLine;
-    read_headers(method);
+    next_line();
+    if (!start_line_holds(method, text_.substr(0, end_))) note(kBadStartLine);
+    read_headers();
     if (!marks_.plain) scan_bytes();
-    if (!crlf_) out_.anomalies |= kNoCrlf;
-    if ((required(method) & ~seen_) != 0 && !cut_) out_.anomalies |= kMissingHeader;
-    out_.method = (out_.anomalies & kFatal) != 0 ? Method::malformed : method;
-    out_.target = target_of(out_.st);
-    return out_;
+    keep_values(method);
+    if (cut_) note(kTooLong);
+    if (!crlf_) note(kNoCrlf);
+    if ((required(method) & ~seen_) != 0 && !cut_) note(kMissingHeader);
+    out_.anomalies = static_cast<std::uint16_t>(anomalies_);
+    out_.headers = static_cast<std::uint8_t>(headers_);
+    out_.method = (anomalies_ & kFatal) != 0 ? Method::malformed : method;
+    out_.target = target_of(out_.st, end_of_text());
   }
 
  private:
-  /// Takes the next line, without its end; false where the text is used up.
-  bool next_line(std::string_view& line) noexcept {
-    if (position_ >= text_.size()) return false;
+  void note(Anomaly anomaly) noexcept { anomalies_ |= anomaly; }
+  [[nodiscard]] const char* end_of_text() const noexcept { return text_.data() + text_.size(); }
+
+  /// Goes on to the next line; `position_` is not at the text's end.
+  void next_line() noexcept {
     begin_ = position_;
-    const std::size_t end = marks_.next(marks_.line_feeds, begin_);
-    line = text_.substr(begin_, end - begin_);
-    if (end == text_.size()) {  // the text ends in the middle of a line
-      position_ = end;
-      if (line.ends_with('\r')) line.remove_suffix(1);
-      return true;
+    end_ = marks_.next(marks_.line_feeds, begin_);
+    position_ = end_ + 1;
+    const bool whole = end_ < text_.size();
+    if (end_ > begin_ && text_[end_ - 1] == '\r') {
+      --end_;
+      crlf_ = crlf_ || whole;
+    } else if (whole) {
+      note(kBareLf);
     }
-    position_ = end + 1;
-    if (line.ends_with('\r')) {
-      line.remove_suffix(1);
-      crlf_ = true;
-    } else {
-      out_.anomalies |= kBareLf;
-    }
-    return true;
+    if (!whole) position_ = text_.size();  // it ends in the middle of a line
   }
 
-  void read_headers(Method method) noexcept {
-    std::string_view line;
-    while (next_line(line)) {
-      if (line.empty()) {
-        if (position_ < text_.size()) out_.anomalies |= kTrailingBytes;
+  void read_headers() noexcept {
+    while (position_ < text_.size()) {
+      next_line();
+      const std::size_t name_end = marks_.next(marks_.breaks, begin_);
+      if (name_end == begin_) [[unlikely]] {
+        if (begin_ == end_) {
+          if (position_ < text_.size()) note(kTrailingBytes);
+          return;
+        }
+        if (text_[begin_] == ' ' || text_[begin_] == '\t') {  // belongs to the line before
+          if (headers_ == 0) note(kBadHeaderLine);
+          continue;
+        }
+      }
+      if (headers_ == Ssdp::kHeadersMax) [[unlikely]] {
+        note(kTooManyHeaders);
         return;
       }
-      if (line.front() == ' ' || line.front() == '\t') {  // a folded line belongs to the one before
-        if (out_.headers == 0) out_.anomalies |= kBadHeaderLine;
-        continue;
-      }
-      if (out_.headers == Ssdp::kHeadersMax) {
-        out_.anomalies |= kTooManyHeaders;
-        return;
-      }
-      ++out_.headers;
-      read_header(method, line);
+      ++headers_;
+      if (name_end == begin_ || name_end >= end_ || text_[name_end] != ':') [[unlikely]]
+        note(kBadHeaderLine);
+      else
+        read_header(name_end);
     }
-    if (!cut_) out_.anomalies |= kNoEnd;
+    if (!cut_) note(kNoEnd);
   }
 
-  void read_header(Method method, std::string_view line) noexcept {
-    const std::size_t colon = marks_.next(marks_.colons, begin_) - begin_;
-    const std::string_view name = line.substr(0, colon);
-    const std::uint16_t header = colon < line.size() ? known_header(name) : std::uint16_t{0};
-    if (header == 0) {  // all that is known is a token
-      if (colon == 0 || colon >= line.size() || token_length(name) != colon)
-        out_.anomalies |= kBadHeaderLine;
-      return;
-    }
-    if ((header & seen_ & kOnce) != 0) {
-      out_.anomalies |= kDuplicateHeader;
+  void read_header(std::size_t colon) noexcept {
+    const KnownHeader& header =
+        kKnownHeaders.find(text_.substr(begin_, colon - begin_), end_of_text());
+    if (header.bit == 0) return;
+    if ((header.bit & seen_ & kOnce) != 0) [[unlikely]] {
+      note(kDuplicateHeader);
       return;  // the first one counts
     }
-    seen_ |= header;
-    const std::string_view value = trim(line.substr(colon + 1));
-    if (header == (method == Method::notify ? kNt : kSt)) out_.st = value;
-    if (header == kUsn) out_.usn = value;
-    if (header == kLocation) out_.location = value;
-    if (header == kServer || (header == kUserAgent && out_.server.empty())) out_.server = value;
-    if (header == kNts) out_.byebye = equal_no_case(value, "ssdp:byebye");
-    if (header == kMx) read_mx(value);
+    seen_ |= header.bit;
+    values_[header.value] = trim(text_.substr(colon + 1, end_ - colon - 1));
+  }
+
+  void keep_values(Method method) noexcept {
+    out_.st = values_[method == Method::notify ? vNt : vSt];
+    out_.usn = values_[vUsn];
+    out_.location = values_[vLocation];
+    out_.server = values_[values_[vServer].empty() ? vUserAgent : vServer];
+    out_.byebye = equal_no_case(values_[vNts], "ssdp:byebye");
+    if ((seen_ & kMx) != 0) read_mx(values_[vMx]);
   }
 
   void read_mx(std::string_view value) noexcept {
@@ -255,7 +307,7 @@ class Reader {
     const char* const end = value.data() + value.size();
     const auto [stop, error] = std::from_chars(value.data(), end, seconds);
     if (value.empty() || error != std::errc{} || stop != end || seconds > 120) {
-      out_.anomalies |= kBadMx;
+      note(kBadMx);
     } else {
       out_.mx = static_cast<std::int16_t>(seconds);
     }
@@ -277,8 +329,8 @@ class Reader {
       control = static_cast<std::uint8_t>(control | is_control(byte, text[i + 1] != '\n'));
     }
     const auto byte = static_cast<std::uint8_t>(text[last]);
-    if (((high | byte) & 0x80U) != 0) out_.anomalies |= kNotAscii;
-    if ((control | is_control(byte, false)) != 0) out_.anomalies |= kControlBytes;
+    if (((high | byte) & 0x80U) != 0) note(kNotAscii);
+    if ((control | is_control(byte, false)) != 0) note(kControlBytes);
   }
 
   static constexpr std::uint8_t is_control(std::uint8_t byte, bool in_line) noexcept {
@@ -288,12 +340,15 @@ class Reader {
 
   const std::string_view text_;
   const bool cut_;
+  Ssdp& out_;
   bool crlf_ = false;  // some line ends in it
   TextMarks marks_;
-  std::size_t begin_ = 0;     // of the line that was taken last
-  std::size_t position_ = 0;  // of the next one
+  std::size_t begin_ = 0, end_ = 0;  // of the line that was taken last, without its end
+  std::size_t position_ = 0;         // of the next one
+  unsigned headers_ = 0;
+  unsigned anomalies_ = 0;
   std::uint16_t seen_ = 0;
-  Ssdp out_;
+  std::array<std::string_view, kValues> values_;
 };
 
 }  // namespace
@@ -318,8 +373,10 @@ bool location_v4(std::string_view location, be32& host) noexcept {
 }
 
 Ssdp parse_ssdp(std::span<const std::uint8_t> payload) noexcept {
-  if (payload.empty()) return {};
-  return Reader({reinterpret_cast<const char*>(payload.data()), payload.size()}).read();
+  Ssdp ssdp;
+  if (!payload.empty())
+    Reader({reinterpret_cast<const char*>(payload.data()), payload.size()}, ssdp).read();
+  return ssdp;
 }
 
 }  // namespace weir::packet

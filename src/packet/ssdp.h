@@ -67,7 +67,7 @@ struct Ssdp {
   std::string_view st;          ///< ST or NT, without surrounding space
   std::string_view usn;
   std::string_view location;
-  std::string_view server;  ///< SERVER or USER-AGENT
+  std::string_view server;  ///< SERVER, where it is empty USER-AGENT; the last of several
 };
 
 Ssdp parse_ssdp(std::span<const std::uint8_t> payload) noexcept;

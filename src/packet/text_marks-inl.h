@@ -25,6 +25,25 @@ inline void mark(std::string_view text, TextMarks& out) noexcept { mark_by_bytes
 
 namespace hn = hwy::HWY_NAMESPACE;
 
+/// By two looks in tables of 16, of a byte's halves: bit b of `kLow[l]` says that byte 16 (b + 2) + l
+/// is a token's, and bit b of `kHigh[h]` that h is b + 2. No token's byte is below 0x20 or above 0x7f.
+constexpr std::array<std::uint8_t, 16> kHigh{0, 0, 1, 2, 4, 8, 16, 32};
+constexpr std::array<std::uint8_t, 16> kLow = [] {
+  std::array<std::uint8_t, 16> table{};
+  for (unsigned byte = 0x20; byte < 0x80; ++byte)
+    if (is_token(static_cast<unsigned char>(byte)))
+      table[byte % 16] = static_cast<std::uint8_t>(table[byte % 16] | 1U << (byte / 16 - 2));
+  return table;
+}();
+template <typename Bytes>
+auto is_break(Bytes bytes) noexcept {
+  const hn::DFromV<Bytes> d;
+  const auto low =
+      hn::TableLookupBytes(hn::LoadDup128(d, kLow.data()), hn::And(bytes, hn::Set(d, 0x0f)));
+  const auto high = hn::TableLookupBytes(hn::LoadDup128(d, kHigh.data()), hn::ShiftRight<4>(bytes));
+  return hn::Eq(hn::And(low, high), hn::Zero(d));
+}
+
 /// What is known of 64 bytes.
 class Block {
  public:
@@ -36,16 +55,16 @@ class Block {
       const auto is_return = hn::Eq(bytes, hn::Set(d, '\r'));
       line_feeds |= bits_of(is_line_feed) << i;
       returns |= bits_of(is_return) << i;
-      colons |= bits_of(hn::Eq(bytes, hn::Set(d, ':'))) << i;
+      breaks |= bits_of(is_break(bytes)) << i;
       // As signed numbers, bytes from 0x80 on are below space too.
       const hn::RebindToSigned<decltype(d)> s;
       const auto low = hn::RebindMask(d, hn::Lt(hn::BitCast(s, bytes), hn::Set(s, ' ')));
       const auto fine = hn::Or(hn::Or(is_line_feed, is_return), hn::Eq(bytes, hn::Set(d, '\t')));
       const auto odd = hn::Or(hn::AndNot(fine, low), hn::Eq(bytes, hn::Set(d, 0x7f)));
-      plain = plain && hn::AllFalse(d, odd);
+      plain &= hn::AllFalse(d, odd);
     }
   }
-  std::uint64_t line_feeds = 0, returns = 0, colons = 0;
+  std::uint64_t line_feeds = 0, returns = 0, breaks = 0;
   bool plain = true;
 
  private:
@@ -64,9 +83,8 @@ class Block {
 };
 
 inline void mark(std::string_view text, TextMarks& out) noexcept {
-  TextMarks::Words returns;
-  out.size = text.size();
-  out.plain = true;
+  BareReturns bare;
+  bool plain = true;
   const auto* const bytes = reinterpret_cast<const std::uint8_t*>(text.data());
   std::array<std::uint8_t, TextMarks::kWord> last;
   for (std::size_t at = 0; at < text.size(); at += TextMarks::kWord) {
@@ -79,11 +97,12 @@ inline void mark(std::string_view text, TextMarks& out) noexcept {
     const Block block(from);
     const std::size_t w = at / TextMarks::kWord;
     out.line_feeds[w] = block.line_feeds;
-    out.colons[w] = block.colons;
-    returns[w] = block.returns;
-    out.plain = out.plain && block.plain;
+    out.breaks[w] = block.breaks;
+    bare.add(block.returns, block.line_feeds);
+    plain &= block.plain;
   }
-  out.plain = out.plain && returns_are_plain(out, returns);
+  out.size = text.size();
+  out.plain = plain && !bare.any();
 }
 
 #endif

@@ -13,32 +13,27 @@ namespace weir::packet {
 
 HWY_EXPORT(marker);
 
-bool returns_are_plain(const TextMarks& marks, const TextMarks::Words& returns) noexcept {
-  const std::size_t words = (marks.size + TextMarks::kWord - 1) / TextMarks::kWord;
-  std::uint64_t bare = 0;
-  for (std::size_t w = 0; w < words; ++w) {
-    const std::uint64_t next = w + 1 < words ? marks.line_feeds[w + 1] : 0;
-    bare |= returns[w] & ~(marks.line_feeds[w] >> 1U | next << 63U);
-  }
-  return bare == 0;
-}
-
 void mark_by_bytes(std::string_view text, TextMarks& out) noexcept {
-  TextMarks::Words returns;
   out.size = text.size();
   out.plain = true;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const std::size_t w = i / TextMarks::kWord;
-    if (i % TextMarks::kWord == 0) out.line_feeds[w] = out.colons[w] = returns[w] = 0;
-    const auto bit = std::uint64_t{1} << i % TextMarks::kWord;
-    const auto byte = static_cast<std::uint8_t>(text[i]);
-    if (byte == '\n') out.line_feeds[w] |= bit;
-    if (byte == '\r') returns[w] |= bit;
-    if (byte == ':') out.colons[w] |= bit;
-    if ((byte < ' ' && byte != '\n' && byte != '\r' && byte != '\t') || byte >= 0x7f)
-      out.plain = false;
+  BareReturns bare;
+  for (std::size_t at = 0; at < text.size(); at += TextMarks::kWord) {
+    const std::string_view block = text.substr(at, TextMarks::kWord);
+    std::uint64_t returns = 0, line_feeds = 0, tokens = 0;
+    for (std::size_t i = 0; i < block.size(); ++i) {
+      const auto bit = std::uint64_t{1} << i;
+      const auto byte = static_cast<unsigned char>(block[i]);
+      if (byte == '\n') line_feeds |= bit;
+      if (byte == '\r') returns |= bit;
+      if (is_token(byte)) tokens |= bit;
+      if ((byte < ' ' && byte != '\n' && byte != '\r' && byte != '\t') || byte >= 0x7f)
+        out.plain = false;
+    }
+    out.line_feeds[at / TextMarks::kWord] = line_feeds;
+    out.breaks[at / TextMarks::kWord] = ~tokens;
+    bare.add(returns, line_feeds);
   }
-  out.plain = out.plain && returns_are_plain(out, returns);
+  out.plain = out.plain && !bare.any();
 }
 
 void mark(std::string_view text, TextMarks& out) noexcept {

@@ -280,6 +280,10 @@ RC_GTEST_PROP(SsdpProperty, EveryTruncationKeepsTheMethodOrIsMalformed, ()) {
   RC_ASSERT((cut.ssdp.anomalies & kNoEnd) != 0);
 }
 
+/// RFC 7230, 3.2.6.
+constexpr std::string_view kToken =
+    "!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ";
+
 /// Marks of a copy that ends where its allocation ends.
 void are_the_marks_of_its_bytes(const std::string& text) {
   const std::unique_ptr<char[]> kept(new char[text.size()]);
@@ -288,13 +292,15 @@ void are_the_marks_of_its_bytes(const std::string& text) {
   mark({kept.get(), text.size()}, fast);
   mark_by_bytes({kept.get(), text.size()}, plain);
   RC_ASSERT(fast.plain == plain.plain);
-  for (const auto words : {&TextMarks::line_feeds, &TextMarks::colons})
-    for (std::size_t from = 0; from <= text.size(); ++from) {
-      const char wanted = words == &TextMarks::line_feeds ? '\n' : ':';
-      const std::size_t found = std::min(text.find(wanted, from), text.size());
-      RC_ASSERT(fast.next(fast.*words, from) == found);
-      RC_ASSERT(plain.next(plain.*words, from) == found);
-    }
+  for (std::size_t from = 0; from <= text.size(); ++from) {
+    const std::size_t line_feed = std::min(text.find('\n', from), text.size());
+    RC_ASSERT(fast.next(fast.line_feeds, from) == line_feed);
+    RC_ASSERT(plain.next(plain.line_feeds, from) == line_feed);
+    std::size_t end = from;
+    while (end < text.size() && kToken.find(text[end]) != std::string_view::npos) ++end;
+    RC_ASSERT(fast.next(fast.breaks, from) == end);
+    RC_ASSERT(plain.next(plain.breaks, from) == end);
+  }
 }
 
 RC_GTEST_PROP(TextMarks, AreThoseOfTheBytesOneByOne, ()) {
@@ -317,6 +323,9 @@ TEST(TextMarks, AnyByteIsPlainOrNot) {
       mark(text, marks);
       const bool plain = (byte >= ' ' && byte < 0x7f) || byte == '\n' || byte == '\t';
       ASSERT_EQ(marks.plain, plain) << byte << " at " << at;
+      const bool token =
+          byte != 0 && kToken.find(static_cast<char>(byte)) != std::string_view::npos;
+      ASSERT_EQ(marks.next(marks.breaks, at) != at, token) << byte << " at " << at;
     }
   for (const std::size_t at : {0U, 15U, 62U, 63U, 64U, 98U}) {
     std::string text(100, 'a');
