@@ -267,13 +267,12 @@ static __always_inline int weir_judge_socket(struct weir_tables *tables, const s
   return WEIR_OUTCOME_socket_steered;
 }
 
-/* The outcome of `packet`; `h` is filled. */
-static __always_inline int weir_decide(struct weir_tables *tables, const struct weir_packet *packet,
-                                       struct weir_headers *h)
+/* The outcome of `packet`, whose headers are `h`. */
+static __always_inline int weir_decide_parsed(struct weir_tables *tables, const struct weir_packet *packet,
+                                              const struct weir_headers *h)
 {
   int steered, fragment, blocked;
 
-  weir_parse(packet->data, packet->end, h);
   steered = weir_is_steered(tables, packet, h);
   fragment = h->kind == WEIR_KIND_fragment && h->protocol == WEIR_PROTOCOL_UDP;
   if (h->family) {
@@ -299,6 +298,14 @@ static __always_inline int weir_decide(struct weir_tables *tables, const struct 
   default:
     return WEIR_OUTCOME_peer_not_ip;
   }
+}
+
+/* The same; `h` is filled. */
+static __always_inline int weir_decide(struct weir_tables *tables, const struct weir_packet *packet,
+                                       struct weir_headers *h)
+{
+  weir_parse(packet->data, packet->end, h);
+  return weir_decide_parsed(tables, packet, h);
 }
 
 #endif

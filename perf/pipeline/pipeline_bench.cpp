@@ -25,12 +25,8 @@ namespace {
 /// Stages that do nothing: what remains is the engine.
 class NoExtractor final : public detect::Extractor {
  public:
-  void prefetch(const packet::Frame& /*frame*/,
-                const packet::Headers& /*headers*/) const noexcept override {}
-  detect::Context extract(const packet::Frame& /*frame*/, const packet::Headers& /*headers*/,
-                          const packet::Ssdp& /*ssdp*/, float* const* /*columns*/,
-                          std::size_t /*row*/) noexcept override {
-    return {};
+  void extract(const detect::Packets& packets) noexcept override {
+    std::fill_n(packets.contexts, packets.frames.size(), detect::Context{});
   }
   [[nodiscard]] detect::TableCounters counters() const noexcept override { return {}; }
 };

@@ -10,6 +10,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <compare>
 #include <cstdint>
 #include <cstring>
@@ -25,17 +26,52 @@ namespace weir {
 class Address {
  public:
   constexpr Address() noexcept = default;
-  static Address v4(be32 address) noexcept;
+  static Address v4(be32 address) noexcept {
+    Address a;
+    a.bytes_[10] = a.bytes_[11] = 0xff;
+    const std::uint32_t raw = address.wire();
+    std::memcpy(&a.bytes_[kV4_offset], &raw, sizeof raw);
+    a.v4_ = 1;
+    return a;
+  }
   /// `bytes` points at 16 bytes in network order.
-  static Address v6(const std::uint8_t* bytes) noexcept;
+  static Address v6(const std::uint8_t* bytes) noexcept {
+    Address a;
+    std::memcpy(a.bytes_.data(), bytes, sizeof a.bytes_);
+    return a;
+  }
   /// "192.0.2.1" or "2001:db8::1"; "::ffff:192.0.2.1" is an IPv6 address.
   static Result<Address> parse(std::string_view text);
 
   [[nodiscard]] bool is_v4() const noexcept { return v4_ != 0; }
-  [[nodiscard]] be32 as_v4() const noexcept;  ///< Only where `is_v4()`.
+  [[nodiscard]] be32 as_v4() const noexcept {  ///< Only where `is_v4()`.
+    std::uint32_t raw = 0;
+    std::memcpy(&raw, &bytes_[kV4_offset], sizeof raw);
+    return be32::from_wire(raw);
+  }
   [[nodiscard]] const std::array<std::uint8_t, 16>& bytes() const noexcept { return bytes_; }
-  [[nodiscard]] bool is_multicast() const noexcept;  ///< 224/4, 255.255.255.255 and ff00::/8.
-  [[nodiscard]] std::string text() const;            ///< IPv4 dotted, IPv6 as in RFC 5952.
+  [[nodiscard]] bool is_multicast() const noexcept {  ///< 224/4, 255.255.255.255 and ff00::/8.
+    if (!is_v4()) return bytes_[0] == 0xff;
+    return (bytes_[kV4_offset] & 0xf0U) == 0xe0U || as_v4().wire() == 0xffffffffU;
+  }
+  /// Its first `length` bits (0-32 or 0-128, of its own family), the others zero: its network.
+  [[nodiscard]] Address first_bits(unsigned length) const noexcept {
+    constexpr unsigned kWord = 64;
+    const unsigned bits = is_v4() ? length + 8 * kV4_offset : length;
+    const auto mask = [](unsigned ones) noexcept {  // in network order, as the words are
+      const std::uint64_t m = ones == 0 ? 0 : ~std::uint64_t{0} << (kWord - ones);
+      return std::endian::native == std::endian::little ? __builtin_bswap64(m) : m;
+    };
+    std::uint64_t words[2];
+    std::memcpy(words, bytes_.data(), sizeof words);
+    words[0] &= mask(bits < kWord ? bits : kWord);
+    words[1] &= mask(bits < kWord ? 0 : bits - kWord);
+    Address a;
+    std::memcpy(a.bytes_.data(), words, sizeof words);
+    a.v4_ = v4_;
+    return a;
+  }
+  [[nodiscard]] std::string text() const;  ///< IPv4 dotted, IPv6 as in RFC 5952.
   /// A 64-bit hash keyed by `seed`: tables that strangers can fill take a random seed, replays a
   /// fixed one. Every step is a bijection of what it is given, so no seed is weak: with any one,
   /// different IPv4 addresses, or IPv6 addresses that differ in one half, have different hashes.
@@ -60,7 +96,7 @@ class Address {
   }
 
  private:
-  friend class Prefix;
+  static constexpr unsigned kV4_offset = 12;
   std::array<std::uint8_t, 16> bytes_{};
   std::uint8_t v4_ = 0;  // 1: IPv4
 };
@@ -73,7 +109,9 @@ class Prefix {
   /// "192.168.0.0/16", "fe80::/10", or an address alone (then /32 or /128). Host bits set are an
   /// error.
   static Result<Prefix> parse(std::string_view text);
-  [[nodiscard]] bool contains(const Address& address) const noexcept;
+  [[nodiscard]] bool contains(const Address& address) const noexcept {
+    return address.is_v4() == address_.is_v4() && address.first_bits(length_) == address_;
+  }
   [[nodiscard]] const Address& address() const noexcept { return address_; }
   [[nodiscard]] unsigned length() const noexcept { return length_; }
   [[nodiscard]] std::string text() const;

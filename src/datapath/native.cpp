@@ -100,7 +100,7 @@ NativeLists::NativeLists(const Config& settings, std::uint64_t seed)
 
 bool NativeLists::allows(std::size_t family, const Address& address) noexcept {
   return std::any_of(lengths_[family].begin(), lengths_[family].end(), [&](unsigned length) {
-    return allow_[family][length].find(Prefix(address, length).address()) != nullptr;
+    return allow_[family][length].find(address.first_bits(length)) != nullptr;
   });
 }
 
@@ -205,7 +205,7 @@ NativeSettings::NativeSettings(const Config& settings) {
 }
 
 Outcome judge_natively(weir_tables& tables, const packet::Frame& frame, std::uint32_t queue,
-                       std::uint32_t continues, packet::Headers& headers) noexcept {
+                       std::uint32_t continues, const packet::Headers& headers) noexcept {
   tables.now_ns = frame.time.ns;
   weir_packet packet{};
   packet.data = frame.data;
@@ -214,8 +214,7 @@ Outcome judge_natively(weir_tables& tables, const packet::Frame& frame, std::uin
   packet.side = static_cast<__u32>(frame.side);
   packet.queue = queue;
   packet.continues = continues;
-  const auto outcome = static_cast<std::size_t>(weir_decide(&tables, &packet, &headers));
-  packet::cut_payload(headers, frame.length);
+  const auto outcome = static_cast<std::size_t>(weir_decide_parsed(&tables, &packet, &headers));
   tables.counters.outcomes[index(frame.side)][outcome].add(packet.bytes);
   return static_cast<Outcome>(outcome);
 }
@@ -234,6 +233,11 @@ Native::Native(const Config& config) : tables_(std::make_unique<Tables>(config))
 Native::~Native() = default;
 
 Outcome Native::judge(const packet::Frame& frame, packet::Headers& headers) noexcept {
+  headers = packet::parse(frame.bytes());
+  return judge_parsed(frame, headers);
+}
+
+Outcome Native::judge_parsed(const packet::Frame& frame, const packet::Headers& headers) noexcept {
   return judge_natively(*tables_, frame, 0, 0, headers);
 }
 

@@ -22,6 +22,8 @@ class Native final : public Datapath {
   /// The outcome of `frame` at its packet time, counted; sockets count as present and alive. Fills
   /// `headers`.
   Outcome judge(const packet::Frame& frame, packet::Headers& headers) noexcept;
+  /// The same for a frame whose headers `packet::parse` has read.
+  Outcome judge_parsed(const packet::Frame& frame, const packet::Headers& headers) noexcept;
 
   /// What the kernel would be told of a missing socket or a stale heartbeat: for tests of the fail
   /// modes.

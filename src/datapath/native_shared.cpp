@@ -47,6 +47,7 @@ void NativeShared::Judge::begin() noexcept {
 
 Outcome NativeShared::Judge::judge(const packet::Frame& frame, std::uint32_t continues,
                                    packet::Headers& headers) noexcept {
+  headers = packet::parse(frame.bytes());
   return judge_natively(*tables_, frame, channel_, continues, headers);
 }
 

@@ -89,9 +89,9 @@ struct weir_tables {
 
 namespace weir::datapath {
 
-/// The outcome of a frame that came in by rx queue `queue`, counted; fills `headers`. `continues`:
-/// bytes of the packet behind those that the frame holds.
+/// The outcome of a frame that came in by rx queue `queue`, counted; `headers` are those that
+/// `packet::parse` reads. `continues`: bytes of the packet behind those that the frame holds.
 Outcome judge_natively(weir_tables& tables, const packet::Frame& frame, std::uint32_t queue,
-                       std::uint32_t continues, packet::Headers& headers) noexcept;
+                       std::uint32_t continues, const packet::Headers& headers) noexcept;
 
 }  // namespace weir::datapath

@@ -15,7 +15,7 @@
 ///           probation ways and reach nothing that is known for longer.
 /// Hash      given by the caller and seeded: a stranger cannot aim at a bucket. A tag that matches
 ///           is always confirmed by the whole key.
-/// Cost      one line for the bucket, then the entry: `prefetch` both for packets that are to come.
+/// Cost      one line for the bucket, then the entry: fetch both for packets that are to come.
 /// Aging     none of its own: counts fade when their entry is looked at, idleness is a stamp that
 ///           is compared when a bucket is full. Nothing ever walks the table.
 /// Entry     has `Key`, `Key key`, and `bool lasting(PacketTime) const`; trivially copyable.
@@ -60,8 +60,18 @@ class BoundedTable {
            (sizeof(Bucket) + kWays * sizeof(Entry));
   }
 
-  void prefetch(std::uint64_t hash) const noexcept {
+  /// Asks the memory for the bucket; and, once that is there, for the entry.
+  void fetch_bucket(std::uint64_t hash) const noexcept {
     __builtin_prefetch(&buckets_[bucket_of(hash)], 1);
+  }
+  void fetch_entry(std::uint64_t hash) const noexcept {
+    const std::size_t b = bucket_of(hash);
+    const unsigned matches = matches_of(b, tag_of(hash));
+    if (matches == 0) return;  // a newcomer's: which way it gets is not known yet
+    const auto* const entry = reinterpret_cast<const char*>(
+        &entries_[b * kWays + static_cast<unsigned>(__builtin_ctz(matches))]);
+    for (std::size_t at = 0; at < sizeof(Entry); at += kCacheLine_bytes)
+      __builtin_prefetch(entry + at, 1);
   }
 
   [[nodiscard]] Entry* find(const Key& key, std::uint64_t hash) noexcept {
@@ -138,13 +148,18 @@ class BoundedTable {
     return static_cast<std::uint32_t>(hash >> 32U) | 1U;
   }
 
-  [[nodiscard]] unsigned way_of(std::size_t b, const Key& key, std::uint32_t tag) const noexcept {
+  /// A bit for each way with this tag.
+  [[nodiscard]] unsigned matches_of(std::size_t b, std::uint32_t tag) const noexcept {
     const Bucket& bucket = buckets_[b];
     unsigned matches = 0;
     for (unsigned way = 0; way < kWays; ++way) {  // vectorised by the compiler
       matches |= static_cast<unsigned>(bucket.tags[way] == tag) << way;
     }
-    for (; matches != 0; matches &= matches - 1) {
+    return matches;
+  }
+
+  [[nodiscard]] unsigned way_of(std::size_t b, const Key& key, std::uint32_t tag) const noexcept {
+    for (unsigned matches = matches_of(b, tag); matches != 0; matches &= matches - 1) {
       const auto way = static_cast<unsigned>(__builtin_ctz(matches));
       if (entries_[b * kWays + way].key == key) return way;
     }

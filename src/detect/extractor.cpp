@@ -53,7 +53,9 @@ class RowWriter {
   void set(Feature feature, float value) noexcept {
     row_[static_cast<std::size_t>(feature)] = value;
   }
-  void set(Feature feature, bool value) noexcept { set(feature, value ? 1.0F : 0.0F); }
+  void set(Feature feature, bool value) noexcept {
+    set(feature, static_cast<float>(static_cast<int>(value)));
+  }
 
  private:
   Row& row_;
@@ -83,18 +85,85 @@ class TableExtractor final : public Extractor {
                   Expectations(config.expectations_max, open_for_, config.hash_seed)},
         flows_(config.flows_max, config.hash_seed) {}
 
-  void prefetch(const packet::Frame& frame,
-                const packet::Headers& headers) const noexcept override {
-    sources_.prefetch(packet::source(frame.bytes(), headers).hash(seed_));
-    destinations_.prefetch(packet::destination(frame.bytes(), headers).hash(seed_));
+  void extract(const Packets& packets) noexcept override {
+    std::array<Place, kBucketsAhead> places;
+    std::array<Row, kRows> rows;
+    const std::size_t size = packets.frames.size();
+    const auto look_ahead = [&](std::size_t i) noexcept {
+      if (i < size) places[i % kBucketsAhead] = place(packets.frames[i], packets.headers[i]);
+    };
+    for (std::size_t i = 0; i < kBucketsAhead; ++i) look_ahead(i);
+    for (std::size_t i = 0; i < size; ++i) {
+      const Place here = places[i % kBucketsAhead];
+      look_ahead(i + kBucketsAhead);
+      if (i + kEntriesAhead < size) fetch_entries(places[(i + kEntriesAhead) % kBucketsAhead]);
+      packets.contexts[i] = extract_next(here, packets.frames[i], packets.headers[i],
+                                         packets.ssdp[i], rows[i % kRows]);
+      const std::size_t filled = i % kRows + 1;
+      if (filled == kRows || i + 1 == size)
+        write_rows({rows.data(), filled}, packets.columns, i + 1 - filled);
+    }
   }
 
-  Context extract(const packet::Frame& frame, const packet::Headers& headers,
-                  const packet::Ssdp& ssdp, float* const* columns,
-                  std::size_t row) noexcept override {
-    Context context = begin(frame, headers, ssdp);
-    Row values;
-    const std::uint64_t source_hash = context.source.hash(seed_);
+  [[nodiscard]] TableCounters counters() const noexcept override {
+    return {.sources = sources_.size(),
+            .sources_evicted = sources_.evicted(),
+            .destinations = destinations_.size(),
+            .destinations_evicted = destinations_.evicted(),
+            .expectations = asked_by_[0].size() + asked_by_[1].size(),
+            .expectations_evicted = asked_by_[0].evicted() + asked_by_[1].evicted()};
+  }
+
+ private:
+  /// Packets ahead whose buckets, and whose entries, are asked for: a few lines a packet, so not too
+  /// many packets at once (a core has 10 to 16 line fill buffers).
+  static constexpr std::size_t kBucketsAhead = 8;
+  static constexpr std::size_t kEntriesAhead = 4;
+  /// Rows that are turned into columns at once: a cache line of each column.
+  static constexpr std::size_t kRows = kCacheLine_bytes / sizeof(float);
+
+  /// A packet's addresses, and where the tables keep what they know of them.
+  struct Place {
+    Address source, destination;
+    std::uint64_t source_hash = 0, destination_hash = 0;
+  };
+
+  Place place(const packet::Frame& frame, const packet::Headers& headers) const noexcept {
+    Place place;
+    place.source = packet::source(frame.bytes(), headers);
+    place.destination = packet::destination(frame.bytes(), headers);
+    place.source_hash = place.source.hash(seed_);
+    place.destination_hash = place.destination.hash(seed_);
+    sources_.fetch_bucket(place.source_hash);
+    destinations_.fetch_bucket(place.destination_hash);
+    return place;
+  }
+
+  void fetch_entries(const Place& place) const noexcept {
+    sources_.fetch_entry(place.source_hash);
+    destinations_.fetch_entry(place.destination_hash);
+  }
+
+  /// Writes what is wanted of `rows` to the columns, from row `first` on.
+  void write_rows(std::span<const Row> rows, float* const* columns,
+                  std::size_t first) const noexcept {
+    for (std::size_t i = 0; i < wanted_.size(); ++i) {
+      float* const column = columns[i] + first;
+      const std::size_t feature = wanted_[i];
+      if (rows.size() == kRows) [[likely]] {  // a length that is known: no loop is left
+        for (std::size_t row = 0; row < kRows; ++row) column[row] = rows[row][feature];
+      } else {
+        for (std::size_t row = 0; row < rows.size(); ++row) column[row] = rows[row][feature];
+      }
+    }
+  }
+
+  Context extract_next(const Place& place, const packet::Frame& frame,
+                       const packet::Headers& headers, const packet::Ssdp& ssdp,
+                       Row& values) noexcept {
+    Context context = begin(place, frame, headers, ssdp);
+    const std::uint64_t source_hash = place.source_hash;
+    const std::uint64_t destination_hash = place.destination_hash;
     bool fresh = false;
     SourceEntry& source = sources_.touch(context.source, source_hash, context.time, fresh);
     if (fresh) source.begin(context.time);
@@ -103,7 +172,6 @@ class TableExtractor final : public Extractor {
     context.wrong_side = source.note_side(context.side, context.time, fresh);
     // Before the destination's entry is held: the searcher's may take its place.
     if (context.method == Method::search) note_search(context, source_hash, ssdp.mx);
-    const std::uint64_t destination_hash = context.destination.hash(seed_);
     DestinationEntry& destination = arrive(context, destination_hash);
     const Expectations::Admission admission = relate(context, source, destination);
     note_device(context, source);
@@ -127,31 +195,20 @@ class TableExtractor final : public Extractor {
     count_spread(values, context, source, destination, source_hash, destination_hash);
     if (wants_network_) count_network(values, context, source_hash, destination_hash, unasked);
     if (wants_header_) fill_header(values, frame, headers);
-    for (std::size_t i = 0; i < wanted_.size(); ++i) columns[i][row] = values[wanted_[i]];
     return context;
   }
 
-  [[nodiscard]] TableCounters counters() const noexcept override {
-    return {.sources = sources_.size(),
-            .sources_evicted = sources_.evicted(),
-            .destinations = destinations_.size(),
-            .destinations_evicted = destinations_.evicted(),
-            .expectations = asked_by_[0].size() + asked_by_[1].size(),
-            .expectations_evicted = asked_by_[0].evicted() + asked_by_[1].evicted()};
-  }
-
- private:
   [[nodiscard]] bool wants(std::string_view prefix) const noexcept {
     return std::any_of(wanted_.begin(), wanted_.end(), [&](std::uint8_t feature) {
       return std::string_view(kInfos[feature].name).starts_with(prefix);
     });
   }
 
-  static Context begin(const packet::Frame& frame, const packet::Headers& headers,
-                       const packet::Ssdp& ssdp) noexcept {
+  static Context begin(const Place& place, const packet::Frame& frame,
+                       const packet::Headers& headers, const packet::Ssdp& ssdp) noexcept {
     Context context;
-    context.source = packet::source(frame.bytes(), headers);
-    context.destination = packet::destination(frame.bytes(), headers);
+    context.source = place.source;
+    context.destination = place.destination;
     context.time = frame.time;
     context.side = frame.side;
     context.method = ssdp.method;
@@ -455,10 +512,6 @@ const FeatureInfo* find_feature(std::string_view name) noexcept {
   const auto* const info = std::find_if(kInfos.begin(), kInfos.end(),
                                         [&](const FeatureInfo& i) { return name == i.name; });
   return info == kInfos.end() ? nullptr : info;
-}
-
-Address network_of(const Address& address) noexcept {
-  return Prefix(address, address.is_v4() ? 24 : 64).address();
 }
 
 std::size_t Extractor::memory_bytes(const TableConfig& config) noexcept {

@@ -48,6 +48,15 @@ struct TableCounters {
   std::uint64_t expectations = 0, expectations_evicted = 0;
 };
 
+/// Packets in arrival order, and where to write what is extracted of them.
+struct Packets {
+  std::span<const packet::Frame> frames;
+  const packet::Headers* headers = nullptr;  ///< of each
+  const packet::Ssdp* ssdp = nullptr;        ///< of each
+  float* const* columns = nullptr;           ///< one for each wanted feature, a row for each packet
+  Context* contexts = nullptr;               ///< of each
+};
+
 class Extractor {
  public:
   /// `features`: the names that the model wants, in its order.
@@ -58,15 +67,16 @@ class Extractor {
   /// Memory of all its tables, when they are full.
   static std::size_t memory_bytes(const TableConfig& config) noexcept;
 
-  /// Asks the memory for the table lines of a packet that `extract` will be called for soon (some
-  /// ten packets ahead is best). Changes nothing.
-  virtual void prefetch(const packet::Frame& frame,
-                        const packet::Headers& headers) const noexcept = 0;
-  /// Writes row `row` into `columns` (one column for each wanted feature) and returns the packet's
-  /// context.
-  virtual Context extract(const packet::Frame& frame, const packet::Headers& headers,
-                          const packet::Ssdp& ssdp, float* const* columns,
-                          std::size_t row) noexcept = 0;
+  /// Writes each packet's row and context. Memory is asked for what the tables hold of the packets
+  /// ahead, so that many at once cost less each.
+  virtual void extract(const Packets& packets) noexcept = 0;
+  /// The same for one packet, whose row is the columns' first.
+  Context extract_one(const packet::Frame& frame, const packet::Headers& headers,
+                      const packet::Ssdp& ssdp, float* const* columns) noexcept {
+    Context context;
+    extract({{&frame, 1}, &headers, &ssdp, columns, &context});
+    return context;
+  }
   [[nodiscard]] virtual TableCounters counters() const noexcept = 0;
 };
 

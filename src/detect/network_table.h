@@ -13,7 +13,9 @@
 namespace weir::detect {
 
 /// The /24 or /64 that `address` is in: what one site or one attacker usually holds.
-Address network_of(const Address& address) noexcept;
+inline Address network_of(const Address& address) noexcept {
+  return address.first_bits(address.is_v4() ? 24 : 64);
+}
 
 struct NetworkEntry {
   using Key = Address;  // host bits are zero

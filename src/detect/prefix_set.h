@@ -36,7 +36,7 @@ class PrefixSet {
     return std::any_of(lists_.begin(), lists_.end(), [&](const List& list) {
       return list.key.first == is_v4 &&
              std::binary_search(list.addresses.begin(), list.addresses.end(),
-                                Prefix(address, list.key.second).address());
+                                address.first_bits(list.key.second));
     });
   }
 
@@ -46,7 +46,7 @@ class PrefixSet {
       if (list.key.first != other.address().is_v4()) return false;
       if (list.key.second <= other.length())
         return std::binary_search(list.addresses.begin(), list.addresses.end(),
-                                  Prefix(other.address(), list.key.second).address());
+                                  other.address().first_bits(list.key.second));
       const auto first =
           std::lower_bound(list.addresses.begin(), list.addresses.end(), other.address());
       return first != list.addresses.end() && other.contains(*first);

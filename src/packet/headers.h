@@ -8,6 +8,7 @@
 #pragma once
 
 #include <cstdint>
+#include <cstring>
 #include <span>
 
 #include "../../bpf/header_features.h"
@@ -22,14 +23,24 @@ using HeaderFeatures = weir_header_features;
 /// Parses `frame` from its Ethernet header on.
 Headers parse(std::span<const std::uint8_t> frame) noexcept;
 
-/// Cuts `payload_length`, which the headers claim, to what a frame of `frame_bytes` holds: `parse`
-/// does it itself; for who fills `Headers` through bpf/datapath.h.
-void cut_payload(Headers& headers, std::size_t frame_bytes) noexcept;
-
-/// Source and destination of a frame that `headers` was parsed from; the unspecified address where
-/// it has none.
-Address source(std::span<const std::uint8_t> frame, const Headers& headers) noexcept;
-Address destination(std::span<const std::uint8_t> frame, const Headers& headers) noexcept;
+/// The address at `offset`, which the parser promises to be inside the frame where a family is set;
+/// else the unspecified one.
+inline Address address_at(std::span<const std::uint8_t> frame, const Headers& headers,
+                          std::uint16_t offset) noexcept {
+  if (headers.family == 4) {
+    std::uint32_t raw = 0;
+    std::memcpy(&raw, frame.data() + offset, sizeof raw);
+    return Address::v4(be32::from_wire(raw));
+  }
+  return headers.family == 6 ? Address::v6(frame.data() + offset) : Address{};
+}
+/// Source and destination of a frame that `headers` was parsed from.
+inline Address source(std::span<const std::uint8_t> frame, const Headers& headers) noexcept {
+  return address_at(frame, headers, headers.source_offset);
+}
+inline Address destination(std::span<const std::uint8_t> frame, const Headers& headers) noexcept {
+  return address_at(frame, headers, headers.destination_offset);
+}
 
 /// The UDP payload inside this frame; empty where the kind is not UDP.
 std::span<const std::uint8_t> payload(std::span<const std::uint8_t> frame,

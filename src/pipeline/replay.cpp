@@ -144,7 +144,8 @@ class ReplayRun final : public Replay {
     frame.length = static_cast<std::uint32_t>(packet.captured.bytes.size());
     frame.number = report_.packets++;
     frame.time = packet.captured.time;
-    frame.side = packet.side ? *packet.side : side_of(frame);
+    const packet::Headers headers = packet::parse(frame.bytes());
+    frame.side = packet.side ? *packet.side : side_of(frame, headers);
     report_.bytes += packet.captured.original_length;
     report_.last = frame.time;
     latest_ = std::max(latest_, frame.time);
@@ -152,8 +153,7 @@ class ReplayRun final : public Replay {
     const std::int32_t label = labels_.of(packet.captured.comment);
     settle(frame.time);
     enforce(frame.time);
-    packet::Headers headers;
-    const datapath::Outcome outcome = datapath_.judge(frame, headers);
+    const datapath::Outcome outcome = datapath_.judge_parsed(frame, headers);
     const datapath::Effect effect = datapath::effect(outcome);
     if (effect == datapath::Effect::socket) {
       if (order_) order_->travels(packet.captured, frame.side);
@@ -168,8 +168,7 @@ class ReplayRun final : public Replay {
   }
 
   /// No capture says it: what comes from a LAN address comes from the LAN.
-  Side side_of(const packet::Frame& frame) const noexcept {
-    const packet::Headers headers = packet::parse(frame.bytes());
+  Side side_of(const packet::Frame& frame, const packet::Headers& headers) const noexcept {
     const Address source = packet::source(frame.bytes(), headers);
     return any_contains(config_.lan_prefixes, source) ? Side::lan : Side::wan;
   }

@@ -12,10 +12,6 @@ constexpr std::size_t kPrefetchAhead = 4;
 /// Most SSDP ends within these.
 constexpr std::uint32_t kPrefetch_bytes = 448;
 
-/// The same for the tables' lines: a few lines a packet, so not too many packets at once (a core
-/// has 10 to 16 line fill buffers).
-constexpr std::size_t kTablesAhead = 8;
-
 /// Times a stage, from its construction to its end, where the batch asks for it.
 class StageTimer {
  public:
@@ -86,16 +82,11 @@ void extract(Batch& batch, detect::Extractor& extractor) noexcept {
   batch.enter(Batch::At::parsed);
   {
     const StageTimer timer(batch, Stage::extract);
-    float* const* columns = batch.columns.data();
-    const std::size_t size = batch.size;
-    for (std::size_t i = 0; i < size && i < kTablesAhead; ++i)
-      extractor.prefetch(batch.frames[i], batch.headers[i]);
-    for (std::size_t i = 0; i < size; ++i) {
-      if (const std::size_t next = i + kTablesAhead; next < size)
-        extractor.prefetch(batch.frames[next], batch.headers[next]);
-      batch.contexts[i] =
-          extractor.extract(batch.frames[i], batch.headers[i], batch.ssdp[i], columns, i);
-    }
+    extractor.extract({.frames = {batch.frames.data(), batch.size},
+                       .headers = batch.headers.data(),
+                       .ssdp = batch.ssdp.data(),
+                       .columns = batch.columns.data(),
+                       .contexts = batch.contexts.data()});
   }
   batch.leave(Batch::At::extracted);
 }

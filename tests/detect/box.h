@@ -72,8 +72,7 @@ class Box {
     frame.side = p.side;
     const packet::Headers headers = packet::parse(frame.bytes());
     const packet::Ssdp ssdp = packet::parse_ssdp(packet::payload(frame.bytes(), headers));
-    extractor_->prefetch(frame, headers);
-    return extractor_->extract(frame, headers, ssdp, columns_.data(), 0);
+    return extractor_->extract_one(frame, headers, ssdp, columns_.data());
   }
   [[nodiscard]] float value(const std::string& feature) const {
     for (std::size_t i = 0; i < names_.size(); ++i) {

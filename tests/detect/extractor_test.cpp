@@ -79,11 +79,11 @@ TEST(Extractor, WritesOnlyWhatIsWantedInTheModelsOrder) {
   const packet::Headers headers = packet::parse(frame.bytes());
   std::vector<std::vector<float>> storage(3, std::vector<float>(4, -1));
   std::vector<float*> columns = {storage[0].data(), storage[1].data(), storage[2].data()};
-  extractor->extract(frame, headers, packet::parse_ssdp(packet::payload(frame.bytes(), headers)),
-                     columns.data(), 2);
-  EXPECT_EQ(storage[0], (std::vector<float>{-1, -1, 1, -1}));
-  EXPECT_EQ(storage[1], (std::vector<float>{-1, -1, 64, -1}));
-  EXPECT_EQ(storage[2], (std::vector<float>{-1, -1, 1, -1}));
+  extractor->extract_one(
+      frame, headers, packet::parse_ssdp(packet::payload(frame.bytes(), headers)), columns.data());
+  EXPECT_EQ(storage[0], (std::vector<float>{1, -1, -1, -1}));
+  EXPECT_EQ(storage[1], (std::vector<float>{64, -1, -1, -1}));
+  EXPECT_EQ(storage[2], (std::vector<float>{1, -1, -1, -1}));
 }
 
 TEST(Extractor, HeaderFeaturesAreThoseOfThePacketsHeaders) {
@@ -246,8 +246,8 @@ TEST(Multicast, IsWhatEthernetSendsToAll) {
     frame.length = static_cast<std::uint32_t>(bytes.size());
     frame.time = kBegin;
     const packet::Headers headers = packet::parse(frame.bytes());
-    return extractor->extract(
-        frame, headers, packet::parse_ssdp(packet::payload(frame.bytes(), headers)), nullptr, 0);
+    return extractor->extract_one(
+        frame, headers, packet::parse_ssdp(packet::payload(frame.bytes(), headers)), nullptr);
   };
   EXPECT_FALSE(see().multicast);
   std::fill_n(bytes.begin(), 6, std::uint8_t{0xff});

@@ -126,7 +126,7 @@ class PlainReading {
 
   Verdict judge(const packet::Frame& frame, const packet::Headers& headers) {
     const auto ssdp = packet::parse_ssdp(packet::payload(frame.bytes(), headers));
-    const auto context = extractor_->extract(frame, headers, ssdp, columns_.data(), 0);
+    const auto context = extractor_->extract_one(frame, headers, ssdp, columns_.data());
     alignas(64) float score[forest::kRowAlign];
     evaluator_->evaluate(columns_.data(), 1, score);
     const auto decision = policy_.decide(context, score[0]);

@@ -140,7 +140,7 @@ TEST_P(EngineOfWorkers, DecidesAsTheStagesDoOneByOne) {
     packet::Frame frame;
     frame.number = n;
     frame.time = PacketTime{1'000'000'000 + n * 1000};
-    const auto context = plain.extractor.extract(frame, {}, {}, &column, 0);
+    const auto context = plain.extractor.extract_one(frame, {}, {}, &column);
     const auto expected = plain.policy.decide(context, test::is_attack(n) ? 1.0F : 0.0F);
     ASSERT_EQ(decisions[n].verdict, expected.verdict) << "packet " << n;
     ASSERT_EQ(decisions[n].reason, expected.reason) << "packet " << n;

@@ -29,13 +29,19 @@ inline void sometimes_delay(std::uint64_t n, std::uint64_t seed) {
 class NumberExtractor final : public detect::Extractor {
  public:
   explicit NumberExtractor(std::uint64_t seed = 0) : seed_(seed) {}
-  void prefetch(const packet::Frame& /*frame*/,
-                const packet::Headers& /*headers*/) const noexcept override {}
-  detect::Context extract(const packet::Frame& frame, const packet::Headers& /*headers*/,
-                          const packet::Ssdp& /*ssdp*/, float* const* columns,
-                          std::size_t row) noexcept override {
+  void extract(const detect::Packets& packets) noexcept override {
     EXPECT_FALSE(busy_.exchange(true)) << "two threads extract at once";
-    if (row == 0 && seed_ != 0) sometimes_delay(frame.number, seed_);
+    if (seed_ != 0 && !packets.frames.empty()) sometimes_delay(packets.frames[0].number, seed_);
+    for (std::size_t row = 0; row < packets.frames.size(); ++row)
+      packets.contexts[row] = one(packets.frames[row], packets.columns, row);
+    busy_ = false;
+  }
+  [[nodiscard]] detect::TableCounters counters() const noexcept override { return {}; }
+
+  std::vector<std::uint64_t> seen;  ///< numbers, in the order of extraction
+
+ private:
+  detect::Context one(const packet::Frame& frame, float* const* columns, std::size_t row) {
     seen.push_back(frame.number);
     columns[0][row] = static_cast<float>(frame.number);
     detect::Context context;
@@ -47,14 +53,9 @@ class NumberExtractor final : public detect::Extractor {
     context.time = frame.time;
     context.first_seen = frame.time;
     context.side = frame.side;
-    busy_ = false;
     return context;
   }
-  [[nodiscard]] detect::TableCounters counters() const noexcept override { return {}; }
 
-  std::vector<std::uint64_t> seen;  ///< numbers, in the order of extraction
-
- private:
   const std::uint64_t seed_;
   std::atomic<bool> busy_{false};
 };
