@@ -29,6 +29,7 @@ std::string Address::text() const {
 Prefix::Prefix(const Address& address, unsigned length) noexcept
     : address_(address), length_(length) {
   WEIR_CHECK(length <= (address.is_v4() ? 32U : 128U));
+  mask_ = Address::first_ones(address.is_v4() ? length + 8 * Address::kV4_offset : length);
   address_ = address.first_bits(length);
 }
 

@@ -56,18 +56,12 @@ class Address {
   }
   /// Its first `length` bits (0-32 or 0-128, of its own family), the others zero: its network.
   [[nodiscard]] Address first_bits(unsigned length) const noexcept {
-    constexpr unsigned kWord = 64;
-    const unsigned bits = is_v4() ? length + 8 * kV4_offset : length;
-    const auto mask = [](unsigned ones) noexcept {  // in network order, as the words are
-      const std::uint64_t m = ones == 0 ? 0 : ~std::uint64_t{0} << (kWord - ones);
-      return std::endian::native == std::endian::little ? __builtin_bswap64(m) : m;
-    };
-    std::uint64_t words[2];
-    std::memcpy(words, bytes_.data(), sizeof words);
-    words[0] &= mask(bits < kWord ? bits : kWord);
-    words[1] &= mask(bits < kWord ? 0 : bits - kWord);
+    const Words mask = first_ones(is_v4() ? length + 8 * kV4_offset : length);
+    Words w = words();
+    w[0] &= mask[0];
+    w[1] &= mask[1];
     Address a;
-    std::memcpy(a.bytes_.data(), words, sizeof words);
+    std::memcpy(a.bytes_.data(), w.data(), sizeof w);
     a.v4_ = v4_;
     return a;
   }
@@ -76,15 +70,14 @@ class Address {
   /// fixed one. Every step is a bijection of what it is given, so no seed is weak: with any one,
   /// different IPv4 addresses, or IPv6 addresses that differ in one half, have different hashes.
   [[nodiscard]] std::uint64_t hash(std::uint64_t seed) const noexcept {
-    std::uint64_t words[2];
-    std::memcpy(words, bytes_.data(), sizeof words);
+    const Words w = words();
     const auto mix = [](std::uint64_t x, std::uint64_t odd) noexcept {
       x *= odd;
       return x ^ (x >> 32U);
     };
     std::uint64_t h = mix(seed + 0x9e3779b97f4a7c15ULL, 0xd6e8feb86659fd93ULL);
-    h = mix(h ^ words[0], 0xff51afd7ed558ccdULL);
-    h = mix(h + words[1], 0xbf58476d1ce4e5b9ULL);
+    h = mix(h ^ w[0], 0xff51afd7ed558ccdULL);
+    h = mix(h + w[1], 0xbf58476d1ce4e5b9ULL);
     h = mix(h ^ seed ^ (v4_ ^ 1U), 0x94d049bb133111ebULL);
     return mix(h, 0xc4ceb9fe1a85ec53ULL);
   }
@@ -96,7 +89,25 @@ class Address {
   }
 
  private:
+  friend class Prefix;
   static constexpr unsigned kV4_offset = 12;
+  using Words = std::array<std::uint64_t, 2>;  // the bytes in network order, as they stand
+
+  [[nodiscard]] Words words() const noexcept {
+    Words w;
+    std::memcpy(w.data(), bytes_.data(), sizeof w);
+    return w;
+  }
+  /// Words whose first `bits` bits are ones.
+  static Words first_ones(unsigned bits) noexcept {
+    constexpr unsigned kWord = 64;
+    const auto ones = [](unsigned n) noexcept {
+      const std::uint64_t m = n == 0 ? 0 : ~std::uint64_t{0} << (kWord - n);
+      return std::endian::native == std::endian::little ? __builtin_bswap64(m) : m;
+    };
+    return {ones(bits < kWord ? bits : kWord), ones(bits < kWord ? 0 : bits - kWord)};
+  }
+
   std::array<std::uint8_t, 16> bytes_{};
   std::uint8_t v4_ = 0;  // 1: IPv4
 };
@@ -110,7 +121,10 @@ class Prefix {
   /// error.
   static Result<Prefix> parse(std::string_view text);
   [[nodiscard]] bool contains(const Address& address) const noexcept {
-    return address.is_v4() == address_.is_v4() && address.first_bits(length_) == address_;
+    const Address::Words a = address.words();
+    const Address::Words p = address_.words();
+    return address.is_v4() == address_.is_v4() &&
+           (((a[0] ^ p[0]) & mask_[0]) | ((a[1] ^ p[1]) & mask_[1])) == 0;
   }
   [[nodiscard]] const Address& address() const noexcept { return address_; }
   [[nodiscard]] unsigned length() const noexcept { return length_; }
@@ -120,6 +134,7 @@ class Prefix {
  private:
   Address address_;
   unsigned length_ = 0;
+  Address::Words mask_{};  // its bits
 };
 
 /// The private and link-local ranges of both families: the default LAN side of a capture (RFC 1918,

@@ -64,6 +64,7 @@ class PcapReader final : public Reader {
 
   void rewind() noexcept override {
     offset_ = kFileHeader_bytes;
+    fetched_ = 0;
     packets_ = 0;
     state_ = Step::packet;
     reframed_.clear();

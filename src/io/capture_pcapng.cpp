@@ -115,6 +115,7 @@ class PcapngReader final : public Reader {
   /// To the first packet, not to the first byte: the interfaces before it stay known.
   void rewind() noexcept override {
     offset_ = first_.offset;
+    fetched_ = 0;
     section_first_ = first_.section_first;
     interfaces_.resize(std::min(first_.interfaces, interfaces_.size()));
     swapped_ = first_.swapped;

@@ -6,6 +6,7 @@
 /// Threads   one owner.
 #pragma once
 
+#include <algorithm>
 #include <cstring>
 #include <memory>
 #include <optional>
@@ -44,15 +45,13 @@ class Reader : public CaptureReader {
     return swapped_ ? __builtin_bswap32(v) : v;
   }
 
-  /// Fetches what lies ahead: a record says where the next one is, so the processor cannot know. Of
-  /// 2,000,000 packets of 314 bytes each took 92 ns without it and 58 ns with it; 512 bytes to
-  /// 4 KiB ahead made no difference.
-  void fetch_ahead() const noexcept {
+  /// Fetches what lies ahead: a record says where the next one is, so the processor cannot know, and
+  /// the memory is faster at all lines in a row than at one line after the other.
+  void fetch_ahead() noexcept {
     constexpr std::size_t kAhead_bytes = 2048;
-    const std::size_t at = offset_ + kAhead_bytes;
-    if (at + kCacheLine_bytes >= file_.size()) return;
-    __builtin_prefetch(file_.data() + at);
-    __builtin_prefetch(file_.data() + at + kCacheLine_bytes);
+    const std::size_t end = std::min(offset_ + kAhead_bytes, file_.size());
+    for (fetched_ = std::max(fetched_, offset_); fetched_ < end; fetched_ += kCacheLine_bytes)
+      __builtin_prefetch(file_.data() + fetched_);
   }
   /// Ends the capture. `what`: the rest of the sentence that starts with the capture's name.
   Step fail_with(std::string what);
@@ -73,6 +72,7 @@ class Reader : public CaptureReader {
   const std::span<const std::uint8_t> file_;
   const std::string name_;
   std::size_t offset_ = 0;
+  std::size_t fetched_ = 0;  // asked for, up to here
   std::uint64_t packets_ = 0;
   bool swapped_ = false;       // the file's byte order is not this machine's
   Step state_ = Step::packet;  // `end` and `error` are kept
