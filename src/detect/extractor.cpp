@@ -14,52 +14,13 @@
 #include "detect/feature_list.h"
 #include "detect/flows.h"
 #include "detect/network_table.h"
+#include "detect/row.h"
 #include "detect/source_table.h"
 
 namespace weir::detect {
 namespace {
 
 using packet::Method;
-
-constexpr float kAgeMost_s = 3600;
-constexpr double kTick_s = static_cast<double>(1ULL << kTickShift) * 1e-9;
-
-/// 0 where the feature is not a sender's.
-constexpr float neutral(Feature feature) noexcept {
-#define WEIR_NEUTRAL_CASE(name, value) \
-  if (feature == Feature::name) return value;
-  WEIR_NEUTRAL(WEIR_NEUTRAL_CASE)
-#undef WEIR_NEUTRAL_CASE
-  return 0;
-}
-
-constexpr std::array<FeatureInfo, kFeatures> kInfos = {{
-#define WEIR_FEATURE_INFO(name, group, set_by, cost, unit, help) \
-  {#name, #group, SetBy::set_by, #set_by, #cost, unit, help, neutral(Feature::name)},
-    WEIR_FEATURES(WEIR_FEATURE_INFO)
-#undef WEIR_FEATURE_INFO
-#define WEIR_HEADER_INFO(name, unit, help, skx) \
-  {#name, "header", SetBy::sender, "sender", "read", unit, help, neutral(Feature::name)},
-        WEIR_HEADER_FEATURES(WEIR_HEADER_INFO)
-#undef WEIR_HEADER_INFO
-}};
-
-using Row = std::array<float, kFeatures>;
-
-/// Named access to a row under construction.
-class RowWriter {
- public:
-  explicit RowWriter(Row& row) noexcept : row_(row) {}
-  void set(Feature feature, float value) noexcept {
-    row_[static_cast<std::size_t>(feature)] = value;
-  }
-  void set(Feature feature, bool value) noexcept {
-    set(feature, static_cast<float>(static_cast<int>(value)));
-  }
-
- private:
-  Row& row_;
-};
 
 template <typename Count>
 void count_up(Count& count) noexcept {
@@ -188,7 +149,7 @@ class TableExtractor final : public Extractor {
     context.destination_unsolicited = destination.unsolicited;
     context.flooding = destination.flooded_since != PacketTime{} &&
                        (context.wrong_side || !source.known(destination.flooded_since));
-    fill_packet(values, context, headers, ssdp);
+    fill_packet(values, context, headers, ssdp, wants_location_);
     fill_context(values, context, admission);
     fill_source(values, context, source, fresh ? kAgeMost_s : gap_s(gap_ticks));
     fill_destination(values, context, destination);
@@ -200,7 +161,7 @@ class TableExtractor final : public Extractor {
 
   [[nodiscard]] bool wants(std::string_view prefix) const noexcept {
     return std::any_of(wanted_.begin(), wanted_.end(), [&](std::uint8_t feature) {
-      return std::string_view(kInfos[feature].name).starts_with(prefix);
+      return std::string_view(all_features()[feature].name).starts_with(prefix);
     });
   }
 
@@ -406,90 +367,6 @@ class TableExtractor final : public Extractor {
                                              : entry->sources.at(context.time));
   }
 
-  void fill_packet(Row& row, const Context& context, const packet::Headers& headers,
-                   const packet::Ssdp& ssdp) const noexcept {
-    RowWriter out(row);
-    out.set(Feature::payload_bytes, static_cast<float>(headers.payload_length));
-    out.set(Feature::ttl, static_cast<float>(headers.ttl));
-    out.set(Feature::is_search, ssdp.method == Method::search);
-    out.set(Feature::is_notify, ssdp.method == Method::notify);
-    out.set(Feature::is_reply, ssdp.method == Method::reply);
-    out.set(Feature::is_malformed, ssdp.method == Method::malformed);
-    out.set(Feature::header_lines, static_cast<float>(ssdp.headers));
-    out.set(Feature::anomalies, static_cast<float>(SecondsSeen::ones(ssdp.anomalies)));
-    out.set(Feature::asks_all, ssdp.method == Method::search && ssdp.target == packet::Target::all);
-    out.set(Feature::from_port_1900, headers.source_port == 1900);
-    out.set(Feature::to_port_1900, headers.destination_port == 1900);
-    out.set(Feature::to_multicast, context.multicast);
-    out.set(Feature::from_lan, context.side == Side::lan);
-    out.set(Feature::mx_s, static_cast<float>(std::max<int>(ssdp.mx, 0)));
-    out.set(Feature::is_byebye, ssdp.byebye);
-    out.set(Feature::has_banner, !ssdp.server.empty());
-    be32 host;
-    out.set(Feature::location_elsewhere, wants_location_ &&
-                                             packet::location_v4(ssdp.location, host) &&
-                                             Address::v4(host) != context.source);
-  }
-
-  static void fill_header(Row& row, const packet::Frame& frame,
-                          const packet::Headers& headers) noexcept {
-    packet::HeaderFeatures read;
-    packet::header_features(frame.bytes(), headers, WEIR_READING_exact, read);
-    for (std::size_t i = 0; i < WEIR_HEADER_FEATURE_COUNT; ++i)
-      row[kFirstHeaderFeature + i] = static_cast<float>(read.value[i]);
-  }
-
-  static void fill_context(Row& row, const Context& context,
-                           const Expectations::Admission& admission) noexcept {
-    RowWriter out(row);
-    out.set(Feature::solicited, context.solicited);
-    out.set(Feature::answer_late, context.late);
-    out.set(Feature::answer_delay_s,
-            std::clamp(static_cast<float>(seconds(admission.delay)), 0.0F, kAgeMost_s));
-    out.set(Feature::answer_due, admission.due);
-    out.set(Feature::asked_same_side, context.asked_same_side);
-    out.set(Feature::client_flow, context.client_flow);
-    out.set(Feature::wrong_side, context.wrong_side);
-    out.set(Feature::search_blind, context.blind);
-  }
-
-  static float gap_s(std::uint32_t ticks) noexcept {
-    return std::min(static_cast<float>(ticks * kTick_s), kAgeMost_s);
-  }
-
-  static void fill_source(Row& row, const Context& context, const SourceEntry& source,
-                          float gap_s) noexcept {
-    RowWriter out(row);
-    const double age_s = seconds(context.time - source.first_seen);
-    out.set(Feature::source_packets, source.packets);
-    out.set(Feature::source_bytes, source.bytes);
-    out.set(Feature::source_packets_long, source.packets_long);
-    out.set(Feature::source_unsolicited, source.unsolicited);
-    out.set(Feature::source_searches, source.searches);
-    out.set(Feature::source_notifies, source.notifies);
-    out.set(Feature::source_broken, source.broken);
-    out.set(Feature::source_age_s, std::clamp(static_cast<float>(age_s), 0.0F, kAgeMost_s));
-    out.set(Feature::source_gap_s, gap_s);
-    out.set(Feature::source_seconds, source.seconds.count());
-    out.set(Feature::source_wanted, source.wanted);
-  }
-
-  static void fill_destination(Row& row, const Context& context,
-                               DestinationEntry& destination) noexcept {
-    RowWriter out(row);
-    out.set(Feature::destination_packets, destination.packets);
-    out.set(Feature::destination_bytes, destination.bytes);
-    out.set(Feature::destination_unsolicited, destination.unsolicited);
-    out.set(Feature::destination_searches, destination.searches);
-    out.set(Feature::destination_new_sources, destination.new_sources);
-    out.set(Feature::destination_wanted, destination.wanted);
-    out.set(Feature::destination_seconds, destination.seconds.count());
-    out.set(Feature::destination_ports, destination.ports.at(context.time));
-    const std::uint32_t since =
-        static_cast<std::uint32_t>(tick(context.time)) - destination.searched_ticks;
-    out.set(Feature::destination_search_age_s, destination.searched ? gap_s(since) : kAgeMost_s);
-  }
-
   const std::uint64_t seed_;
   const Nanoseconds open_for_;  // an answer is awaited
   const bool wan_screened_;
@@ -506,14 +383,6 @@ class TableExtractor final : public Extractor {
 
 }  // namespace
 
-std::span<const FeatureInfo> all_features() noexcept { return kInfos; }
-
-const FeatureInfo* find_feature(std::string_view name) noexcept {
-  const auto* const info = std::find_if(kInfos.begin(), kInfos.end(),
-                                        [&](const FeatureInfo& i) { return name == i.name; });
-  return info == kInfos.end() ? nullptr : info;
-}
-
 std::size_t Extractor::memory_bytes(const TableConfig& config) noexcept {
   return SourceTable::bytes(config.sources_max) + DestinationTable::bytes(config.destinations_max) +
          NetworkTable::bytes(config.networks_max) +
@@ -524,7 +393,7 @@ std::size_t Extractor::memory_bytes(const TableConfig& config) noexcept {
 Result<std::unique_ptr<Extractor>> Extractor::make(const TableConfig& config,
                                                    std::span<const std::string> features) {
   std::array<std::string_view, kFeatures> names;
-  std::transform(kInfos.begin(), kInfos.end(), names.begin(),
+  std::transform(all_features().begin(), all_features().end(), names.begin(),
                  [](const FeatureInfo& info) { return info.name; });
   std::vector<std::uint8_t> wanted;
   for (const std::string& name : features) {
@@ -537,7 +406,7 @@ Result<std::unique_ptr<Extractor>> Extractor::make(const TableConfig& config,
                       "the model anew{}",
                       name, did_you_mean(name, names)));
     }
-    wanted.push_back(static_cast<std::uint8_t>(info - kInfos.data()));
+    wanted.push_back(static_cast<std::uint8_t>(info - all_features().data()));
   }
   return std::make_unique<TableExtractor>(config, std::move(wanted));
 }

@@ -7,9 +7,30 @@
 
 #include "base/nearest.h"
 #include "detect/extractor.h"
+#include "detect/feature_list.h"
 
 namespace weir::detect {
 namespace {
+
+/// 0 where the feature is not a sender's.
+constexpr float neutral(Feature feature) noexcept {
+#define WEIR_NEUTRAL_CASE(name, value) \
+  if (feature == Feature::name) return value;
+  WEIR_NEUTRAL(WEIR_NEUTRAL_CASE)
+#undef WEIR_NEUTRAL_CASE
+  return 0;
+}
+
+constexpr std::array<FeatureInfo, kFeatures> kInfos = {{
+#define WEIR_FEATURE_INFO(name, group, set_by, cost, unit, help) \
+  {#name, #group, SetBy::set_by, #set_by, #cost, unit, help, neutral(Feature::name)},
+    WEIR_FEATURES(WEIR_FEATURE_INFO)
+#undef WEIR_FEATURE_INFO
+#define WEIR_HEADER_INFO(name, unit, help, skx) \
+  {#name, "header", SetBy::sender, "sender", "read", unit, help, neutral(Feature::name)},
+        WEIR_HEADER_FEATURES(WEIR_HEADER_INFO)
+#undef WEIR_HEADER_INFO
+}};
 
 struct Alias {
   std::string_view plain, feature;
@@ -57,6 +78,14 @@ Status check(const FeatureName& name, const std::vector<std::string>& features) 
 }
 
 }  // namespace
+
+std::span<const FeatureInfo> all_features() noexcept { return kInfos; }
+
+const FeatureInfo* find_feature(std::string_view name) noexcept {
+  const auto* const info = std::find_if(kInfos.begin(), kInfos.end(),
+                                        [&](const FeatureInfo& i) { return name == i.name; });
+  return info == kInfos.end() ? nullptr : info;
+}
 
 Status name_features(std::vector<std::string>& features, std::span<const FeatureName> names) {
   for (const FeatureName& name : names) WEIR_TRY(check(name, features));
