@@ -35,11 +35,23 @@ std::string attached(const Json& interface) {
                                                           : "copy mode");
 }
 
+std::string flow_rules(const Json& interface) {
+  const auto rules = interface.find("flow_rules");
+  if (rules == interface.end()) return {};
+  if (!(*rules)["on"].get<bool>())
+    return fmt::format("  no flow rules: {}\n", (*rules)["reason"].get<std::string>());
+  return fmt::format(
+      "  flow rules for {}: {} of {}, of {} blocks; the NIC dropped {} packets by them\n",
+      (*rules)["kinds"].get<std::string>(), number((*rules)["rules"]),
+      number((*rules)["rules_max"]), number((*rules)["blocks"]), number((*rules)["hit_packets"]));
+}
+
 std::string polled(const Json& interface) {
   const Json& c = interface["counters"];
   return fmt::format("DPDK {}, spread by {}; missed {}, broken {}, without memory {}\n",
                      interface["driver"].get<std::string>(), interface["spread"].get<std::string>(),
-                     number(c["rx_missed"]), number(c["rx_errors"]), number(c["rx_no_memory"]));
+                     number(c["rx_missed"]), number(c["rx_errors"]), number(c["rx_no_memory"])) +
+         flow_rules(interface);
 }
 
 std::string head(const Json& s) {

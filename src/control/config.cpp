@@ -261,6 +261,7 @@ void fill_modules(Config& config) {
                  .mtu = s.dpdk_mtu,
                  .ring = s.channels_ring,
                  .frames = s.channels_frames,
+                 .flow_rules = s.dpdk_flow_rules == "auto",
                  .log = {}};
 
   auto& t = config.tables;

@@ -256,6 +256,12 @@
   X(dpdk, sleep_us, number, "50", "0..10000",                                                      \
     "How long a channel sleeps that found nothing; 0: never, a CPU a channel that is always "      \
     "busy.")                                                                                       \
+  X(dpdk, flow_rules, choice, "\"off\"", "off|auto",                                               \
+    "auto: what the busiest blocked sources send to wan is dropped by the NIC itself, by rules "   \
+    "of "                                                                                          \
+    "rte_flow, where its driver has them (weir status says so); off: no rule is made.")            \
+  X(dpdk, flow_rules_max, number, "512", "2..65536",                                               \
+    "Rules in the NIC at most; a source takes two for each steered port.")                         \
   X(dpdk, eal, words, "[]", "",                                                                    \
     "More arguments for DPDK's EAL, as they are, for instance [\"--iova-mode=pa\"].")              \
   X(log, level, choice, "\"info\"", "debug|info|warning|error",                                    \

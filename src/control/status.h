@@ -9,7 +9,9 @@
 ///  "interfaces": {"wan": {"name", "backend": "af_xdp"|"dpdk",
 ///                 "link": "up"|"no carrier"|"down"|"gone", "zero_copy",
 ///                 af_xdp: "attached": "native"|"generic"
-///                 dpdk: "driver", "spread", "promiscuous", "counters": {the device's own}},
+///                 dpdk: "driver", "spread", "promiscuous", "counters": {the device's own},
+///                       wan: "flow_rules": {"on", "reason": why not, or "kinds", "rules",
+///                       "rules_max", "blocks", "hit_packets", "hit_bytes", "added", "refused"}},
 ///                 "lan": ...},
 ///  "channels": [{"number", "frames": {"free", "fill", "rx", "batch", "tx", "completion"},
 ///                "frames_total", "conserved", "busy_poll", "headroom", "received", "forwarded",

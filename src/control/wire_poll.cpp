@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <spdlog/spdlog.h>
 
+#include "control/drop_mirror.h"
 #include "control/wire.h"
 #include "datapath/native_shared.h"
 #include "io/poll_channel.h"
@@ -27,13 +28,18 @@ class PollWire final : public Wire {
   Status detach() override { return {}; }
   Status close() override {
     channels_.clear();
+    mirror_.reset();
     devices_.reset();
     datapath_.reset();
     return {};
   }
 
-  [[nodiscard]] datapath::Datapath& tables() noexcept override { return *datapath_; }
-  [[nodiscard]] const datapath::Datapath& tables() const noexcept override { return *datapath_; }
+  [[nodiscard]] datapath::Datapath& tables() noexcept override {
+    return mirror_ ? static_cast<datapath::Datapath&>(*mirror_) : *datapath_;
+  }
+  [[nodiscard]] const datapath::Datapath& tables() const noexcept override {
+    return mirror_ ? static_cast<const datapath::Datapath&>(*mirror_) : *datapath_;
+  }
   void heartbeat(std::uint32_t channel, PacketTime now) noexcept override {
     datapath_->judge(channel).heartbeat(now);
   }
@@ -47,10 +53,15 @@ class PollWire final : public Wire {
   [[nodiscard]] bool took_over() const noexcept override { return false; }
 
  private:
+  void mirror(std::vector<std::string>& warnings);
+  [[nodiscard]] Json flow_rules_json() const;
+
   const Config& config_;
   const char* library_ = "";
   std::unique_ptr<io::PollDevices> devices_;
   std::unique_ptr<datapath::NativeShared> datapath_;
+  std::unique_ptr<DropMirror> mirror_;  // where flow rules are wanted and the device takes them
+  std::string no_rules_;                // else why not
 };
 
 Status PollWire::attach(std::vector<std::string>& warnings) {
@@ -61,7 +72,32 @@ Status PollWire::attach(std::vector<std::string>& warnings) {
   WEIR_ASSIGN(devices_, module->open(poll));
   warnings.insert(warnings.end(), devices_->notes().begin(), devices_->notes().end());
   datapath_ = std::make_unique<datapath::NativeShared>(config_.datapath, devices_->channels());
+  mirror(warnings);
   return {};
+}
+
+/// Has the WAN side's device drop what blocked sources send, where it can.
+void PollWire::mirror(std::vector<std::string>& warnings) {
+  if (!config_.poll.flow_rules) {
+    no_rules_ = "dpdk.flow_rules is \"off\"";
+    return;
+  }
+  if (config_.datapath.shadow) {
+    no_rules_ = "the policy is in shadow mode, where blocks have no effect";
+    return;
+  }
+  mirror_ = std::make_unique<DropMirror>(
+      *datapath_, *devices_,
+      DropMirrorConfig{
+          .rules_max = config_.settings.dpdk_flow_rules_max,
+          .udp_ports = config_.datapath.udp_ports,
+          .all_ports = config_.datapath.all_ports,
+          .log = [](const std::string& line) { spdlog::warn("flow rules: {}", line); }});
+  if (mirror_->refusal().empty()) return mirror_->start();
+  no_rules_ = fmt::format("{} takes none: {}", devices_->facts(Side::wan).name, mirror_->refusal());
+  warnings.push_back(fmt::format(
+      "dpdk.flow_rules is \"auto\", but {}; blocked sources are dropped in software", no_rules_));
+  mirror_.reset();
 }
 
 Status PollWire::open_channels(std::vector<std::string>&) {
@@ -81,23 +117,39 @@ void PollWire::say_hello() const {
   }
 }
 
+Json PollWire::flow_rules_json() const {
+  if (!mirror_) return {{"on", false}, {"reason", no_rules_}};
+  const DropMirrorCounters c = mirror_->nic_counters();
+  return {{"on", true},
+          {"kinds", mirror_->kinds()},
+          {"rules", c.rules},
+          {"rules_max", config_.settings.dpdk_flow_rules_max},
+          {"blocks", c.blocks},
+          {"hit_packets", c.hit_packets},
+          {"hit_bytes", c.hit_bytes},
+          {"added", c.added},
+          {"refused", c.refused}};
+}
+
 Json PollWire::interface_json(Side side) const {
   const io::PollFacts& facts = devices_->facts(side);
   const io::PollCounters c = devices_->counters(side);
-  return {{"name", facts.name},
-          {"backend", "dpdk"},
-          {"link", devices_->is_up(side) ? "up" : "no carrier"},
-          {"zero_copy", true},
-          {"driver", facts.driver},
-          {"spread", facts.spread},
-          {"promiscuous", facts.promiscuous},
-          {"counters",
-           {{"rx_packets", c.rx_packets},
-            {"tx_packets", c.tx_packets},
-            {"rx_missed", c.rx_missed},
-            {"rx_errors", c.rx_errors},
-            {"rx_no_memory", c.rx_no_memory},
-            {"tx_errors", c.tx_errors}}}};
+  Json json{{"name", facts.name},
+            {"backend", "dpdk"},
+            {"link", devices_->is_up(side) ? "up" : "no carrier"},
+            {"zero_copy", true},
+            {"driver", facts.driver},
+            {"spread", facts.spread},
+            {"promiscuous", facts.promiscuous},
+            {"counters",
+             {{"rx_packets", c.rx_packets},
+              {"tx_packets", c.tx_packets},
+              {"rx_missed", c.rx_missed},
+              {"rx_errors", c.rx_errors},
+              {"rx_no_memory", c.rx_no_memory},
+              {"tx_errors", c.tx_errors}}}};
+  if (side == Side::wan) json["flow_rules"] = flow_rules_json();
+  return json;
 }
 
 }  // namespace

@@ -7,11 +7,13 @@
 //          by the WAN port, the destination address at the LAN port. A host of the WAN then keeps
 //          its channel in both directions. Where a device cannot take one address alone, by both,
 //          with a symmetric key (Woo and Park, "Scalable TCP session monitoring with symmetric
-//          receive-side scaling", 2012).
+//          receive-side scaling", 2012); and where flow rules are wanted, and the device takes
+//          them, UDP by one address by rules.
 // Source   doc.dpdk.org/api-22.11, rte_ethdev.h.
 #include <fmt/format.h>
 #include <rte_ethdev.h>
 #include <rte_mbuf.h>
+#include <rte_mbuf_pool_ops.h>
 #include <rte_version.h>
 #include <sched.h>
 
@@ -19,6 +21,7 @@
 #include <cstring>
 
 #include "io/dpdk_eal.h"
+#include "io/dpdk_flow.h"
 #include "io/poll_device.h"
 
 namespace weir::io {
@@ -69,6 +72,7 @@ struct Port {
   rte_eth_dev_info info{};
   PollFacts facts;
   std::uint16_t rx_ring = 0, tx_ring = 0;
+  bool one_address = false;  // what it spreads by
 };
 
 tl::unexpected<Error> fail_port(Side side, const Port& port, const char* what, int error,
@@ -151,6 +155,7 @@ void set_spread(Port& port, Side side, std::uint32_t channels, std::array<std::u
   if ((has & one) != 0) {
     rss.rss_hf = (has & kFlowTypes) | one;
     text = "RSS of the WAN side's address";
+    port.one_address = true;
   } else if ((has & RTE_ETH_RSS_IPV4) != 0) {
     rss.rss_hf = has & kAddressTypes;
     text = "symmetric RSS of both addresses";
@@ -176,6 +181,19 @@ class DpdkDevices final : public PollDevices {
   std::size_t send_copies(Side side, std::uint32_t channel,
                           std::span<const std::span<const std::uint8_t>> frames) noexcept override;
 
+  Status try_drop(Side side, const DropMatch& match) override {
+    return flow::try_drop(number(side), match);
+  }
+  Result<DropRule> add_drop(Side side, const DropMatch& match) override {
+    return flow::add_drop(number(side), match);
+  }
+  Status remove_drop(Side side, const DropRule& rule) override {
+    return flow::remove(number(side), rule);
+  }
+  std::optional<DropHits> drop_hits(Side side, const DropRule& rule) override {
+    return flow::hits(number(side), rule);
+  }
+
   [[nodiscard]] std::uint32_t channels() const noexcept override {
     return static_cast<std::uint32_t>(pools_.size());
   }
@@ -192,6 +210,7 @@ class DpdkDevices final : public PollDevices {
   Status configure(const PollConfig& config, Side side, std::uint32_t channels);
   Status make_pools(const PollConfig& config, std::uint32_t channels);
   Status start(Side side);
+  void spread_by_rules(Side side);
   [[nodiscard]] std::uint16_t number(Side side) const noexcept {
     return ports_[index(side)].number.value();
   }
@@ -220,8 +239,22 @@ Status DpdkDevices::set_up(const PollConfig& config) {
               channel_count(config, std::span(ports_).first(sides_.size())));
   for (const Side side : sides_) WEIR_TRY(configure(config, side, channels));
   WEIR_TRY(make_pools(config, channels));
-  for (const Side side : sides_) WEIR_TRY(start(side));
+  for (const Side side : sides_) {
+    WEIR_TRY(start(side));
+    if (config.flow_rules && channels > 1) spread_by_rules(side);
+  }
   return {};
+}
+
+/// Where the device's own RSS does not take one address alone.
+void DpdkDevices::spread_by_rules(Side side) {
+  Port& port = ports_[index(side)];
+  if (port.one_address) return;
+  const std::string families = flow::spread(number(side), side == Side::wan);
+  if (families.empty()) return;
+  port.facts.spread =
+      fmt::format("flow rules, UDP over {} by the WAN side's address, the rest by {}", families,
+                  port.facts.spread);
 }
 
 Status DpdkDevices::configure(const PollConfig& config, Side side, std::uint32_t channels) {
@@ -251,6 +284,32 @@ Status DpdkDevices::configure(const PollConfig& config, Side side, std::uint32_t
   return {};
 }
 
+/// As rte_pktmbuf_pool_create, but that packets of virtual devices lie side by side. Else, without
+/// hugepages, each has a page of its own, so that no device's memory access crosses pages, which
+/// net_af_xdp does not reckon with: most of the memory is outside of the UMEM that it makes of it,
+/// and the kernel throws away what it is given to receive into, until there is nothing left.
+rte_mempool* make_pool(const char* name, std::uint32_t packets, std::uint16_t room, int socket,
+                       bool virtual_devices) {
+  rte_mempool* pool = rte_mempool_create_empty(name, packets, sizeof(rte_mbuf) + room, kPoolCache,
+                                               sizeof(rte_pktmbuf_pool_private), socket,
+                                               virtual_devices ? RTE_MEMPOOL_F_NO_IOVA_CONTIG : 0);
+  if (pool == nullptr) return nullptr;
+  rte_pktmbuf_pool_private about{};
+  about.mbuf_data_room_size = room;
+  int error = rte_mempool_set_ops_byname(pool, rte_mbuf_best_mempool_ops(), nullptr);
+  if (error == 0) {
+    rte_pktmbuf_pool_init(pool, &about);
+    error = std::min(rte_mempool_populate_default(pool), 0);
+  }
+  if (error != 0) {
+    rte_mempool_free(pool);
+    rte_errno = -error;
+    return nullptr;
+  }
+  rte_mempool_obj_iter(pool, rte_pktmbuf_init, nullptr);
+  return pool;
+}
+
 /// Packet memory for all that may be anywhere at once: in both receive rings, in both transmit
 /// rings, in weir, and in the caches of threads.
 Status DpdkDevices::make_pools(const PollConfig& config, std::uint32_t channels) {
@@ -258,11 +317,11 @@ Status DpdkDevices::make_pools(const PollConfig& config, std::uint32_t channels)
                                 ports_[1].tx_ring + config.frames + 4 * kPoolCache;
   const std::uint32_t room =
       RTE_PKTMBUF_HEADROOM + std::max(config.mtu + kHeaders_bytes, kUnbroken_bytes);
+  const bool virtual_devices = std::none_of(config.devices.begin(), config.devices.end(), is_pci);
   for (std::uint32_t i = 0; i < channels; ++i) {
     const auto name = fmt::format("weir{}", i);
-    rte_mempool* pool = rte_pktmbuf_pool_create(name.c_str(), packets, kPoolCache, 0,
-                                                static_cast<std::uint16_t>(room),
-                                                rte_eth_dev_socket_id(number(Side::wan)));
+    rte_mempool* pool = make_pool(name.c_str(), packets, static_cast<std::uint16_t>(room),
+                                  rte_eth_dev_socket_id(number(Side::wan)), virtual_devices);
     if (pool == nullptr) {
       return fail(
           fmt::format("DPDK has no memory for {} packets of {} bytes for channel {} ({}); give it "

@@ -74,11 +74,6 @@ std::string complaint_in(const std::string& text) {
       "{}", fmt::join(lines.begin() + static_cast<std::ptrdiff_t>(from), lines.end(), "; "));
 }
 
-bool is_pci(const std::string& name) {
-  rte_pci_addr address;
-  return rte_pci_addr_parse(name.c_str(), &address) == 0;
-}
-
 std::vector<unsigned> own_cpus() {
   cpu_set_t set;
   CPU_ZERO(&set);
@@ -115,10 +110,9 @@ std::vector<std::string> arguments_of(const PollConfig& config) {
   bool pci = false;
   for (const std::string& device : config.devices) {
     if (device.empty()) continue;
-    const bool is = is_pci(device.substr(0, device.find(',')));
-    arguments.emplace_back(is ? "-a" : "--vdev");
+    arguments.emplace_back(is_pci(device) ? "-a" : "--vdev");
     arguments.push_back(device);
-    pci = pci || is;
+    pci = pci || is_pci(device);
   }
   if (!pci) arguments.emplace_back("--no-pci");
   arguments.insert(arguments.end(), config.arguments.begin(), config.arguments.end());
@@ -143,6 +137,11 @@ struct Membership {
 };
 
 }  // namespace
+
+bool is_pci(const std::string& device) {
+  rte_pci_addr address;
+  return rte_pci_addr_parse(device.substr(0, device.find(',')).c_str(), &address) == 0;
+}
 
 std::string device_name(const std::string& device) {
   std::string name = device.substr(0, device.find(','));

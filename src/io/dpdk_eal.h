@@ -47,5 +47,7 @@ class Eal {
 /// The name by which EAL knows a device: "net_tap0,iface=x" is "net_tap0", "3:00.0" is
 /// "0000:03:00.0".
 std::string device_name(const std::string& device);
+/// Whether it is named by a PCI address: with arguments or without.
+bool is_pci(const std::string& device);
 
 }  // namespace weir::io

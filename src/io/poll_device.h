@@ -10,19 +10,23 @@
 /// Packets   handed out by `receive` as a handle; each comes back by `transmit` or `release`,
 ///           exactly once. Nothing is copied.
 /// Threads   `receive`, `transmit` and `release` of a channel by that channel's thread; `counters`
-///           and `is_up` by anyone; all else by the owner. A process opens one pair at a time.
+///           and `is_up` by anyone; drop rules by one thread at a time, whichever; all else by the
+///           owner. A process opens one pair at a time.
 /// Errors    one sentence with the device and the remedy; a failed `open` leaves nothing behind.
-///           None at run time: everything is counted.
+///           None at run time, where everything is counted, but for drop rules: each call says
+///           what the device said.
 #pragma once
 
 #include <array>
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
+#include "base/address.h"
 #include "base/result.h"
 #include "base/types.h"
 
@@ -45,6 +49,9 @@ struct PollConfig {
   std::uint32_t mtu = 1500;
   std::uint32_t ring = 2048;    ///< descriptors a queue, where the device has so many
   std::uint32_t frames = 8192;  ///< packets of a channel that may be under way in weir
+  /// Rules may be put into the devices: one that spreads no packets by the WAN side's address alone
+  /// is asked to do so by rules.
+  bool flow_rules = false;
   std::function<void(const std::string& line)> log;  ///< what the backend says while it runs
 };
 
@@ -65,6 +72,24 @@ struct PollCounters {
   std::uint64_t tx_errors = 0;
 };
 
+/// What a device itself may drop, before it hands it over: packets from `source`.
+struct DropMatch {
+  enum class What : std::uint8_t { all, udp, udp_from_port, udp_to_port };
+  Prefix source;
+  What what = What::all;
+  std::uint16_t port = 0;  ///< host order; of those two alone
+};
+
+struct DropHits {
+  std::uint64_t packets = 0, bytes = 0;
+};
+
+/// A rule that is in a device.
+struct DropRule {
+  void* handle = nullptr;
+  bool counted = false;  ///< the device tells how often it dropped by it
+};
+
 class PollDevices {
  public:
   virtual ~PollDevices() = default;  ///< stops and closes both devices
@@ -80,6 +105,14 @@ class PollDevices {
   virtual std::size_t send_copies(
       Side side, std::uint32_t channel,
       std::span<const std::span<const std::uint8_t>> frames) noexcept = 0;
+
+  /// Rules for what comes in by `side`. A call may take milliseconds; no packet waits for it. What
+  /// is not removed goes with the device. `try_drop`: whether it would take this, room aside.
+  [[nodiscard]] virtual Status try_drop(Side side, const DropMatch& match) = 0;
+  virtual Result<DropRule> add_drop(Side side, const DropMatch& match) = 0;
+  virtual Status remove_drop(Side side, const DropRule& rule) = 0;
+  /// Since the rule was added. None where the device does not tell.
+  [[nodiscard]] virtual std::optional<DropHits> drop_hits(Side side, const DropRule& rule) = 0;
 
   [[nodiscard]] virtual std::uint32_t channels() const noexcept = 0;
   [[nodiscard]] virtual const PollFacts& facts(Side side) const noexcept = 0;

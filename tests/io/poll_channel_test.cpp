@@ -43,6 +43,10 @@ class MemoryDevices final : public PollDevices {
                           std::span<const std::span<const std::uint8_t>>) noexcept override {
     return 0;
   }
+  Status try_drop(Side, const DropMatch&) override { return fail("it has no rules"); }
+  Result<DropRule> add_drop(Side, const DropMatch&) override { return fail("it has no rules"); }
+  Status remove_drop(Side, const DropRule&) override { return fail("it has no rules"); }
+  std::optional<DropHits> drop_hits(Side, const DropRule&) override { return std::nullopt; }
   [[nodiscard]] std::uint32_t channels() const noexcept override { return 1; }
   [[nodiscard]] const PollFacts& facts(Side) const noexcept override { return facts_; }
   [[nodiscard]] PollCounters counters(Side) const noexcept override { return {}; }

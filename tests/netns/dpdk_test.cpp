@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // The box with DPDK's devices: over the interfaces of namespaces (net_af_packet, net_af_xdp), and
-// over captures (net_pcap).
+// over captures (net_pcap). None of these has flow rules: those are tested over the same devices
+// with a NIC of the test's own (flow_nic.cpp) in front.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -66,7 +67,13 @@ class Dpdk : public testing::Test {
 
 TEST_F(Dpdk, EveryKindOfFrameCrossesBothWays) {
   box_->configure_polled();
+  std::ofstream(Appliance::config_file(), std::ios::app) << "\nflow_rules = \"auto\"\n";
   ASSERT_TRUE(box_->start()) << box_->trouble();
+  // As all drivers over an interface of the kernel's.
+  EXPECT_NE(box_->trouble().find("net_af_packet0 takes none"), std::string::npos)
+      << box_->trouble();
+  EXPECT_NE(box_->weir({"status"}).out.find("no flow rules: net_af_packet0 takes none"),
+            std::string::npos);
   // net_af_packet has the kernel put fragments together (PACKET_FANOUT_FLAG_DEFRAG), and knows one
   // kind of tag: what came with 0x88a8 it hands over as 0x8100.
   every_kind_crosses({"later fragment", "QinQ", "three tags"});
@@ -168,11 +175,20 @@ TEST_F(Dpdk, ANetAfXdpDeviceIsAWireToo) {
   const char* kept = std::getenv("ASAN_OPTIONS");
   const std::string before = kept == nullptr ? "" : kept;
   setenv("ASAN_OPTIONS", (before + ":detect_leaks=0").c_str(), 1);
-  box_->configure_polled("", "net_af_xdp");
+  box_->configure_polled("[policy]\nmode = \"shadow\"\n[workers]\ncount = 1", "net_af_xdp");
   const bool started = box_->start();
   setenv("ASAN_OPTIONS", before.c_str(), 1);
   ASSERT_TRUE(started) << box_->trouble();
   every_kind_crosses();
+  // Every packet of its memory is used, with many under way at once: each can be received into.
+  const perf::Stream stream{.frame = reflection(Shape::ip4), .flow = 1, .sources = 200};
+  ASSERT_TRUE(box_->generator(Side::wan).set({&stream, 1}));
+  ASSERT_TRUE(box_->generator(Side::wan).send(200'000));
+  box_->sink(Side::lan).record(true);
+  EXPECT_TRUE(eventually([&] {
+    box_->send(Side::wan, {background(Shape::ip4)});
+    return !box_->received(Side::lan, {background(Shape::ip4)}).empty();
+  }));
   EXPECT_EQ(box_->stop(SIGTERM), 0) << box_->trouble();
   nothing_is_left();
 }
@@ -210,6 +226,137 @@ TEST_F(Dpdk, AWeirWithoutTheModuleSaysSo) {
   EXPECT_EQ(ran.status, 2);
   EXPECT_NE(ran.err.find("built without DPDK"), std::string::npos) << ran.err;
   EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+}
+
+/// A box whose module has a NIC that takes flow rules.
+class FlowRules : public Dpdk {
+ protected:
+  static constexpr const char* kFolder = "/run/weir/nic";
+
+  void SetUp() override {
+    Dpdk::SetUp();
+    if (IsSkipped()) return;
+    weir_ = std::getenv("WEIR");
+    std::filesystem::create_directories(kFolder);
+    const auto copy = [](const std::string& from, const char* name) {
+      std::filesystem::copy_file(from, fmt::format("{}/{}", kFolder, name),
+                                 std::filesystem::copy_options::overwrite_existing);
+    };
+    copy(weir_, "weir");
+    copy(std::getenv("WEIR_FLOW_NIC"), "weir-dpdk.so");
+    setenv("WEIR", fmt::format("{}/weir", kFolder).c_str(), 1);
+  }
+  void TearDown() override {
+    if (weir_.empty()) return;
+    setenv("WEIR", weir_.c_str(), 1);
+    unsetenv("WEIR_NIC_RULES");
+    unsetenv("WEIR_NIC_COUNTS");
+    std::filesystem::remove_all(kFolder);
+  }
+
+  /// Two rules a blocked source.
+  void start(unsigned rules_max, const std::string& more = "", const std::string& arguments = "") {
+    box_->configure_polled(more, "net_af_packet", arguments);
+    std::ofstream(Appliance::config_file(), std::ios::app)
+        << "\nflow_rules = \"auto\"\nflow_rules_max = " << rules_max << "\n";
+    ASSERT_TRUE(box_->start()) << box_->trouble();
+    box_->equip();
+    box_->sink(Side::lan).record(true);
+  }
+  [[nodiscard]] nlohmann::json rules() const {
+    return box_->status().at("interfaces").at("wan").at("flow_rules");
+  }
+  [[nodiscard]] std::uint64_t in_software() const {
+    return box_->totals().outcomes["drop_block_ssdp"];
+  }
+  [[nodiscard]] std::uint64_t hits(const std::string& address) const {
+    const nlohmann::json list = box_->blocks();
+    for (const nlohmann::json& block : list.at("blocks"))
+      if (block.at("address") == address) return block.at("hit_packets").get<std::uint64_t>();
+    return 0;
+  }
+  static std::string text(unsigned number) { return device(Shape::ip4, number).text(); }
+  static Bytes answer(unsigned number) { return reply(Shape::ip4, number, 1); }
+  void block(unsigned number) { ASSERT_EQ(box_->weir({"block", "add", text(number)}).status, 0); }
+  /// What each of these says, so often.
+  void say(unsigned first, unsigned last, std::uint64_t times) {
+    std::vector<perf::Stream> streams;
+    for (unsigned number = first; number <= last; ++number)
+      streams.push_back({.frame = answer(number), .stamped = false});
+    ASSERT_TRUE(box_->generator(Side::wan).set(streams));
+    ASSERT_TRUE(box_->generator(Side::wan).send(times * streams.size()));
+  }
+  /// They say it until so many rules stand. A pass of the rules is a second: there is no hurry.
+  bool ruled(unsigned first, unsigned last, std::uint64_t rules_wanted) {
+    return eventually([&] {
+      say(first, last, 32);
+      std::this_thread::sleep_for(std::chrono::milliseconds(150));
+      return rules().at("rules") == rules_wanted;
+    });
+  }
+  /// A host asks, and this device answers.
+  [[nodiscard]] std::size_t heard(unsigned number) {
+    box_->sink(Side::wan).record(true);
+    box_->send(Side::lan, {search(Shape::ip4, 1)});
+    EXPECT_EQ(box_->received(Side::wan, {search(Shape::ip4, 1)}).size(), 1U);
+    box_->send(Side::wan, {answer(number)});
+    return box_->received(Side::lan, {answer(number)}).size();
+  }
+  void ends_well() {
+    EXPECT_TRUE(box_->totals().conserved);
+    EXPECT_EQ(box_->stop(SIGTERM), 0) << box_->trouble();
+    EXPECT_EQ(box_->trouble().find("drop rules were left"), std::string::npos) << box_->trouble();
+    nothing_is_left();
+  }
+
+  std::string weir_;
+};
+
+TEST_F(FlowRules, TheNicDropsWhatABusyBlockedSourceSends) {
+  setenv("WEIR_NIC_RULES", "8", 1);  // four spread packets, over both sides
+  start(8, "[channels]\ncount = 2\n", ",qpairs=2");
+  nlohmann::json wan = box_->status().at("interfaces").at("wan");
+  EXPECT_EQ(wan.at("spread"),
+            "flow rules, UDP over IPv4 and IPv6 by the WAN side's address, the rest by no RSS: as "
+            "the device itself does");
+  EXPECT_EQ(wan.at("flow_rules").at("kinds"), "sources and networks, IPv4 and IPv6");
+  for (const unsigned number : {7U, 8U}) block(number);
+  ASSERT_TRUE(ruled(7, 8, 4)) << rules();
+
+  // Nothing of theirs reaches weir any more, and every hit is told; what is no SSDP passes.
+  const std::uint64_t before = in_software(), hits_before = hits(text(7));
+  constexpr unsigned kMore = 50;
+  say(7, 7, kMore);
+  EXPECT_TRUE(eventually([&] { return hits(text(7)) >= hits_before + kMore; }));
+  EXPECT_EQ(in_software(), before);
+  const Bytes other = udp_frame(Shape::ip4, device(Shape::ip4, 7), host(Shape::ip4, 1), 443, 51820,
+                                std::string(100, 'q'));
+  box_->send(Side::wan, {other});
+  EXPECT_EQ(box_->received(Side::lan, {other}).size(), 1U);
+  const Ran status = box_->weir({"status"});
+  EXPECT_NE(status.out.find("4 of 8, of 2 blocks; the NIC dropped"), std::string::npos)
+      << status.out;
+
+  // Who is allowed is heard at once, and so is who is unblocked.
+  ASSERT_EQ(box_->weir({"allow", "add", text(7)}).status, 0);
+  EXPECT_EQ(rules().at("rules"), 2);
+  EXPECT_EQ(heard(7), 1U);
+  ASSERT_EQ(box_->weir({"block", "del", text(8)}).status, 0);
+  EXPECT_EQ(rules().at("rules"), 0);
+  EXPECT_EQ(heard(8), 1U);
+  EXPECT_EQ(in_software(), before);
+
+  // What the NIC has no room for is dropped in software; what stands at the end is taken back.
+  for (const unsigned number : {10U, 11U, 12U}) block(number);
+  ASSERT_TRUE(ruled(10, 12, 4)) << rules();
+  EXPECT_TRUE(eventually([&] { return rules().at("refused") == 1; })) << rules();
+  EXPECT_NE(box_->trouble().find("its table is full"), std::string::npos) << box_->trouble();
+  const Totals full = box_->totals();
+  say(10, 12, kMore);
+  EXPECT_TRUE(
+      eventually([&] { return in_software() >= full.outcomes.at("drop_block_ssdp") + kMore; }));
+  EXPECT_EQ(box_->totals().sockets_received, full.sockets_received) << "none was let through";
+  ends_well();
 }
 
 std::vector<Bytes> read_capture(const std::string& path) {
