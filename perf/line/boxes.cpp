@@ -133,12 +133,23 @@ Result<std::unique_ptr<Box>> weir_box(Appliance& appliance, const BoxOptions& op
   return std::make_unique<Box>();
 }
 
-Result<std::unique_ptr<Box>> testpmd(const Appliance& appliance) {
+Result<std::unique_ptr<Box>> weir_dpdk(Appliance& appliance, const BoxOptions& options) {
+  if (options.blocks > 0) return fail("weir-dpdk: its blocks are in no map of the kernel's");
+  appliance.configure_polled(options.toml, options.driver);
+  if (!appliance.start()) return fail(fmt::format("weir run: {}", appliance.trouble()));
+  return std::make_unique<Box>();
+}
+
+Result<std::unique_ptr<Box>> testpmd(const Appliance& appliance, const BoxOptions& options) {
+  appliance.polling(options.driver);
+  const auto device = [&](int number, const char* interface) {
+    return fmt::format("{}{},iface={}", options.driver, number, interface);
+  };
   auto process = std::make_unique<Process>(
       std::vector<std::string>{"dpdk-testpmd", "--lcores", "0@0,1@0", "--no-huge", "-m", "512",
-                               "--no-pci", "--no-telemetry", "--vdev", "net_af_xdp0,iface=wan",
-                               "--vdev", "net_af_xdp1,iface=lan", "--", "--forward-mode=io",
-                               "--auto-start", "--total-num-mbufs=16384", "--stats-period=1000"},
+                               "--no-pci", "--no-telemetry", "--vdev", device(0, "wan"), "--vdev",
+                               device(1, "lan"), "--", "--forward-mode=io", "--auto-start",
+                               "--total-num-mbufs=16384", "--stats-period=1000"},
       appliance.wire.box.fd());
   const bool forwards = test::eventually([&] {
     return !process->running() || process->out().find("Port statistics") != std::string::npos;
@@ -166,15 +177,16 @@ Result<std::unique_ptr<Box>> start_box(const std::string& name, Appliance& appli
                                        const BoxOptions& options) {
   if (name == "weir") return weir_box(appliance, options);
   if (name == "xdp-filter") return filter(appliance, options);
-  if (name == "testpmd") return testpmd(appliance);
+  if (name == "weir-dpdk") return weir_dpdk(appliance, options);
+  if (name == "testpmd") return testpmd(appliance, options);
   if (name == "bridge") return bridge(appliance);
   if (name == "devmap") {
     auto box = std::make_unique<Devmap>();
     WEIR_TRY(box->start(appliance));
     return box;
   }
-  return fail(
-      fmt::format("no box '{}': weir, devmap, bridge, xdp-filter or testpmd is expected", name));
+  return fail(fmt::format(
+      "no box '{}': weir, weir-dpdk, devmap, bridge, xdp-filter or testpmd is expected", name));
 }
 
 }  // namespace weir::perf

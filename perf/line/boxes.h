@@ -5,8 +5,9 @@
 ///   devmap      a bare XDP redirect, nothing read: the floor
 ///   bridge      the kernel's bridge, with GRO on
 ///   xdp-filter  of xdp-tools, native mode, on WAN; what it passes goes nowhere
-///   testpmd     DPDK's, io mode, net_af_xdp on both interfaces, one core
+///   testpmd     DPDK's, io mode, `driver` on both interfaces, one core
 ///   weir        `weir run` with the keys of `toml`
+///   weir-dpdk   the same with `driver` of DPDK's on both interfaces; it has no kernel's blocks
 ///
 /// Owner     a box ends with its object, and all that it set with the process (wire.h).
 /// Errors    one sentence: the program is missing, or did not start.
@@ -26,6 +27,7 @@ struct BoxOptions {
   std::string toml;          ///< weir: further keys
   std::uint32_t blocks = 0;  ///< weir, xdp-filter: IPv4 sources to block, from `first_block` on
   std::uint32_t first_block = 0;
+  std::string driver = "net_af_xdp";  ///< testpmd, weir-dpdk
 };
 
 class Box {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // One measurement: a box, a kind of traffic, so many packets. Prints one JSON object.
 //
-//   line BOX TRAFFIC [packets=N] [rate=PPS] [sources=N] [blocks=N] [bytes=N] [toml=TEXT] [latency=1]
+//   line BOX TRAFFIC [packets=N] [rate=PPS] [sources=N] [blocks=N] [bytes=N] [toml=TEXT] [latency=1] [driver=NAME]
 //
 // Everything is in namespaces of its own and ends with the process. perf/run alternates many.
 #include <fmt/format.h>
@@ -172,6 +172,7 @@ Status measure(const Request& request) {
   std::replace(options.toml.begin(), options.toml.end(), ';', '\n');
   options.blocks = static_cast<std::uint32_t>(request.number("blocks", 0));
   options.first_block = kFirstSource;
+  if (request.options.contains("driver")) options.driver = request.text("driver");
 
   test::Appliance appliance;
   WEIR_ASSIGN(const auto box, start_box(request.box, appliance, options));

@@ -13,7 +13,7 @@ APART = ";[channels];io_cpus=[0];[workers]"
 @dataclass
 class Pair:
     name: str
-    goal: float
+    goal: float | None
     ours: list
     peer: list
     of: str = "delivered_per_s"  # the figure that is compared
@@ -46,10 +46,25 @@ def pairs(packets):
     screen = f';[screen];model="{ROOT / "config" / "screen.json"}"'
     found.append(Pair("steered, nine of ten packets found fine by a screen, against all of them judged in userspace", 2.0,
                       [*mix, SHADOW + APART + ";count=0" + screen], [*mix, SHADOW + APART + ";count=0"]))
+    found += dpdk_pairs(some)
     for quantile, of in (("median", "latency_us"), ("99th percentile", "latency_us.p99")):
         found.append(Pair(f"latency of a forwarded SSDP packet at 10,000 a second, {quantile}, against testpmd", 1.2,
                           ["weir", "ssdp", "packets=20000", "rate=10000", "latency=1", SHADOW + APART],
                           ["testpmd", "ssdp", "packets=20000", "rate=10000", "latency=1"], of=of, less_is_better=True))
+    return found
+
+
+def dpdk_pairs(packets):
+    """weir's own DPDK backend beside testpmd: the same virtual devices on the same interfaces. Only what is judged has a goal."""
+    found = []
+    for driver in ("net_af_xdp", "net_af_packet"):
+        on = f"driver={driver}"
+        peer = lambda kind: ["testpmd", kind, packets, on] + (["sources=200"] if kind == "ssdp" else [])
+        found.append(Pair(f"DPDK, {driver}: not steered, against testpmd io", None,
+                          ["weir-dpdk", "udp", packets, on, "toml=" + APART[1:]], peer("udp")))
+        found += [Pair(f"DPDK, {driver}: steered, judged and forwarded, {workers} workers, against testpmd io", 1.0,
+                       ["weir-dpdk", "ssdp", packets, on, "sources=200", SHADOW + APART + f";count={workers}"], peer("ssdp"))
+                  for workers in (0, 1, 2)]
     return found
 
 

@@ -60,13 +60,17 @@ void Appliance::configure(const std::string& more, const std::string& interface_
   WEIR_CHECK(file.flush().good());
 }
 
-void Appliance::configure_polled(const std::string& more, const std::string& driver,
-                                 const std::string& arguments) {
+void Appliance::polling(const std::string& driver) const {
   for (const char* port : kPort) {
     // A veth hands on what XDP sends into it only where it polls (NAPI).
     if (driver != "net_af_xdp") wire.box.must(fmt::format("ethtool -K {} gro on", port));
     wire.box.must(fmt::format("ip link set {} promisc off", port));
   }
+}
+
+void Appliance::configure_polled(const std::string& more, const std::string& driver,
+                                 const std::string& arguments) {
+  polling(driver);
   configure(fmt::format("{}\n[dpdk]\nwan = \"{}0,iface=wan{}\"\nlan = \"{}1,iface=lan{}\"\n"
                         "hugepages = false\nmemory_mb = 256",
                         more, driver, arguments, driver, arguments),

@@ -54,6 +54,8 @@ class Appliance {
   /// The same with DPDK's `driver` over the two interfaces, whose stacks it shares.
   void configure_polled(const std::string& more = "", const std::string& driver = "net_af_packet",
                         const std::string& arguments = "");
+  /// What DPDK's `driver` wants of the two interfaces: the part of it that is no configuration.
+  void polling(const std::string& driver) const;
   /// Starts `weir run` and waits until it forwards; false, with its stderr in `trouble`, where it
   /// does not.
   bool start();
