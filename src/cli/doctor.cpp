@@ -50,6 +50,9 @@ io::MachineQuestion question_of(const control::Config& config, const Options& op
   question.cpus = config.settings.channels_io_cpus;
   question.cpus.insert(question.cpus.end(), config.settings.workers_cpus.begin(),
                        config.settings.workers_cpus.end());
+  if (!options.config.empty() && config.dpdk && options.wan.empty() && options.lan.empty())
+    question.devices = config.poll.devices;
+  question.hugepages = config.poll.hugepages;
   question.busy_poll = config.settings.channels_busy_poll;
   question.pin_directory = config.settings.control_pin_directory;
   return question;
@@ -85,7 +88,8 @@ void add_doctor(Command app, Run& run) {
   Command command = app.add_subcommand(
       "doctor", "Look at this machine: what would stop weir or slow it down, and what to change");
   command
-      .add_option("-c,--config", options->config, "Configuration: its interfaces, CPUs, channels")
+      .add_option("-c,--config", options->config,
+                  "Configuration: its interfaces or DPDK devices, CPUs, channels")
       .type_name("FILE");
   command.add_option("--wan", options->wan, "Interface on the WAN side").type_name("NAME");
   command.add_option("--lan", options->lan, "Interface on the LAN side").type_name("NAME");

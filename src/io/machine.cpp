@@ -18,6 +18,7 @@
 
 #include "io/host.h"
 #include "io/host_device.h"
+#include "io/poll_module.h"
 
 namespace weir::io {
 
@@ -33,6 +34,10 @@ constexpr std::array kNative = {"atlantic", "bnxt_en",       "dpaa2-eth", "ena",
                                 "sfc",      "tun",           "veth",      "xen-netfront"};
 constexpr std::array kZeroCopy = {"gve",   "i40e",      "ice", "idpf",   "igb",   "igc",
                                   "ixgbe", "mlx5_core", "nfp", "stmmac", "tsnep", "virtio_net"};
+
+/// Drivers of the kernel's that DPDK works beside; and those that hand a device over to it.
+constexpr std::array kShared = {"mlx4_core", "mlx5_core", "mana"};
+constexpr std::array kHandsOver = {"vfio-pci", "uio_pci_generic", "igb_uio"};
 
 /// A CPU that sleeps deeper than this wakes later than a batch takes: 20 us, half of Intel's C6.
 constexpr unsigned kWakeMax_us = 20;
@@ -63,11 +68,17 @@ class Examination {
 
   std::vector<Finding> run() {
     kernel();
-    sockets();
-    pins();
-    for (const std::string& name : question_.interfaces)
-      if (!name.empty()) interface(name);
-    pair();
+    if (std::any_of(question_.devices.begin(), question_.devices.end(),
+                    [](const std::string& device) { return !device.empty(); })) {
+      dpdk();
+    } else {
+      compiler();
+      sockets();
+      pins();
+      for (const std::string& name : question_.interfaces)
+        if (!name.empty()) interface(name);
+      pair();
+    }
     cpus();
     neighbours();
     return std::move(findings_);
@@ -88,12 +99,6 @@ class Examination {
     utsname name{};
     uname(&name);
     good("kernel", fmt::format("{} {}", name.sysname, name.release));
-    const auto jit = number_of(proc_ / "sys/net/core/bpf_jit_enable");
-    if (jit == 0U)
-      slower("BPF compiler", "off: the XDP program would be interpreted",
-             "sysctl -w net.core.bpf_jit_enable=1");
-    else
-      good("BPF compiler", jit ? "on" : "always on");
     const std::string spectre = line_of(sys_ / "devices/system/cpu/vulnerabilities/spectre_v2");
     if (spectre.find("Retpolines") != std::string::npos)
       slower(
@@ -102,6 +107,78 @@ class Examination {
           "runs nothing but weir");
     else
       good("mitigations", spectre.empty() ? "not told" : spectre);
+  }
+
+  void compiler() {
+    const auto jit = number_of(proc_ / "sys/net/core/bpf_jit_enable");
+    if (jit == 0U)
+      slower("BPF compiler", "off: the XDP program would be interpreted",
+             "sysctl -w net.core.bpf_jit_enable=1");
+    else
+      good("BPF compiler", jit ? "on" : "always on");
+  }
+
+  void dpdk() {
+    if (const auto module = load_dpdk_module())
+      good("DPDK", (*module)->version);
+    else
+      stops("DPDK", module.error().message, "see the README, 'NICs by DPDK'");
+    if (question_.hugepages) hugepages();
+    std::vector<std::string> nodes;
+    for (const std::string& device : question_.devices) {
+      const std::string name = device.substr(0, device.find(','));
+      const auto colons = std::count(name.begin(), name.end(), ':');
+      if (colons == 0) continue;  // a virtual device is nowhere before DPDK makes it
+      const std::string address = colons == 1 ? "0000:" + name : name;
+      pci(address.size() == 11 ? "0000:0" + address.substr(5) : address, nodes);
+    }
+    if (nodes.size() == 2 && nodes[0] != nodes[1])
+      slower("both devices", fmt::format("on the NUMA nodes {} and {}", nodes[0], nodes[1]),
+             "two ports of one node: packets cross between the nodes' memories");
+  }
+
+  void hugepages() {
+    std::uint64_t free_mb = 0;
+    std::error_code ignored;
+    for (const auto& size : fs::directory_iterator(sys_ / "kernel/mm/hugepages", ignored)) {
+      const std::string name = size.path().filename();  // hugepages-2048kB
+      const std::uint64_t kb = std::strtoull(name.c_str() + name.find('-') + 1, nullptr, 10);
+      free_mb += number_of(size.path() / "free_hugepages").value_or(0) * kb / 1024;
+    }
+    if (free_mb == 0)
+      stops("hugepages", "none is free",
+            "sysctl vm.nr_hugepages=512 (a channel takes about 45 MB), and the same in "
+            "/etc/sysctl.d for the next boot");
+    else
+      good("hugepages", fmt::format("{} MiB are free", free_mb));
+  }
+
+  void pci(const std::string& address, std::vector<std::string>& nodes) {
+    const fs::path place = sys_ / "bus/pci/devices" / address;
+    std::error_code ignored;
+    if (!fs::exists(place, ignored)) {
+      stops(address, "there is no such PCI device", "'dpdk-devbind.py --status' lists them");
+      return;
+    }
+    nodes.push_back(line_of(place / "numa_node"));
+    const std::string driver = fs::read_symlink(place / "driver", ignored).filename();
+    if (holds(kShared, driver)) {
+      good(address, fmt::format("{}: DPDK works beside the kernel's driver", driver));
+    } else if (!holds(kHandsOver, driver)) {
+      stops(address,
+            driver.empty() ? "bound to no driver" : fmt::format("bound to the kernel's {}", driver),
+            fmt::format("dpdk-devbind.py --bind=vfio-pci {}: its interface is gone from then on",
+                        address));
+    } else if (driver == "vfio-pci" && !fs::exists(place / "iommu_group", ignored)) {
+      stops(address, "bound to vfio-pci, but the machine has no IOMMU in use",
+            "intel_iommu=on or amd_iommu=on on the kernel's command line, and VT-d or AMD-Vi on in "
+            "the firmware");
+    } else if (driver != "vfio-pci") {
+      slower(address, fmt::format("bound to {}: it may write anywhere in memory", driver),
+             fmt::format("dpdk-devbind.py --bind=vfio-pci {}", address));
+    } else {
+      good(address, "bound to vfio-pci, behind an IOMMU");
+    }
   }
 
   void sockets() {

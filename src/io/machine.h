@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// What a machine is like for weir: what would stop it or slow it down, each with what to change.
 ///
-/// Nothing is changed, and nothing is loaded or attached: it reads /proc and /sys, asks drivers by
-/// ethtool's calls, and makes one AF_XDP socket that it closes again.
+/// Nothing is changed or attached: it reads /proc and /sys, asks drivers by ethtool's calls, and
+/// makes one AF_XDP socket that it closes again. With devices of DPDK's, weir's module for them is
+/// loaded, but no device is opened.
 ///
 /// Shape     one `Finding` a subject, in the order in which a person would go through them.
-/// Source    Documentation/ABI/testing/sysfs-class-net*, sysfs-devices-system-cpu; af_xdp.rst.
+/// Source    Documentation/ABI/testing/sysfs-class-net*, sysfs-devices-system-cpu; af_xdp.rst;
+///           vfio.rst; doc.dpdk.org/guides-22.11/linux_gsg/linux_drivers.html.
 /// Threads   one owner.
 #pragma once
 
@@ -32,8 +34,12 @@ struct Finding {
 
 struct MachineQuestion {
   std::array<std::string, kSides> interfaces;  ///< WAN and LAN; empty: not asked about
-  std::uint32_t channels = 0;                  ///< that are wanted; 0: as many as there are queues
-  std::vector<std::uint32_t> cpus;             ///< that threads are pinned to; empty: none
+  /// DPDK's, as the configuration has them; where there is one, no interface is asked about, and
+  /// nothing that only AF_XDP needs.
+  std::array<std::string, kSides> devices;
+  bool hugepages = true;            ///< DPDK's packet memory
+  std::uint32_t channels = 0;       ///< that are wanted; 0: as many as there are queues
+  std::vector<std::uint32_t> cpus;  ///< that threads are pinned to; empty: none
   bool busy_poll = false;
   std::string pin_directory;
   std::string root;  ///< in front of /proc and /sys: for tests

@@ -104,6 +104,47 @@ TEST_F(MachineTest, WhatThereIsNotStops) {
   EXPECT_EQ(of("nosuch0", question).state, State::stops);
 }
 
+TEST_F(MachineTest, ForDpdkItsMemoryAndItsDevicesAreLookedAt) {
+  MachineQuestion question;
+  question.devices = {"3:00.0,queues=4", "0000:84:00.1"};
+  question.pin_directory = "/sys/fs/bpf/weir";
+  EXPECT_EQ(of("pins", question).subject, "nothing") << "no XDP program, no pins";
+  EXPECT_EQ(of("hugepages", question).state, State::stops);
+  EXPECT_THAT(of("hugepages", question).remedy, HasSubstr("vm.nr_hugepages"));
+  put("sys/kernel/mm/hugepages/hugepages-2048kB/free_hugepages", "100");
+  put("sys/kernel/mm/hugepages/hugepages-1048576kB/free_hugepages", "1");
+  EXPECT_THAT(of("hugepages", question).found, HasSubstr("1224 MiB"));
+
+  const std::string first = "sys/bus/pci/devices/0000:03:00.0";
+  const std::string second = "sys/bus/pci/devices/0000:84:00.1";
+  const auto bind = [this](const std::string& device, const char* driver) {
+    fs::remove(root_ / device / "driver");
+    fs::create_symlink(std::string("../../bus/pci/drivers/") + driver, root_ / device / "driver");
+  };
+  EXPECT_THAT(of("0000:03:00.0", question).found, HasSubstr("no such PCI device"));
+  put(first + "/numa_node", "0");
+  EXPECT_THAT(of("0000:03:00.0", question).found, HasSubstr("no driver"));
+  struct Case {
+    const char* driver;
+    State state;
+    const char* remedy;
+  };
+  for (const Case& c :
+       {Case{"ice", State::stops, "--bind=vfio-pci 0000:03:00.0"},
+        Case{"mlx5_core", State::good, ""}, Case{"igb_uio", State::slower, "vfio-pci"},
+        Case{"vfio-pci", State::stops, "iommu=on"}}) {
+    bind(first, c.driver);
+    EXPECT_EQ(of("0000:03:00.0", question).state, c.state) << c.driver;
+    EXPECT_THAT(of("0000:03:00.0", question).remedy, HasSubstr(c.remedy));
+  }
+  put(first + "/iommu_group/type", "DMA");
+  EXPECT_EQ(of("0000:03:00.0", question).state, State::good);
+  put(second + "/numa_node", "1");
+  EXPECT_THAT(of("both devices", question).found, HasSubstr("0 and 1"));
+  question.hugepages = false;
+  EXPECT_EQ(of("hugepages", question).subject, "nothing");
+}
+
 TEST_F(MachineTest, RealInterfacesAreAsked) {
   if (const Status mounts = test::own_mounts(); !mounts) GTEST_SKIP() << mounts.error().message;
   test::Wire wire(2);
