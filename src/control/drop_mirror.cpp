@@ -412,6 +412,11 @@ DropMirrorCounters DropMirror::nic_counters() const {
   return counters_;
 }
 
+void DropMirror::alone(const std::function<void()>& change) {
+  const std::lock_guard lock(tables_);
+  change();
+}
+
 void DropMirror::say(const std::string& what) {
   const PacketTime now = monotonic_now();
   if (!config_.log || (said_ != PacketTime{} && now - said_ < kSayAgain)) return;

@@ -80,6 +80,10 @@ class DropMirror final : public datapath::Datapath {
 
   [[nodiscard]] DropMirrorCounters nic_counters() const;
 
+  /// A change of the datapath that is none of a `Datapath`'s: by the thread of its changes, while no
+  /// pass looks at it.
+  void alone(const std::function<void()>& change);
+
   Result<std::size_t> add_blocks(std::span<const datapath::Block> blocks) override;
   Result<std::size_t> remove_blocks(std::span<const datapath::BlockKey> blocks) override;
   Result<std::vector<datapath::Block>> list_blocks() const override;

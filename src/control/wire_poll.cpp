@@ -45,7 +45,8 @@ class PollWire final : public Wire {
   }
   Status use_screen(std::shared_ptr<const datapath::Screen> screen,
                     const Changer& changer) override {
-    changer([&] { datapath_->use_screen(screen); });
+    const auto change = [&] { datapath_->use_screen(screen); };
+    changer([&] { mirror_ ? mirror_->alone(change) : change(); });
     return {};
   }
   void say_hello() const override;
