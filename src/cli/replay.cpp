@@ -52,6 +52,7 @@ constexpr const char* kExamples =
     "  weir replay flood.pcap.zst --write-dropped dropped.pcapng --plot flood.html\n"
     "  weir replay flood.pcapng --sweep workers=0,1,2,4\n"
     "  weir replay flood.pcapng --speed 1\n"
+    "  weir replay office.pcap --screen screen.json\n"
     "  weir replay office.pcap --header-features rows.csv\n"
     "  weir replay office.pcap --model tree.json --compare skx\n"
     "  weir replay flood.pcapng --live eth0 --rate 100000\n";

@@ -50,9 +50,7 @@ Result<ReplaySetup> set_up_replay(const ReplayOptions& options) {
               options.config.empty()
                   ? Result<control::Config>(control::default_config())
                   : control::load_config(options.config, control::Purpose::replay));
-  if (!options.screen.empty()) config.screen_path = options.screen;
-  if (options.screen_ssdp) config.datapath.screen_ssdp = true;
-  config.tables.wan_screened = !config.screen_path.empty() && config.datapath.screen_ssdp;
+  control::name_screen(config, options.screen, options.screen_ssdp);
   WEIR_ASSIGN(config.datapath.screen, control::load_screen(config));
   ReplaySetup setup;
   setup.model_path = options.model.empty() ? config.model_path : options.model;

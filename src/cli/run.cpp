@@ -9,7 +9,7 @@ namespace weir::cli {
 namespace {
 
 struct RunOptions {
-  std::string file;
+  std::string file, screen;
   control::HostOptions host;
 };
 
@@ -31,8 +31,9 @@ Result<control::Config> config_of(const RunOptions& options) {
 }
 
 int run_appliance(const RunOptions& options) {
-  const auto config = config_of(options);
+  auto config = config_of(options);
   if (!config) return report(config.error(), kBadInput);
+  control::name_screen(*config, options.screen);
   const auto ran = control::run_service(*config);
   if (!ran) return report(Error{ran.error().message}, status_of(ran.error().kind));
   return kOk;
@@ -66,6 +67,11 @@ void add_run(Command app, Run& run) {
   command.add_option("-m,--model", options->host.model, "Model, instead of the configuration's")
       .type_name("FILE");
   command
+      .add_option("--screen", options->screen,
+                  "Screen, instead of the configuration's: a model over header features, run in "
+                  "the kernel, that says which steered packets the model need not see")
+      .type_name("FILE");
+  command
       .add_option("--judge", options->host.judge,
                   "With --interface: observe judges copies, guard holds packets back meanwhile "
                   "(default: observe)")
@@ -77,7 +83,8 @@ void add_run(Command app, Run& run) {
   command.add_flag("--all-ip", options->host.all_ip,
                    "With --interface: judge every IP packet, TCP too, by a model over headers");
   command.footer(help_footer(
-      "  weir run -c weir.toml\n  weir run --interface eth0 --model tree.pmml --ports all\n",
+      "  weir run -c weir.toml\n  weir run --interface eth0 --model tree.pmml --ports all\n"
+      "  weir run --interface eth0 --model forest.json --ports all --screen tree.json\n",
       {kOk, kFailure, kBadInput, kNotPermitted}));
   command.callback([options, &run] { run = [options] { return run_appliance(*options); }; });
 }

@@ -452,6 +452,12 @@ void settle_others(Config& config, const forest::Model& model) {
                              : detect::Others::floods;
 }
 
+void name_screen(Config& config, const std::string& path, bool ssdp) {
+  if (!path.empty()) config.screen_path = path;
+  config.datapath.screen_ssdp = config.datapath.screen_ssdp || ssdp;
+  config.tables.wan_screened = !config.screen_path.empty() && config.datapath.screen_ssdp;
+}
+
 Config default_config() {
   auto config = parse_config("", "", Purpose::replay, cpu_count());
   WEIR_CHECK(config.has_value());

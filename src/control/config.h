@@ -106,6 +106,8 @@ struct HostOptions {
   bool score_alone = false;  ///< without the policy's rules and blocks
 };
 Result<Config> host_config(const HostOptions& options);
+/// Another screen than the configuration's; `ssdp`: it judges SSDP too, whatever that says.
+void name_screen(Config& config, const std::string& path, bool ssdp = false);
 /// Every key at its default; no interfaces. The model is the one that came with this weir.
 Config default_config();
 /// Where policy.others is auto: what it is with this model.

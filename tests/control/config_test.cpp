@@ -331,6 +331,10 @@ TEST(Config, AScreenIsReadFromBesideTheFileAndWarnsWhereItDoesNothing) {
   EXPECT_EQ(with->settings.screen_threshold, 0.2);
   EXPECT_TRUE(with->datapath.screen_ssdp && with->tables.wan_screened);
   EXPECT_TRUE(with->warnings.empty());
+  auto named = *without;
+  name_screen(named, "other.json");
+  EXPECT_EQ(named.screen_path, "other.json");
+  EXPECT_TRUE(named.tables.wan_screened) << "the file says ssdp";
   const auto idle =
       parse(std::string(kPair) + "[steer]\nudp_ports = []\n[screen]\nmodel = \"/s.json\"\n");
   ASSERT_TRUE(idle) << idle.error().message;

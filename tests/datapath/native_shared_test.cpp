@@ -31,6 +31,15 @@ Block block_of(const Address& source, std::uint64_t hits = 0) {
   return block;
 }
 
+class AllFine final : public Screen {
+ public:
+  int judge(const weir_header_features&) const noexcept override { return 0; }
+  Result<std::vector<std::uint8_t>> link(std::span<const std::uint8_t>) const override {
+    return fail("there is no kernel here");
+  }
+  std::string explain(std::string_view, int) const override { return {}; }
+};
+
 class NativeSharedTest : public testing::Test {
  protected:
   NativeSharedTest() {
@@ -84,6 +93,18 @@ TEST_F(NativeSharedTest, EveryChannelSeesAChangeAndItsHitsAreOneSum) {
   EXPECT_EQ(judge(2, search), Outcome::drop_block_ssdp);
   EXPECT_EQ(*shared_.remove_blocks(std::array{block_of(source_).key()}), 1U);
   EXPECT_EQ(judge(0, search), Outcome::socket_steered);
+}
+
+TEST_F(NativeSharedTest, EveryChannelJudgesByTheScreenThatIsInUseAndLetsGoOfTheOneBefore) {
+  const Bytes flow = PacketBuilder().ip4(source_, address("192.0.2.1")).udp(443, 1900).build();
+  EXPECT_EQ(judge(0, flow), Outcome::socket_steered);
+  auto screen = std::make_shared<const AllFine>();
+  const std::weak_ptr<const Screen> held = screen;
+  shared_.use_screen(std::move(screen));
+  for (std::uint32_t i = 0; i < kChannels; ++i) EXPECT_EQ(judge(i, flow), Outcome::peer_screened);
+  shared_.use_screen(nullptr);
+  for (std::uint32_t i = 0; i < kChannels; ++i) EXPECT_EQ(judge(i, flow), Outcome::socket_steered);
+  EXPECT_TRUE(held.expired());
 }
 
 TEST_F(NativeSharedTest, TheFailModeRulesWhereAChannelIsAbsentOrStuck) {
