@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/// What is judged beside UDP, and by the score alone.
+/// What is judged beside UDP, and by the score alone; and what nobody hears of behind a screen.
 #include "box.h"
 #include "detect/policy.h"
 
@@ -39,6 +39,16 @@ TEST(AllIp, TheScoreAloneMakesNoBlock) {
   EXPECT_EQ(policy.counters().suspects, 0U);
   context.source = *Address::parse("203.0.113.9");
   EXPECT_EQ(policy.decide(context, 0.9F).reason, Reason::allowed);
+}
+
+TEST(Blind, IsNoSearchOfTheLanWhereAScreenHidesTheDevicesOfTheWan) {
+  for (const bool screened : {false, true}) {
+    TableConfig config = Box::small();
+    config.wan_screened = screened;
+    Box box(config);
+    EXPECT_EQ(box.see(seconds(1), search("203.0.113.7")).blind, !screened);
+    EXPECT_TRUE(box.see(seconds(1), search("192.168.1.20", Side::wan, "203.0.113.1")).blind);
+  }
 }
 
 }  // namespace

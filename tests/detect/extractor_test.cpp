@@ -224,16 +224,6 @@ TEST(Blind, IsASearchToWhereNoDeviceWasHeard) {
   EXPECT_FALSE(ask(kGroup));
 }
 
-TEST(Blind, IsNoSearchOfTheLanWhereAScreenHidesTheDevicesOfTheWan) {
-  for (const bool screened : {false, true}) {
-    TableConfig config = Box::small();
-    config.wan_screened = screened;
-    Box box(config);
-    EXPECT_EQ(box.see(seconds(1), search("203.0.113.7")).blind, !screened);
-    EXPECT_TRUE(box.see(seconds(1), search("192.168.1.20", Side::wan, "203.0.113.1")).blind);
-  }
-}
-
 TEST(Awaited, WhileASearchIsOpen) {
   Box box;
   EXPECT_FALSE(box.see(seconds(0), reply("198.51.100.1")).awaited);
