@@ -6,6 +6,7 @@
 #include <memory>
 #include <optional>
 
+#include "cli/output_file.h"
 #include "cli/progress.h"
 #include "cli/replay_compare.h"
 #include "cli/replay_features.h"
@@ -189,7 +190,21 @@ Status by_headers(const Options& options, bool repeated) {
   return compare_skx(wanted, *setup.model);
 }
 
+Status spares_what_it_reads(const Options& options) {
+  const OutputFile outputs[] = {{"--features", options.features},
+                                {"--write-forwarded", options.write_forwarded},
+                                {"--write-dropped", options.write_dropped},
+                                {"--plot", options.plot},
+                                {"--header-features", options.header_features}};
+  std::vector<std::string> inputs = options.captures;
+  for (const std::string& input : {options.wan, options.lan, options.replay.model,
+                                   options.replay.config, options.replay.screen})
+    inputs.push_back(input);
+  return keeps_inputs(outputs, inputs);
+}
+
 Status replay(const Options& options) {
+  WEIR_TRY(spares_what_it_reads(options));
   const bool repeated = options.repeat > 0 || !options.sweep.empty();
   const bool writes = !options.features.empty() || !options.write_forwarded.empty() ||
                       !options.write_dropped.empty() || !options.plot.empty();

@@ -172,6 +172,23 @@ TEST_F(ReplayCommand, RefusesInOneLine) {
                  "text.pcap");
 }
 
+TEST_F(ReplayCommand, WritesOverNothingThatItReads) {
+  const std::string link = folder_ / "link.csv";
+  std::filesystem::create_symlink(capture(), link);
+  const std::string model = folder_ / "model.json";
+  std::filesystem::copy_file(WEIR_MODEL, model);
+  const auto size = std::filesystem::file_size(capture());
+  for (const char* option :
+       {"--features", "--plot", "--write-forwarded", "--write-dropped", "--header-features"})
+    for (const std::string& path : {capture(), link, model})
+      expect_refusal(weir({capture(), "-m", model, option, path}), "would write over");
+  expect_refusal(weir({capture(), "-m", model, "--features", rows(), "--plot", rows()}),
+                 "both name");
+  EXPECT_FALSE(std::filesystem::exists(rows()));
+  EXPECT_EQ(std::filesystem::file_size(capture()), size);
+  EXPECT_EQ(std::filesystem::file_size(model), std::filesystem::file_size(WEIR_MODEL));
+}
+
 TEST_F(ReplayCommand, LeavesNoRowsOfACaptureThatIsCutOff) {
   std::filesystem::resize_file(capture(), std::filesystem::file_size(capture()) - 5);
   expect_refusal(weir({capture(), "--features", rows()}), "synth.pcapng");
