@@ -46,6 +46,13 @@ Status check_host(const Parsed& parsed, const std::string& name,
                     "is observed has passed",
                     parsed.where(name, "fail.fail_mode")));
   }
+  if (s.host_judge == "observe" && !s.policy_rules && s.policy_mode == "active") {
+    return fail(fmt::format(
+        "{}: policy.rules is false, and host.judge \"observe\": what is observed has passed, and "
+        "without rules nothing is blocked; set judge = \"guard\", or policy.mode = \"shadow\" to "
+        "count only",
+        parsed.where(name, "policy.rules")));
+  }
   return {};
 }
 
@@ -224,7 +231,7 @@ void fill_modules(Config& config) {
   d.drop_fragments = s.steer_fragments == "drop";
   d.blocked_fragments = s.steer_fragments == "blocked";
   d.ssdp_payload = s.steer_ssdp_payload;
-  d.shadow = s.policy_mode == "shadow";
+  d.shadow = s.policy_mode == "shadow" || !s.policy_rules;
   d.all_ports = s.steer_udp_ports == std::vector<std::uint32_t>{0};
   d.udp_ports.clear();
   d.all_ip = s.steer_protocols == "all";

@@ -149,7 +149,7 @@
     "Score from which a packet is dropped. Higher drops less.")                                    \
   X(policy, rules, flag, "true", "",                                                               \
     "false: a packet is dropped where its score is above the threshold, and for nothing else, as " \
-    "a kernel model drops it: no rule of this section or of [scope], no block.")                   \
+    "a kernel model drops it: no rule of this section or of [scope], and no block has an effect.") \
   X(policy, evidence_packets, number, "3", "2..10000",                                             \
     "Attack packets of one source within evidence_ms before it is blocked: never one alone, "      \
     "for its address may be forged.")                                                              \

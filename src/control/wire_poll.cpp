@@ -84,7 +84,7 @@ void PollWire::mirror(std::vector<std::string>& warnings) {
     return;
   }
   if (config_.datapath.shadow) {
-    no_rules_ = "the policy is in shadow mode, where blocks have no effect";
+    no_rules_ = "blocks have no effect: the policy is in shadow mode, or without rules";
     return;
   }
   mirror_ = std::make_unique<DropMirror>(

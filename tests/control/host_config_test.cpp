@@ -80,6 +80,15 @@ TEST(HostConfig, AllOfIpIsMoreThanSsdp) {
                                   .score_alone = true});
   ASSERT_TRUE(alone) << alone.error().message;
   EXPECT_TRUE(alone->datapath.all_ip && alone->policy.score_alone && alone->warnings.empty());
+  EXPECT_TRUE(alone->datapath.shadow) << "blocks that are there are no model's";
+  const auto idle = host_config({.interface = "e",
+                                 .model = {},
+                                 .judge = "observe",
+                                 .ports = {},
+                                 .all_ip = true,
+                                 .score_alone = true});
+  ASSERT_FALSE(idle);
+  EXPECT_THAT(idle.error().message, HasSubstr("set judge = \"guard\""));
 }
 
 TEST(HostConfig, OthersFollowTheModelAndThePorts) {
