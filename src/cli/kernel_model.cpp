@@ -9,6 +9,8 @@
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/output_file.h"
+#include "detect/extractor.h"
 #include "forest/evaluate.h"
 #include "forest/import.h"
 #include "io/capture.h"
@@ -58,14 +60,15 @@ Result<kernel_model::Options> plan_options(const Options& options) {
   return made;
 }
 
-struct Planned {
+/// A model as the command is to take it.
+struct Ready {
   forest::Model model;
   kernel_model::Options options;
-  Plan plan;
 };
-Result<Planned> planned(const Options& options) {
-  Planned made;
+Result<Ready> ready(const Options& options) {
+  Ready made;
   WEIR_ASSIGN(made.model, forest::load_model(options.model));
+  WEIR_TRY(detect::name_features(made.model.features, {}));
   WEIR_ASSIGN(made.options, plan_options(options));
   const double threshold = options.threshold.value_or(0);
   if (!made.model.classes.empty() && !(threshold >= 0 && threshold <= 1))
@@ -78,10 +81,22 @@ Result<Planned> planned(const Options& options) {
     made.model.decision = {
         made.options.on_decision ? forest::Decision::On::margin : forest::Decision::On::probability,
         *made.options.threshold};
-  auto plan = make_plan(made.model, made.options);
-  if (!plan) return fail(fmt::format("{}: {}", options.model, plan.error().message));
-  made.plan = std::move(*plan);
   return made;
+}
+
+Result<Plan> plan_of(const Options& options, const Ready& model) {
+  auto plan = make_plan(model.model, model.options);
+  if (!plan) return fail(fmt::format("{}: {}", options.model, plan.error().message));
+  return plan;
+}
+
+struct Planned : Ready {
+  Plan plan;
+};
+Result<Planned> planned(const Options& options) {
+  WEIR_ASSIGN(Ready model, ready(options));
+  WEIR_ASSIGN(Plan plan, plan_of(options, model));
+  return Planned{std::move(model), std::move(plan)};
 }
 
 std::string size_text(const Plan& plan) {
@@ -91,9 +106,9 @@ std::string size_text(const Plan& plan) {
                      plan.functions.size());
 }
 
-/// What the kernel refused is judged in userspace, by host mode, until SIGTERM: each packet that the
-/// kernel would have judged, by the score alone.
-int judge_by_sockets(const Options& options, const Planned& made) {
+/// What cannot run in the kernel is judged in userspace, by host mode, until SIGTERM: each packet
+/// that the kernel would have judged, by the score alone.
+int judge_by_sockets(const Options& options, const Ready& made) {
   auto config = control::host_config({.interface = options.interface,
                                       .model = options.model,
                                       .judge = "guard",
@@ -118,9 +133,15 @@ int load(const Options& options) {
         {"--fallback sockets was given with --drop or --compat, which userspace does not know: "
          "leave them, or the fallback"},
         kBadInput);
-  const auto made = planned(options);
+  const auto made = ready(options);
   if (!made) return report(made.error(), kBadInput);
-  const auto attached = attach(made->plan, {options.interface, options.pins, options.generic});
+  const auto plan = plan_of(options, *made);
+  if (!plan) {
+    const int status = report(plan.error(), kBadInput);
+    // A bound that was asked for is the planner's alone: userspace rounds nothing.
+    return sockets && !options.precision ? judge_by_sockets(options, *made) : status;
+  }
+  const auto attached = attach(*plan, {options.interface, options.pins, options.generic});
   if (!attached) {
     const int status = report_load(attached.error());
     return sockets && attached.error().why == LoadError::Why::refused
@@ -136,7 +157,7 @@ int load(const Options& options) {
       "{}: model '{}' judges every packet in {} mode{}: {}; its verifier went through {} "
       "instructions\n",
       options.interface, made->model.name, attached->native ? "native" : "generic",
-      attached->replaced ? ", in place of the one before" : "", size_text(made->plan),
+      attached->replaced ? ", in place of the one before" : "", size_text(*plan),
       attached->verified);
   return kOk;
 }
@@ -247,6 +268,9 @@ int detach(const Options& options) {
 int emit(const Options& options) {
   if (options.c == options.object)
     return report({"say what to write: --c for C, or --object for an ELF object"}, kBadInput);
+  const OutputFile output{"--output", options.output};
+  if (const auto spared = keeps_inputs({&output, 1}, {&options.model, 1}); !spared)
+    return report(spared.error(), kBadInput);
   const auto made = planned(options);
   if (!made) return report(made.error(), kBadInput);
   std::string text;
@@ -435,9 +459,10 @@ void add_kernel_model(Command app, Run& run) {
   command.add_option("--interface", options->interface, "Interface").type_name("IF").required();
   command.add_flag("--generic", options->generic, "Generic mode, though native may be there");
   command
-      .add_option("--fallback", options->fallback,
-                  "Where the kernel refuses the model: judge UDP in userspace until SIGTERM, by "
-                  "`weir run --interface IF --judge guard --ports all`")
+      .add_option(
+          "--fallback", options->fallback,
+          "Where the model cannot run in the kernel: judge every IP packet in userspace, by "
+          "its score alone, until SIGTERM")
       .one_of({"sockets"});
   add_place_options(command, *options);
 

@@ -2,7 +2,7 @@
 """The unit tests of what needs no library of the target, on machines that this one is not, under qemu's user mode:
 units.py ROOT.
 
-  s390x     the other byte order: addresses, headers, SSDP, header features, the datapath, features and tables
+  s390x     the other byte order: addresses, headers, header features, the datapath, features and tables
   aarch64   headers and the datapath (the forest's vectors are in tests/forest/cross)
 
 Compiled here, through ccache where it is installed: the first run takes half a minute, later ones some seconds. fmt and
