@@ -86,6 +86,11 @@ def figure(result, of):
     return value[quantile or "median"] if isinstance(value, dict) else value
 
 
+def as_typed(arguments):
+    """A command as it is typed at the tree's top."""
+    return " ".join(arguments).replace(f"{ROOT}/", "")
+
+
 def measure(pair, rounds, say):
     ours, peer = [], []
     for number in range(rounds):
@@ -99,7 +104,7 @@ def measure(pair, rounds, say):
     b = spread([figure(r, pair.of) for r in peer])
     ratio = a["median"] / b["median"] if b["median"] else None
     return {"name": pair.name, "of": pair.of, "goal": pair.goal, "less_is_better": pair.less_is_better, "weir": a, "peer": b,
-            "peer_name": pair.peer[0], "ratio": ratio, "commands": [" ".join(pair.ours), " ".join(pair.peer)],
+            "peer_name": pair.peer[0], "ratio": ratio, "commands": [as_typed(pair.ours), as_typed(pair.peer)],
             "lost": sum(r["sent"] - r["delivered"] for r in ours) if pair.quick else None,
             "stolen": max(r["stolen"] for r in ours + peer)}
 

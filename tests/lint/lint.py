@@ -16,6 +16,7 @@ import subprocess
 import sys
 import tempfile
 
+MACHINE_PATH = re.compile(r"""["'=\s](/(?!dev/|proc/|sys/|run/|usr/)[\w.-]+/[\w./-]*)""")
 TOP_LEVEL = {"meson.build", "src", "bpf", "config", "tests", "perf", "scripts", "README.md", "LICENSE"}
 LINES_MAX = 500
 BPF_COLUMNS = 124
@@ -232,6 +233,16 @@ def check_binaries(root):
     for name in tracked(root):
         if name.endswith((".pcap", ".pcapng", ".o", ".so", ".a")) or b"\0" in (root / name).read_bytes():
             yield f"{name}:1: a binary or a capture; the tree holds text alone"
+
+
+def check_results(root):
+    """Figures are everybody's to repeat: what made them is said from the tree's top, not from one machine's folders."""
+    for name in tracked(root):
+        if not re.fullmatch(r"perf/.*results/.*\.json", name):
+            continue
+        for number, line in enumerate((root / name).read_text(errors="replace").splitlines(), 1):
+            if found := MACHINE_PATH.search(line):
+                yield f"{name}:{number}: '{found[1]}': a path of one machine; name it from the tree's top"
 
 
 def check_unfinished(root):

@@ -35,6 +35,7 @@ FAULTS = {
     "spdx": {"src/io/c.cpp": "int x;\n"},
     "parser": {"src/io/c.cpp": SPDX + "struct iphdr* header;\n"},
     "binaries": {"tests/x.txt": SPDX + "\0"},
+    "results": {"perf/results/day.json": '{"commands": ["weir model=\\"/home/me/tree/config/model.json\\""]}\n'},
     "unfinished": {"src/io/c.cpp": SPDX + "// TO" + "DO: more\n"},
 }
 
