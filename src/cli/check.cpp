@@ -24,8 +24,9 @@ Status check_things(const control::Config& config) {
     fmt::print(stderr, "weir: warning: {}\n", warning);
   const auto bound = pipeline::bind(&model, config.tables, pipeline::Extract::model_features);
   if (!bound) return tl::unexpected(bound.error());
-  if (const auto screen = control::load_screen(config); !screen)
-    return tl::unexpected(screen.error());
+  WEIR_ASSIGN(const auto screen, control::load_screen(config));
+  for (const auto& warning : control::screen_warnings(config, screen.get()))
+    fmt::print(stderr, "weir: warning: {}\n", warning);
   return control::check_machine(config);
 }
 

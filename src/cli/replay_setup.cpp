@@ -51,7 +51,12 @@ Result<ReplaySetup> set_up_replay(const ReplayOptions& options) {
                   ? Result<control::Config>(control::default_config())
                   : control::load_config(options.config, control::Purpose::replay));
   control::name_screen(config, options.screen, options.screen_ssdp);
-  WEIR_ASSIGN(config.datapath.screen, control::load_screen(config));
+  if (options.screen_ssdp && config.screen_path.empty())
+    return fail("--screen-ssdp has no effect without a screen: name one by --screen");
+  WEIR_ASSIGN(const auto screen, control::load_screen(config));
+  for (const auto& warning : control::screen_warnings(config, screen.get()))
+    fmt::print(stderr, "weir: warning: {}\n", warning);
+  config.datapath.screen = screen;
   ReplaySetup setup;
   setup.model_path = options.model.empty() ? config.model_path : options.model;
   WEIR_ASSIGN(setup.model, model(options, config, setup.model_path));

@@ -149,23 +149,15 @@ Status check_together(const Parsed& parsed, const std::string& name, Purpose pur
   return {};
 }
 
-/// What of a screen would have no effect.
-void check_screen(const Parsed& parsed, const std::string& name,
-                  std::vector<std::string>& warnings) {
-  const Settings& s = parsed.settings;
-  if (s.screen_model.empty()) {
-    for (const char* key :
-         {"screen.threshold", "screen.suspicious", "screen.features", "screen.ssdp"})
-      if (parsed.places.contains(key))
-        warnings.push_back(
-            fmt::format("{}: {} has no effect without screen.model", parsed.where(name, key), key));
-    return;
-  }
-  if (s.steer_udp_ports.empty() && s.steer_protocols != "all" && !s.screen_ssdp)
-    warnings.push_back(
-        fmt::format("{}: screen.model has no effect: steer.udp_ports is empty, so that SSDP alone "
-                    "is steered, and screen.ssdp is false",
-                    parsed.where(name, "screen.model")));
+/// Keys of a screen that none is named for: the command line may still name one.
+std::vector<std::string> screen_keys(const Parsed& parsed, const std::string& name) {
+  std::vector<std::string> keys;
+  if (!parsed.settings.screen_model.empty()) return keys;
+  for (const char* key :
+       {"screen.threshold", "screen.suspicious", "screen.features", "screen.ssdp"})
+    if (parsed.places.contains(key))
+      keys.push_back(fmt::format("{}: {}", parsed.where(name, key), key));
+  return keys;
 }
 
 /// CPUs that exist, and threads that fit on them.
@@ -379,7 +371,7 @@ Result<Config> parse_config(std::string_view text, const std::string& name, Purp
   Config config;
   WEIR_TRY(check_together(parsed, name, purpose, config.warnings));
   if (purpose == Purpose::run) WEIR_TRY(check_cpus(parsed, name, cpus, config.warnings));
-  check_screen(parsed, name, config.warnings);
+  config.screen_keys = screen_keys(parsed, name);
   config.file = name;
   config.settings = std::move(parsed.settings);
   config.model_path = beside(name, config.settings.model_path);

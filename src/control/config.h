@@ -79,6 +79,8 @@ struct Config {
   pipeline::EngineConfig engine;
   std::string model_path;   ///< absolute, or relative to the working directory
   std::string screen_path;  ///< the same; empty: none. `load_screen` (preflight.h) reads it
+  std::vector<std::string>
+      screen_keys;  ///< of a screen that the file names none for, with their places
   std::optional<forest::Decision> decision;  ///< in place of what the model's file says
   std::string state_file;                    ///< in run_dir: host settings to give back
   std::string lock_file;                     ///< in run_dir: one weir a pin directory

@@ -94,6 +94,31 @@ Result<std::shared_ptr<const kernel_model::Screen>> load_screen(const Config& co
   return screen;
 }
 
+std::vector<std::string> screen_warnings(const Config& config, const kernel_model::Screen* screen) {
+  std::vector<std::string> warnings;
+  if (config.screen_path.empty()) {
+    for (const std::string& key : config.screen_keys)
+      warnings.push_back(key + " has no effect without screen.model");
+    return warnings;
+  }
+  const datapath::Config& d = config.datapath;
+  if (d.udp_ports.empty() && !d.all_ports && !d.all_ip && !d.screen_ssdp)
+    warnings.push_back(fmt::format(
+        "the screen {} has no effect: steer.udp_ports is empty, so that SSDP alone is steered, and "
+        "screen.ssdp is false",
+        config.screen_path));
+  if (screen == nullptr) return warnings;
+  const kernel_model::Plan& plan = screen->plan();
+  if (plan.kind != kernel_model::Plan::Kind::linear && plan.splits == 0)
+    warnings.push_back(fmt::format(
+        "the screen {} finds {}, whatever the headers; see screen.threshold and screen.suspicious",
+        config.screen_path,
+        screen->judge({}) == 0
+            ? "every packet fine: of those that it is asked of, userspace judges none"
+            : "every packet suspicious: it has no effect"));
+  return warnings;
+}
+
 Result<std::uint32_t> channel_count(const Config& config, std::vector<std::string>& warnings) {
   if (config.datapath.observe) return 1;  // one ring has the copies of all queues
   std::vector<io::InterfaceFacts> facts;

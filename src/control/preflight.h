@@ -25,6 +25,10 @@ Result<forest::Model> load_judge(const Config& config, const std::string& path);
 /// The screen that the configuration names, none where it names none.
 Result<std::shared_ptr<const kernel_model::Screen>> load_screen(const Config& config);
 
+/// What the screen, or a key of one that is not there, would have no effect by: a sentence each.
+/// `screen`: what `load_screen` gave.
+std::vector<std::string> screen_warnings(const Config& config, const kernel_model::Screen* screen);
+
 /// How many channels there will be. Drivers may change the queues when a program is attached, so a
 /// start asks again then. `warnings` gets what is allowed and probably not meant.
 Result<std::uint32_t> channel_count(const Config& config, std::vector<std::string>& warnings);

@@ -87,6 +87,8 @@ Status Service::Impl::load_model() {
   if (auto warning = forest::one_sided(model); !warning.empty()) warnings.push_back(warning);
   settle_others(config, model);
   WEIR_ASSIGN(screen, load_screen(config));
+  for (std::string& warning : screen_warnings(config, screen.get()))
+    warnings.push_back(std::move(warning));
   config.datapath.screen = screen;
   config.tables.hash_seed = random_seed();
   config.policy.hash_seed = random_seed();
@@ -272,6 +274,8 @@ Answer Service::Impl::reload() {
   Json answer{{"model", model_json(config, model, evaluator)}, {"changed", changed}};
   spdlog::info("reload: model {} from {} ({}), sha256 {}{}", model.name, config.model_path,
                evaluator, model.sha256, changed ? "" : ", the same as before");
+  for (const std::string& warning : screen_warnings(config, screen.get()))
+    spdlog::warn("reload: {}", warning);
   if (screen) {
     answer["screen"] = screen_json(config, *screen);
     answer["screen_changed"] = screen_changed;

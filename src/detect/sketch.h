@@ -67,7 +67,8 @@ class DistinctSketch {
     std::array<float, kBits + 1> t{};
     for (unsigned set = 0; set <= kBits; ++set) {
       const double empty = set < kBits ? kBits - set : 1.0;  // full: as if one were left
-      t[set] = static_cast<float>(std::round(-16.0 * kBits * std::log(empty / kBits)) / 16.0);
+      t[set] = static_cast<float>(std::round(-16.0 * kBits * std::log(empty / kBits)) / 16.0 +
+                                  0.0);  // no -0
     }
     return t;
   }();

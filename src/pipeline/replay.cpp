@@ -82,6 +82,7 @@ class ReplayRun final : public Replay {
     if (watch.packet) order_.emplace(watch.packet);
     const PacketTime start = monotonic_now();
     for (std::uint32_t loop = 0; loop < config_.loops; ++loop) {
+      if (loop > 0 && report_.packets == 0) break;  // there is nothing to loop over
       if (loop > 0) again(source);
       if (pass(source, loop) == io::Step::error) return tl::unexpected<Error>(source.error());
     }
@@ -117,7 +118,6 @@ class ReplayRun final : public Replay {
   /// Back to the start of the captures, and on in time.
   void again(ReplaySource& source) {
     source.rewind();
-    if (report_.packets == 0) return;
     if (pass_length_ == Nanoseconds{}) {
       const Nanoseconds length = latest_ - report_.first;
       pass_length_ =

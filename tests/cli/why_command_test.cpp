@@ -97,6 +97,10 @@ TEST_F(WhyCommand, AScreenedPacketIsSaidToBeOne) {
   std::uint64_t by_label = 0;
   for (const json& label : replayed["labels"]) by_label += label["screened"].get<std::uint64_t>();
   EXPECT_GT(screened, 0U);
+  EXPECT_THAT(weir({"replay", capture(), "--model", WEIR_MODEL, "--screen", screen}).err,
+              HasSubstr("finds every packet fine"));
+  EXPECT_THAT(weir({"replay", capture(), "--model", WEIR_MODEL, "--screen-ssdp"}).err,
+              HasSubstr("name one by --screen"));
   EXPECT_EQ(by_label, screened);
   EXPECT_EQ(replayed["judged"].get<std::uint64_t>(),
             replayed["outcomes"]["socket_steered"]["packets"].get<std::uint64_t>());

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/config.h"
+#include "control/preflight.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -321,8 +322,10 @@ TEST(Config, AScreenIsReadFromBesideTheFileAndWarnsWhereItDoesNothing) {
   EXPECT_TRUE(without->screen_path.empty());
   EXPECT_EQ(without->settings.screen_threshold, -1);
   EXPECT_FALSE(without->tables.wan_screened);
-  ASSERT_EQ(without->warnings.size(), 1U);
-  EXPECT_THAT(without->warnings[0], HasSubstr("5:8: screen.ssdp has no effect without"));
+  EXPECT_TRUE(without->warnings.empty());
+  const auto of_none = screen_warnings(*without, nullptr);
+  ASSERT_EQ(of_none.size(), 1U);
+  EXPECT_THAT(of_none[0], HasSubstr("5:8: screen.ssdp has no effect without"));
   const auto with = parse(std::string(kPair) +
                           "[screen]\nmodel = \"s.json\"\nthreshold = 0.2\nssdp = true\n"
                           "suspicious = [\"scan\"]\nfeatures = { \"TTL\" = \"ip_ttl\" }\n");
@@ -330,16 +333,18 @@ TEST(Config, AScreenIsReadFromBesideTheFileAndWarnsWhereItDoesNothing) {
   EXPECT_EQ(with->screen_path, "dir/s.json");
   EXPECT_EQ(with->settings.screen_threshold, 0.2);
   EXPECT_TRUE(with->datapath.screen_ssdp && with->tables.wan_screened);
-  EXPECT_TRUE(with->warnings.empty());
+  EXPECT_TRUE(screen_warnings(*with, nullptr).empty());
   auto named = *without;
   name_screen(named, "other.json");
+  EXPECT_TRUE(screen_warnings(named, nullptr).empty()) << "the command line names one";
   EXPECT_EQ(named.screen_path, "other.json");
   EXPECT_TRUE(named.tables.wan_screened) << "the file says ssdp";
   const auto idle =
       parse(std::string(kPair) + "[steer]\nudp_ports = []\n[screen]\nmodel = \"/s.json\"\n");
   ASSERT_TRUE(idle) << idle.error().message;
-  ASSERT_EQ(idle->warnings.size(), 1U);
-  EXPECT_THAT(idle->warnings[0], HasSubstr("screen.model has no effect"));
+  const auto of_idle = screen_warnings(*idle, nullptr);
+  ASSERT_EQ(of_idle.size(), 1U);
+  EXPECT_THAT(of_idle[0], HasSubstr("the screen /s.json has no effect: steer.udp_ports"));
 }
 
 TEST(Config, ScopeRulesFollowTheWan) {
