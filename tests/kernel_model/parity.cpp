@@ -4,10 +4,18 @@
 //   training FOLDER COUNT           writes FOLDER/training.values: header features of packets, u32, a packet a row
 //   values MODEL COUNT OUT          the same for packets at this model's cuts
 //   judge FOLDER PART               judges one PARTth of the packets of every model that FOLDER/cases names
+//   live FOLDER PART                sends one PARTth of the packets of three of them over a wire, at whose other end the
+//                                   model is attached
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
 #include <linux/bpf.h>
+#include <linux/if_ether.h>
+#include <linux/if_packet.h>
+#include <net/if.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
 
 #include <cstdlib>
 #include <cstring>
@@ -18,6 +26,7 @@
 #include "forest/import.h"
 #include "kernel_model/load.h"
 #include "packets.h"
+#include "support/wire.h"
 
 namespace weir::kernel_model {
 namespace {
@@ -131,15 +140,20 @@ void compare(const std::string& path, const Plan& plan, int program_fd,
   }
 }
 
+/// The library's class of each packet of this model.
+std::string classes_of(const std::string& path) {
+  std::ifstream in(path + ".classes", std::ios::binary);
+  std::ostringstream text;
+  text << in.rdbuf();
+  return text.str();
+}
+
 Result<Tally> judge_model(const std::string& path, std::size_t part) {
   WEIR_ASSIGN(const forest::Model model, forest::load_model(path));
   WEIR_ASSIGN(const Plan plan, plan_of(model));
   const auto program = Program::load(plan);
   if (!program) return fail(program.error().message);
-  std::ifstream in(path + ".classes", std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  const std::string classes = text.str();
+  const std::string classes = classes_of(path);
   test::PacketsAtCuts packets(kSeed, &plan);
   const auto userspace = std::make_unique<Userspace>(model);
   Tally tally;
@@ -187,6 +201,175 @@ int judge_all(const std::string& folder, std::size_t part) {
   return models == 20 && wrong == 0 ? 0 : 1;
 }
 
+/// A number in a frame's source address, which no model looks at: it tells at the far end which packet passed. The
+/// destination is nobody's, so that the stack there sends no answer.
+struct Stamp {
+  static constexpr std::array<std::uint8_t, 8> kHead{0x02, 0, 0, 0, 0, 0x63, 0x02, 'w'};
+
+  static void put(test::Bytes& frame, std::uint32_t number) {
+    std::copy(kHead.begin(), kHead.end(), frame.begin());
+    std::memcpy(&frame[kHead.size()], &number, sizeof number);
+  }
+  static std::optional<std::uint32_t> read(const std::uint8_t* frame) {
+    if (!std::equal(kHead.begin(), kHead.end(), frame)) return std::nullopt;
+    std::uint32_t number = 0;
+    std::memcpy(&number, frame + kHead.size(), sizeof number);
+    return number;
+  }
+};
+
+/// Of an interface of the calling thread's namespace.
+Fd packet_socket(const char* interface, int protocol) {
+  Fd made(::socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0));
+  const int ours_alone = 1, room = 8 << 20;
+  sockaddr_ll address{};
+  address.sll_family = AF_PACKET;
+  address.sll_protocol = htons(static_cast<std::uint16_t>(protocol));
+  address.sll_ifindex = static_cast<int>(if_nametoindex(interface));
+  WEIR_CHECK(made && ::setsockopt(made.get(), SOL_PACKET, PACKET_IGNORE_OUTGOING, &ours_alone,
+                                  sizeof ours_alone) == 0);
+  WEIR_CHECK(::setsockopt(made.get(), SOL_SOCKET, SO_RCVBUFFORCE, &room, sizeof room) == 0);
+  WEIR_CHECK(::bind(made.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) == 0);
+  return made;
+}
+
+/// A model at one end of a wire, packets at the other. A batch is sent when the one before has been judged and taken:
+/// neither the veth's ring of 256 frames nor the socket ever has more than one.
+class Live {
+ public:
+  static constexpr std::size_t kBatch = 128;
+  static constexpr const char* kPins = "/sys/fs/bpf/live";
+
+  Live() {
+    wire_.wan.must("ip link set wan0 arp off");
+    {
+      const test::Inside there(wire_.wan);
+      std::ofstream("/proc/sys/net/ipv6/conf/wan0/disable_ipv6")
+          << 1;  // its stack would send by itself
+      sender_ = packet_socket("wan0", 0);
+    }
+    const test::Inside here(wire_.box);
+    receiver_ = packet_socket("wan", ETH_P_ALL);
+  }
+
+  ~Live() {
+    const test::Inside here(wire_.box);
+    (void)detach("wan", kPins);
+  }
+  Live(const Live&) = delete;
+  Live& operator=(const Live&) = delete;
+
+  Status attach_model(const Plan& plan) {
+    const test::Inside here(wire_.box);
+    const auto attached = attach(plan, {.interface = "wan", .pins = kPins});
+    if (!attached) return fail(attached.error().message);
+    if (!attached->native) return fail("the wire has no native XDP: " + attached->why_generic);
+    verdicts_ = Fd(bpf_obj_get((std::string(kPins) + "/wan/verdicts").c_str()));
+    return verdicts_ ? Status{} : fail_errno("open the model's counters", errno);
+  }
+
+  /// Sends, and waits until all that was sent so far is judged and all that passed is here.
+  Status send(std::vector<test::Bytes>& frames, std::vector<std::uint8_t>& passed) {
+    std::array<mmsghdr, kBatch> messages{};
+    std::array<iovec, kBatch> places{};
+    for (std::size_t i = 0; i < frames.size(); ++i) {
+      places[i] = {frames[i].data(), frames[i].size()};
+      messages[i].msg_hdr.msg_iov = &places[i];
+      messages[i].msg_hdr.msg_iovlen = 1;
+    }
+    for (std::size_t done = 0; done < frames.size();) {
+      const int sent = ::sendmmsg(sender_.get(), &messages[done],
+                                  static_cast<unsigned>(frames.size() - done), 0);
+      if (sent <= 0) return fail_errno(fmt::format("send frame {}", sent_ + done), errno);
+      done += static_cast<std::size_t>(sent);
+    }
+    sent_ += frames.size();
+    constexpr int kPatience_turns =
+        20'000;  // of a millisecond each at most: for a wire that has lost a packet
+    for (int turn = 0; turn < kPatience_turns; ++turn) {
+      WEIR_TRY(take(passed));
+      if (counted(WEIR_MODEL_pass) + counted(WEIR_MODEL_drop) >= sent_ &&
+          taken_ >= counted(WEIR_MODEL_pass))
+        return {};
+      pollfd ready{receiver_.get(), POLLIN, 0};
+      if (turn > 100) ::poll(&ready, 1, 1);
+    }
+    return fail(fmt::format("of {} packets {} were judged fine, {} bad, and {} arrived", sent_,
+                            counted(WEIR_MODEL_pass), counted(WEIR_MODEL_drop), taken_));
+  }
+
+  [[nodiscard]] std::uint64_t counted(std::uint32_t verdict) const {
+    std::vector<weir_model_counter> of_cpu(static_cast<std::size_t>(libbpf_num_possible_cpus()));
+    WEIR_CHECK(bpf_map_lookup_elem(verdicts_.get(), &verdict, of_cpu.data()) == 0);
+    std::uint64_t sum = 0;
+    for (const auto& counter : of_cpu) sum += counter.packets;
+    return sum;
+  }
+
+ private:
+  /// What has passed, by its number: how often.
+  Status take(std::vector<std::uint8_t>& passed) {
+    std::array<std::uint8_t, 64> frame{};
+    for (;;) {
+      const ssize_t bytes = ::recv(receiver_.get(), frame.data(), frame.size(), MSG_DONTWAIT);
+      if (bytes < 0) return errno == EAGAIN ? Status{} : fail_errno("receive", errno);
+      const auto number = bytes < ETH_HLEN ? std::nullopt : Stamp::read(frame.data());
+      if (!number || *number >= passed.size()) return fail("a frame arrived that was not sent");
+      ++passed[*number];
+      ++taken_;
+    }
+  }
+
+  test::Wire wire_;
+  Fd sender_, receiver_, verdicts_;
+  std::uint64_t sent_ = 0, taken_ = 0;
+};
+
+Status judge_live(const std::string& path, std::size_t part) {
+  WEIR_ASSIGN(const forest::Model model, forest::load_model(path));
+  WEIR_ASSIGN(const Plan plan, plan_of(model));
+  const std::string classes = classes_of(path);
+  const std::size_t count = classes.size() / part;
+  Live live;
+  WEIR_TRY(live.attach_model(plan));
+  test::PacketsAtCuts packets(kSeed, &plan);
+  std::vector<std::uint8_t> passed(count, 0);
+  std::vector<test::Bytes> frames;
+  Values values;
+  for (std::uint32_t i = 0; i < count; ++i) {
+    frames.push_back(packets.next(values));
+    Stamp::put(frames.back(), i);
+    if (frames.size() < Live::kBatch && i + 1 < count) continue;
+    WEIR_TRY(live.send(frames, passed));
+    frames.clear();
+  }
+  std::size_t wrong = 0, dropped = 0;
+  for (std::size_t i = 0; i < count; ++i) {
+    const bool drop = (plan.drop >> static_cast<unsigned>(classes[i]) & 1U) != 0;
+    dropped += drop ? 1 : 0;
+    if (passed[i] == (drop ? 0 : 1)) continue;
+    if (++wrong <= 5)
+      fmt::print("{}: packet {}: trained class {}, arrived {} times\n", path, i,
+                 static_cast<int>(classes[i]), passed[i]);
+  }
+  fmt::print(
+      "{:28} on the wire: {} packets sent, {} arrived, {} dropped, {} by the library, {} wrong\n",
+      path.substr(path.rfind('/') + 1), count, live.counted(WEIR_MODEL_pass),
+      live.counted(WEIR_MODEL_drop), dropped, wrong);
+  if (wrong != 0 || live.counted(WEIR_MODEL_drop) != dropped ||
+      live.counted(WEIR_MODEL_unjudged) != 0)
+    return fail("a packet was not judged on the wire as by the library");
+  return {};
+}
+
+int judge_all_live(const std::string& folder, std::size_t part) {
+  if (const auto mounts = test::own_mounts(); !mounts) return refuse(mounts.error().message);
+  for (const char* name : {"tree-depth-20", "forest-100-depth-8", "logistic"})
+    if (const auto judged = judge_live(fmt::format("{}/{}.json", folder, name), part); !judged)
+      return refuse(std::string(name) + ": " + judged.error().message);
+  return 0;
+}
+
 }  // namespace
 }  // namespace weir::kernel_model
 
@@ -201,5 +384,6 @@ int main(int argc, char** argv) {
   if (words.size() == 4 && words[0] == "values")
     return write_values_of(words[1], number(words[2]), words[3]);
   if (words.size() == 3 && words[0] == "judge") return judge_all(words[1], number(words[2]));
-  return refuse("usage: kernel_model_parity training|values|judge ...");
+  if (words.size() == 3 && words[0] == "live") return judge_all_live(words[1], number(words[2]));
+  return refuse("usage: kernel_model_parity training|values|judge|live ...");
 }
