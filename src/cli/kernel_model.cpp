@@ -3,12 +3,12 @@
 #include <unistd.h>
 
 #include <array>
-#include <chrono>
 #include <fstream>
 #include <memory>
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/kernel_model_state.h"
 #include "cli/output_file.h"
 #include "detect/extractor.h"
 #include "forest/evaluate.h"
@@ -114,27 +114,56 @@ int judge_by_sockets(const Options& options, const Ready& made) {
                                       .judge = "guard",
                                       .ports = {},
                                       .all_ip = true,
-                                      .score_alone = true});
+                                      .score_alone = true,
+                                      .generic = options.generic});
   if (!config) return report(config.error(), kBadInput);
   if (made.model.classes.size() == 2)
     config->decision = made.model.decision;
-  else if (options.threshold)
-    config->policy.threshold = static_cast<float>(*options.threshold);
-  fmt::print(stderr, "weir: warning: userspace judges {} instead, until SIGTERM\n",
-             options.interface);
-  const auto ran = control::run_service(*config);
+  else if (made.options.threshold)
+    config->policy.threshold = static_cast<float>(*made.options.threshold);
+  const auto ran = control::run_service(*config, [&] {
+    fmt::print(stderr, "weir: warning: userspace judges {} instead, until SIGTERM\n",
+               options.interface);
+  });
   return ran ? kOk : report(Failure{ran.error().message, status_of(ran.error().kind)});
+}
+
+/// What userspace would not judge as it was asked for is refused before anything is loaded.
+Status fits_userspace(const Options& options) {
+  if (!options.compat.empty() || !options.drop.empty())
+    return fail(
+        "--fallback sockets was given with --drop or --compat, which userspace does not know: "
+        "leave them, or the fallback");
+  if (options.pins != kernel_model::kDefaultPins)
+    return fail(
+        "--fallback sockets was given with --pins, and userspace pins where `weir detach` looks: "
+        "leave one of the two");
+  return {};
+}
+
+Status fits_userspace(const Options& options, const Ready& made) {
+  const auto refuse = [&](const std::string& why) {
+    return fail(fmt::format("{}: {}", options.model, why));
+  };
+  const std::size_t classes = made.model.classes.size();
+  if (classes > 2)
+    return refuse(fmt::format(
+        "the model has {} classes, and userspace, which --fallback sockets asks for, judges by "
+        "two: leave the fallback, and name with --drop the classes whose packets are dropped",
+        classes));
+  if (classes == 0 && !made.options.threshold)
+    return refuse("the model has no classes; give a threshold, above which packets are dropped");
+  return {};
 }
 
 int load(const Options& options) {
   const bool sockets = !options.fallback.empty();
-  if (sockets && (!options.compat.empty() || !options.drop.empty()))
-    return report(
-        {"--fallback sockets was given with --drop or --compat, which userspace does not know: "
-         "leave them, or the fallback"},
-        kBadInput);
+  if (const auto fits = fits_userspace(options); sockets && !fits)
+    return report(fits.error(), kBadInput);
   const auto made = ready(options);
   if (!made) return report(made.error(), kBadInput);
+  if (const auto fits = fits_userspace(options, *made); sockets && !fits)
+    return report(fits.error(), kBadInput);
   const auto plan = plan_of(options, *made);
   if (!plan) {
     const int status = report(plan.error(), kBadInput);
@@ -160,68 +189,6 @@ int load(const Options& options) {
       attached->replaced ? ", in place of the one before" : "", size_text(*plan),
       attached->verified);
   return kOk;
-}
-
-Json json_of(const kernel_model::State& state) {
-  const auto counters = [](const auto& of_cpu) {
-    Json made;
-#define WEIR_VERDICT_JSON(number, name, help) \
-  made[#name] = {{"packets", of_cpu[number].packets}, {"bytes", of_cpu[number].bytes}};
-    WEIR_MODEL_VERDICT_LIST(WEIR_VERDICT_JSON)
-#undef WEIR_VERDICT_JSON
-    return made;
-  };
-  Json cpus = Json::array();
-  for (const auto& cpu : state.counters) cpus.push_back(counters(cpu));
-  return {{"interface", state.interface},
-          {"attached", state.there},
-          {"mode", !state.there   ? "none"
-                   : state.native ? "native"
-                                  : "generic"},
-          {"program_id", state.program_id},
-          {"model",
-           {{"name", state.about.name},
-            {"sha256", state.about.sha256},
-            {"shape", state.about.trained},
-            {"functions", state.about.functions},
-            {"instructions", state.about.instructions},
-            {"verified_instructions", state.about.verified},
-            {"reading", state.about.reading == WEIR_READING_skx ? "skx" : "exact"},
-            {"loaded_at_ms", state.about.loaded_ns / 1'000'000}}},
-          {"cpus", cpus}};
-}
-
-void print_state(const kernel_model::State& state) {
-  using std::chrono::milliseconds;
-  const auto now =
-      std::chrono::duration_cast<milliseconds>(std::chrono::system_clock::now().time_since_epoch());
-  const std::uint64_t loaded_ms = state.about.loaded_ns / 1'000'000;
-  const auto now_ms = static_cast<std::uint64_t>(now.count());
-  fmt::print(
-      "{}: {}; model '{}' ({}, sha256 {}), loaded {} ago{}\n", state.interface,
-      !state.there   ? "not here: gone, or in another network namespace"
-      : state.native ? "native mode"
-                     : "generic mode",
-      state.about.name, state.about.trained, std::string(state.about.sha256).substr(0, 12),
-      control::duration_text(std::max<std::uint64_t>(1, now_ms - std::min(now_ms, loaded_ms))),
-      state.about.reading == WEIR_READING_skx ? ", headers read as SkimXDP does" : "");
-  std::vector<std::vector<std::string>> rows{{"CPU", "PASSED", "DROPPED", "NOT IP", "UNJUDGED"}};
-  std::array<std::uint64_t, WEIR_MODEL_VERDICTS> all{};
-  for (std::size_t cpu = 0; cpu < state.counters.size(); ++cpu) {
-    std::vector<std::string> row{fmt::format("{}", cpu)};
-    std::uint64_t packets = 0;
-    for (std::size_t v = 0; v < all.size(); ++v) {
-      packets += state.counters[cpu][v].packets;
-      all[v] += state.counters[cpu][v].packets;
-    }
-    for (const int v : {WEIR_MODEL_pass, WEIR_MODEL_drop, WEIR_MODEL_other, WEIR_MODEL_unjudged})
-      row.push_back(fmt::format("{}", state.counters[cpu][static_cast<std::size_t>(v)].packets));
-    if (packets != 0) rows.push_back(row);
-  }
-  rows.push_back({"all", fmt::format("{}", all[WEIR_MODEL_pass]),
-                  fmt::format("{}", all[WEIR_MODEL_drop]), fmt::format("{}", all[WEIR_MODEL_other]),
-                  fmt::format("{}", all[WEIR_MODEL_unjudged])});
-  fmt::print("{}", columns(rows, {true, true, true, true, true}));
 }
 
 /// The interfaces that the command is about.

@@ -432,6 +432,7 @@ Result<Config> host_config(const HostOptions& options) {
     text += fmt::format("steer.udp_ports = {}\n", ports);
   }
   if (options.all_ip) text += "steer.protocols = \"all\"\n";
+  if (options.generic) text += "interfaces.xdp = \"generic\"\n";
   if (options.score_alone) text += "policy.rules = false\n";
   WEIR_ASSIGN(Config config, parse_config(text, "the command line", Purpose::run, cpu_count()));
   if (options.model.empty()) config.model_path = shipped_model();

@@ -106,6 +106,7 @@ struct HostOptions {
   std::string ports;         ///< "all", or numbers with commas in between; empty: the default
   bool all_ip = false;       ///< every packet is judged, not UDP alone
   bool score_alone = false;  ///< without the policy's rules and blocks
+  bool generic = false;      ///< generic XDP, though native may be there
 };
 Result<Config> host_config(const HostOptions& options);
 /// Another screen than the configuration's; `ssdp`: it judges SSDP too, whatever that says.

@@ -90,7 +90,8 @@ Result<std::string> watch_and_wait(int signal_fd, const Config& config, Service&
 
 }  // namespace
 
-tl::expected<void, Refused> run_service(const Config& config) {
+tl::expected<void, Refused> run_service(const Config& config,
+                                        const std::function<void()>& started) {
   open_log(config.settings.log_level);
   sigset_t signals;
   sigemptyset(&signals);
@@ -106,6 +107,7 @@ tl::expected<void, Refused> run_service(const Config& config) {
     close(signal_fd);
     return tl::unexpected(service.error());
   }
+  if (started) started();
   const auto ended = watch_and_wait(signal_fd, config, **service);
   spdlog::info("stopping: {}", ended ? *ended : ended.error().message);
   const Status stopped = (*service)->stop();

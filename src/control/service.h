@@ -14,6 +14,7 @@
 /// Logs      spdlog's default logger; nothing below a warning before the start has succeeded.
 #pragma once
 
+#include <functional>
 #include <memory>
 
 #include "control/config.h"
@@ -51,8 +52,9 @@ class Service {
 };
 
 /// Starts a service, and runs it until SIGTERM, SIGINT or a request to stop; SIGHUP reads the model
-/// again. Blocks these signals in the calling thread.
-tl::expected<void, Refused> run_service(const Config& config);
+/// again. Blocks these signals in the calling thread. `started` is called once it judges.
+tl::expected<void, Refused> run_service(const Config& config,
+                                        const std::function<void()>& started = {});
 
 /// Takes away what a weir of this configuration left, running or not: asks a running one to stop,
 /// then removes program and pins, and gives host settings back. False where nothing was there.

@@ -74,7 +74,7 @@ Result<Found> look(const Port& port, const Pins& pins, Side side) {
   if (name == kOwn_name)  // held by a link, which neither of the tools below can take off
     return fail(fmt::format(
         "{} already carries the program of a weir with another pin directory than {} (id {}); take "
-        "it off with `weir detach -c FILE` and the file of that one",
+        "it off with `weir detach`, and -c FILE where that one was started with a file",
         port.name, pins.directory(), found.program));
   if (name == kModel_name)
     return fail(fmt::format(

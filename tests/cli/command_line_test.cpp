@@ -15,6 +15,7 @@ namespace weir::test {
 namespace {
 
 using ::testing::HasSubstr;
+using ::testing::Not;
 using ::testing::StartsWith;
 
 Ran weir(std::vector<std::string> arguments) {
@@ -255,6 +256,35 @@ TEST_F(CommandLine, AFallbackThatCouldNotJudgeTheSameIsRefusedBeforeAnythingIsLo
   }
   EXPECT_EQ(
       weir({"kernel-model", "load", "m.json", "--interface", "lo", "--fallback", "no"}).status, 2);
+  const auto load = [&](const std::string& model, std::vector<std::string> more) {
+    more.insert(more.begin(), {"kernel-model", "load", model, "--interface", "nowhere0"});
+    more.insert(more.end(), {"--fallback", "sockets"});
+    return weir(more);
+  };
+  refuses(load("m.json", {"--pins", "/sys/fs/bpf/x"}), 2,
+          "weir: --fallback sockets was given with --pins, and userspace pins where `weir detach` "
+          "looks: leave one of the two");
+  const auto tree = [&](const std::string& feature, const std::string& classes, int outputs) {
+    return file("m.json", R"({"format": "weir-model", "version": 1, "name": "m", "kind": "trees",
+      "outputs": )" + std::to_string(outputs) +
+                              R"(, "link": "identity", "vote": "mean",
+      "compare": "<=", "features": [{"name": ")" +
+                              feature + R"("}], "classes": )" + classes +
+                              R"(, "trees": [{"feature": [-1], "threshold": [0], "left": [-1],
+      "right": [-1], "values": [)" +
+                              (outputs == 1 ? "1" : "0, 0, 1") + "]}]}");
+  };
+  const std::string three = tree("ip_ttl", R"([{"name": "a"}, {"name": "b"}, {"name": "c"}])", 3);
+  refuses(load(three, {}), 2,
+          "weir: " + three +
+              ": the model has 3 classes, and userspace, which --fallback sockets asks for, judges "
+              "by two: leave the fallback, and name with --drop the classes whose packets are "
+              "dropped");
+  // What never started judges nothing, and does not say so.
+  const Ran nowhere = load(tree("payload_bytes", R"([{"name": "a"}, {"name": "b"}])", 1), {});
+  EXPECT_EQ(nowhere.status, 2);
+  EXPECT_THAT(nowhere.err, HasSubstr("'nowhere0'"));
+  EXPECT_THAT(nowhere.err, Not(HasSubstr("userspace judges")));
 }
 
 TEST_F(CommandLine, PortsOfTheCommandLineAreNumbersOrAll) {

@@ -335,6 +335,59 @@ TEST_F(Host, TheCommandLineAloneIsEnough) {
   EXPECT_NE(both.err.find("give either"), std::string::npos) << both.err;
 }
 
+/// What the kernel does not know, the payload's size, decides with the TTL. What a sender may not clear
+/// a packet by (pipeline/guard.h) is fine here.
+constexpr const char* kPartlyHeaders =
+    R"({"format": "weir-model", "version": 1, "name": "m", "kind": "trees", "outputs": 1,
+    "link": "identity", "vote": "mean", "compare": "<=",
+    "features": [{"name": "ip_ttl"}, {"name": "payload_bytes"}],
+    "classes": [{"name": "fine"}, {"name": "bad"}],
+    "trees": [{"feature": [0, 1, -1, -1, -1], "threshold": [200, 1000, 0, 0, 0],
+      "left": [1, 3, -1, -1, -1], "right": [2, 4, -1, -1, -1], "values": [1, 0, 1]}]})";
+
+TEST_F(Host, AKernelModelThatTheKernelCannotJudgeFallsBackToUserspace) {
+  HostBox box;
+  std::ofstream("/run/weir/m.json") << kPartlyHeaders;
+  const std::string before = box.settings();
+  Process process({std::getenv("WEIR"), "kernel-model", "load", "/run/weir/m.json", "--interface",
+                   "wan", "--generic", "--fallback", "sockets"},
+                  box.wire.box.fd());
+  // Said once it judges: every packet from then on is looked at.
+  ASSERT_TRUE(eventually([&] {
+    return !process.running() ||
+           process.err().find("userspace judges wan instead") != std::string::npos;
+  }));
+  EXPECT_NE(process.err().find("'payload_bytes' is none that the kernel reads"), std::string::npos);
+  EXPECT_NE(box.wire.box.must("ip link show wan").find("xdpgeneric"), std::string::npos);
+  const Fd far = socket_in(box.wire.wan, SOCK_DGRAM, at(kFar, 40000));
+  const Fd here = socket_in(box.wire.box, SOCK_DGRAM, at(kHost, 40000));
+  const std::string large(1001, 'x');
+  const auto with_ttl = [&](int ttl, const std::string& text) {
+    WEIR_CHECK(setsockopt(far.get(), IPPROTO_IP, IP_TTL, &ttl, sizeof ttl) == 0);
+    EXPECT_TRUE(send(far, text, at(kHost, 40000)));
+  };
+  with_ttl(64, "first");
+  EXPECT_EQ(receive(here), "first") << process.err() << box.bare({"status"}).out;
+  with_ttl(64, large);
+  with_ttl(201, "near");
+  with_ttl(200, "last");
+  EXPECT_EQ(receive(here), "last") << "what is judged bad is dropped";
+  // A kernel model has no place beside it; what is said to do about that works.
+  const Ran second = box.bare(
+      {"kernel-model", "load", "/run/weir/m.json", "--interface", "wan", "--fallback", "sockets"});
+  EXPECT_NE(second.status, 0);
+  std::ofstream("/run/weir/tree.pmml") << kTree;
+  const Ran model = box.bare({"kernel-model", "load", "/run/weir/tree.pmml", "--interface", "wan"});
+  EXPECT_EQ(model.status, 2);
+  EXPECT_NE(model.err.find("`weir detach`, and -c FILE where"), std::string::npos) << model.err;
+  const Ran detach = box.bare({"detach"});
+  EXPECT_EQ(detach.status, 0) << detach.err;
+  EXPECT_EQ(process.wait(std::chrono::seconds(20)), 0) << process.err();
+  EXPECT_EQ(box.settings(), before);
+  with_ttl(64, large);
+  EXPECT_EQ(receive(here), large) << "nobody judges any more";
+}
+
 INSTANTIATE_TEST_SUITE_P(
     Ways, HostWays,
     testing::Values(How{"observe", "auto", "udp_ports = \"all\""}, How{"observe", "generic", ""},
