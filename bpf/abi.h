@@ -108,6 +108,7 @@ struct weir_config {
   __u32 all_ip;             /* 1: all of IPv4 and IPv6 is, whatever it carries */
   __u32 observe;            /* 1: what is steered goes on to the peer, and a copy of it into the ring `copies` */
   __u32 screen_ssdp;        /* 1: where there is a screen, it judges SSDP too */
+  __u32 coarse_clock;       /* 1: the kernel's clock of the last tick will do (5.11): a tenth of the time, some ms behind */
 };
 
 /* A value of the heartbeats map (mapped into the appliance), key: channel. */

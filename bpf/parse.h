@@ -73,32 +73,59 @@ struct weir_headers {
 /* What no link layer bounds: more than any IP datagram. */
 #define WEIR_NO_BOUND 0x1ffff
 
-/* Byte by byte: a packet is aligned to nothing, and not every machine reads unaligned words. */
+/* A field of a header, in network order. Headers begin at an even distance from the frame's start, and the kernel puts
+ * frames where that makes their fields even addresses: one load a field, even on machines that read no unaligned words.
+ * Elsewhere (captures) a frame is aligned to nothing, and the compiler finds out what its machine can.
+ */
+typedef __u16 __attribute__((may_alias)) weir_field;
+
 static __always_inline __u16 weir_be16(const __u8 *p)
 {
+#ifdef __bpf__
+  __u16 field = *(const weir_field *)p;
+
+  return __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? __builtin_bswap16(field) : field;
+#else
   return (__u16)((__u32)p[0] << 8 | p[1]);
+#endif
 }
 
-/* Gives `offset` back. In the kernel, the verifier then only knows that it is below 32 KiB, and goes on once for all the
- * paths that led here; with what it knew, it walks each of them to the end (six link layers, times the lengths of eight
- * extension headers, times the decision: beyond its limit of a million instructions). A xor with something unknown, twice,
- * costs two instructions. The deepest offset there is, 16,470, stays as it is.
- */
-#define WEIR_OFFSET_MASK 0x7fffu
-static __always_inline __u32 weir_forget(const __u8 *data, const __u8 *end, __u32 offset)
+/* Copies fields as they stand: `bytes` is a constant, and even. */
+static __always_inline void weir_copy_fields(void *to, const __u8 *from, unsigned bytes)
 {
 #ifdef __bpf__
-  __u64 value = offset;
+  unsigned i;
+
+#pragma clang loop unroll(full)
+  for (i = 0; i < bytes / sizeof(weir_field); ++i)
+    ((weir_field *)to)[i] = ((const weir_field *)from)[i];
+#else
+  __builtin_memcpy(to, from, bytes);
+#endif
+}
+
+/* Gives `value` back, which is below 32 KiB. In the kernel, the verifier then knows no more than that, and goes on once for
+ * all the paths that led here; with what it knew, it walks each of them to the end (six link layers, times the lengths of
+ * eight extension headers, times the decision: beyond its limit of a million instructions). A xor with something unknown,
+ * twice, costs two instructions.
+ */
+static __always_inline __u32 weir_forget(const __u8 *data, const __u8 *end, __u32 value)
+{
+#ifdef __bpf__
+  __u64 forgotten = value;
   __u64 unknown = (__u64)(end - data);
 
-  __asm__ volatile("%0 ^= %1\n%0 ^= %1" : "+r"(value) : "r"(unknown));
-  return (__u32)value & WEIR_OFFSET_MASK;
+  __asm__ volatile("%0 ^= %1\n%0 ^= %1" : "+r"(forgotten) : "r"(unknown));
+  return (__u32)forgotten & 0x7fffu;
 #else
   (void)data;
   (void)end;
-  return offset;
+  return value;
 #endif
 }
+
+/* What an offset of a header keeps, for the verifier: it is even, and the deepest is 16,470. */
+#define WEIR_OFFSET_MASK 0x7ffeu
 
 /* UDP at `offset`, of which IP carries `carried` bytes. */
 static __always_inline __u8 weir_parse_udp(const __u8 *data, const __u8 *end, struct weir_headers *h, __u32 offset,
@@ -218,7 +245,7 @@ static __always_inline __u8 weir_parse_ip6(const __u8 *data, const __u8 *end, st
     if (length > left)
       return WEIR_KIND_malformed;
     next = p[0];
-    offset = weir_forget(data, end, offset + length);
+    offset = weir_forget(data, end, offset + length) & WEIR_OFFSET_MASK;
     left -= length;
   }
   h->l4_offset = (__u16)offset;
@@ -267,7 +294,7 @@ static __always_inline void weir_parse(const void *start, const void *limit, str
     h->flags |= WEIR_HEADERS_PPPOE;
     offset += WEIR_PPPOE_BYTES;
   }
-  offset = weir_forget(data, end, offset);
+  offset = weir_forget(data, end, offset) & WEIR_OFFSET_MASK;
   h->l3_offset = (__u16)offset;
   if (type == WEIR_TYPE_IP4)
     h->kind = weir_parse_ip4(data, end, h, offset, bound);

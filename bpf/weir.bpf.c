@@ -80,7 +80,7 @@ static __always_inline __u64 weir_heartbeat_ns(struct weir_tables *tables, __u32
 static __always_inline __u64 weir_now_ns(struct weir_tables *tables)
 {
   (void)tables;
-  return bpf_ktime_get_ns();
+  return weir_config.coarse_clock ? bpf_ktime_get_coarse_ns() : bpf_ktime_get_ns();
 }
 
 static __always_inline void weir_count_hit(struct weir_tables *tables, struct weir_block *block, __u32 bytes)

@@ -53,6 +53,11 @@ Status check_kernel(const Config& config) {
   return {};
 }
 
+/// Reading the exact clock is a quarter of what a blocked packet costs.
+bool has_coarse_clock() {
+  return libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_ktime_get_coarse_ns, nullptr) == 1;
+}
+
 /// Whether there can be filters of packets that this host sends.
 bool has_filters() { return libbpf_probe_bpf_prog_type(BPF_PROG_TYPE_SCHED_CLS, nullptr) != 0; }
 
@@ -134,6 +139,7 @@ Result<Program> Program::open(const Config& config, const std::array<Port, kSide
   constants.screen_ssdp = config.screen_ssdp;
   constants.single_port = config.udp_ports.size() == 1 ? config.udp_ports[0] : 0;
   constants.heartbeat_limit_ms = config.heartbeat_limit_ms;
+  constants.coarse_clock = has_coarse_clock();
   constants.multi_buffer = std::max(ports[0].mtu, ports[1].mtu) > kPlainMtuMax;
   if (constants.multi_buffer)
     bpf_program__set_flags(skeleton.progs.weir,

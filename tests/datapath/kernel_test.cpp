@@ -10,6 +10,7 @@
 #include "kernel_fixture.h"
 #include "support/kernel_judge.h"
 #include "support/packet_builder.h"
+#include "weir.skel.h"
 
 namespace weir::datapath {
 namespace {
@@ -231,6 +232,28 @@ TEST_F(KernelTest, EveryCombinationOfSwitchesLoads) {
   std::printf("verified instructions, at most: %u\n", most);
   RecordProperty("verified_instructions_max", static_cast<int>(most));
   EXPECT_LT(most, 100'000U);
+}
+
+// For machines that read no unaligned words; and with either clock, of which older kernels have one.
+TEST_F(KernelTest, ReadsHeadersAtEvenAddressesAlone) {
+  for (const bool several_ports : {false, true}) {
+    for (const bool coarse : {false, true}) {
+      if (coarse &&
+          libbpf_probe_bpf_helper(BPF_PROG_TYPE_XDP, BPF_FUNC_ktime_get_coarse_ns, nullptr) != 1)
+        continue;
+      weir_bpf* const skeleton = weir_bpf__open();
+      ASSERT_NE(skeleton, nullptr);
+      skeleton->rodata->weir_config.single_port = several_ports ? 0 : 1900;
+      skeleton->rodata->weir_config.ssdp_payload = 1;
+      skeleton->rodata->weir_config.blocked_fragments = 1;
+      skeleton->rodata->weir_config.coarse_clock = coarse;
+      bpf_program__set_flags(skeleton->progs.weir, BPF_F_STRICT_ALIGNMENT);
+      bpf_program__set_autoload(skeleton->progs.weir_own, false);
+      EXPECT_EQ(weir_bpf__load(skeleton), 0)
+          << "several ports " << several_ports << ", coarse " << coarse;
+      weir_bpf__destroy(skeleton);
+    }
+  }
 }
 
 }  // namespace
