@@ -88,11 +88,16 @@ class Turn {
   std::atomic<std::uint64_t> next_{0};
 };
 
-/// The evaluator of one slot of the arena: of one worker at a time, which is checked in every
-/// build. The lock is for who exchanges it: a worker waits for that alone, a pointer's time.
+/// What the stages need of one slot of the arena, an evaluator and a cache of texts: of one worker
+/// at a time, which is checked in every build. The lock is for who exchanges it: a worker waits for that alone, a pointer's time.
 class Seat {
  public:
   explicit Seat(std::unique_ptr<forest::Evaluator> evaluator) : evaluator_(std::move(evaluator)) {}
+  void parse(Batch& batch) noexcept {
+    WEIR_CHECK(!taken_.exchange(true, std::memory_order_acquire));
+    pipeline::parse(batch, texts_);
+    taken_.store(false, std::memory_order_release);
+  }
   void classify(Batch& batch) noexcept {
     WEIR_CHECK(!taken_.exchange(true, std::memory_order_acquire));
     {
@@ -112,6 +117,7 @@ class Seat {
  private:
   std::mutex mutex_;  // of evaluator_
   std::unique_ptr<forest::Evaluator> evaluator_;
+  packet::SsdpCache texts_;
   std::atomic<bool> taken_{false};
 };
 
@@ -166,7 +172,7 @@ class GraphEngine final : public Engine {
   /// Alone: what was submitted before has left the graph, what comes now waits before its extract.
   void run_inline(Batch& batch) noexcept {
     batch.leave(Batch::At::submitted);
-    pipeline::parse(batch);
+    seats_.back().parse(batch);
     batch.ticket = next_ticket_++;
     pipeline::extract(batch, judge_.extractor);
     seats_.back().classify(batch);
@@ -184,8 +190,15 @@ class GraphEngine final : public Engine {
       }
     }
   }
+  /// Of the worker that runs.
+  Seat& seat() noexcept {
+    const auto slot =
+        static_cast<std::size_t>(oneapi::tbb::this_task_arena::current_thread_index());
+    WEIR_CHECK(slot + 1 < seats_.size());
+    return seats_[slot];
+  }
   Batch* run_parse(Batch* batch) noexcept {
-    pipeline::parse(*batch);
+    seat().parse(*batch);
     return batch;
   }
   Batch* run_extract(Batch* batch) noexcept {
@@ -197,10 +210,7 @@ class GraphEngine final : public Engine {
     return batch;
   }
   Batch* run_classify(Batch* batch) noexcept {
-    const auto slot =
-        static_cast<std::size_t>(oneapi::tbb::this_task_arena::current_thread_index());
-    WEIR_CHECK(slot + 1 < seats_.size());
-    seats_[slot].classify(*batch);
+    seat().classify(*batch);
     return batch;
   }
   void run_decide(Batch* batch) noexcept {

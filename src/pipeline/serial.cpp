@@ -1,4 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <array>
 #include <mutex>
 #include <utility>
 
@@ -15,7 +16,8 @@ class SerialEngine final : public Engine {
   void submit(Batch* batch) noexcept override {
     batch->enter(Batch::At::pool);
     batch->leave(Batch::At::submitted);
-    parse(*batch);
+    WEIR_CHECK(batch->channel < texts_.size());
+    parse(*batch, texts_[batch->channel]);
     // The tables have one owner at a time: channels take turns here. With one channel nobody ever
     // waits; one lock a batch is then a tenth of a nanosecond a packet.
     const std::lock_guard turn(turn_);
@@ -37,7 +39,8 @@ class SerialEngine final : public Engine {
  private:
   Judge judge_;
   Done done_;
-  std::unique_ptr<forest::Evaluator> evaluator_;  // of whose turn it is
+  std::array<packet::SsdpCache, WEIR_CHANNELS_MAX> texts_;  // by channel: each has one thread
+  std::unique_ptr<forest::Evaluator> evaluator_;            // of whose turn it is
   std::mutex turn_;
   std::uint64_t next_ticket_ = 0;
 };

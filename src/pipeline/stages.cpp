@@ -62,7 +62,7 @@ datapath::Block make_block(const detect::Context& context,
   return block;
 }
 
-void parse(Batch& batch) noexcept {
+void parse(Batch& batch, packet::SsdpCache& texts) noexcept {
   batch.enter(Batch::At::submitted);
   {
     const StageTimer timer(batch, Stage::parse);
@@ -72,7 +72,7 @@ void parse(Batch& batch) noexcept {
       if (i + kPrefetchAhead < size) prefetch(batch.frames[i + kPrefetchAhead]);
       const auto bytes = batch.frames[i].bytes();
       if (!batch.headers_known) batch.headers[i] = packet::parse(bytes);
-      batch.ssdp[i] = packet::parse_ssdp(packet::payload(bytes, batch.headers[i]));
+      batch.ssdp[i] = texts.parse(packet::payload(bytes, batch.headers[i]));
     }
   }
   batch.leave(Batch::At::parsed);

@@ -3,7 +3,7 @@
 /// decide where they run.
 ///
 ///   parse     headers (where the datapath did not leave them) and SSDP
-///             stateless, any thread
+///             any thread, with a cache of texts of its own
 ///   extract   rows and contexts: touches the tables
 ///             in ticket order, one batch at a time
 ///   classify  scores by the forest
@@ -20,6 +20,7 @@
 #include "detect/ledger.h"
 #include "detect/policy.h"
 #include "forest/evaluate.h"
+#include "packet/ssdp_cache.h"
 #include "pipeline/batch.h"
 
 namespace weir::pipeline {
@@ -40,7 +41,7 @@ class BlockSink {
 datapath::Block make_block(const detect::Context& context,
                            const detect::Decision& decision) noexcept;
 
-void parse(Batch& batch) noexcept;
+void parse(Batch& batch, packet::SsdpCache& texts) noexcept;
 void extract(Batch& batch, detect::Extractor& extractor) noexcept;
 void classify(Batch& batch, forest::Evaluator& evaluator) noexcept;
 /// `ledger` may be nullptr.

@@ -8,8 +8,11 @@
 #include <algorithm>
 #include <cstring>
 #include <memory>
+#include <random>
 #include <string>
+#include <vector>
 
+#include "packet/ssdp_cache.h"
 #include "packet/text_marks.h"
 
 namespace weir::packet {
@@ -18,9 +21,10 @@ namespace {
 /// Parses a copy that ends where its allocation ends, so that AddressSanitizer sees a read behind
 /// it. The views point into `kept`.
 struct Parsed {
-  explicit Parsed(std::string_view text) : kept(new std::uint8_t[text.size()]), size(text.size()) {
+  explicit Parsed(std::string_view text, SsdpCache* cache = nullptr)
+      : kept(new std::uint8_t[text.size()]), size(text.size()) {
     std::memcpy(kept.get(), text.data(), size);
-    ssdp = parse_ssdp({kept.get(), size});
+    ssdp = cache != nullptr ? cache->parse({kept.get(), size}) : parse_ssdp({kept.get(), size});
   }
   [[nodiscard]] bool inside(std::string_view view) const {
     const auto* const begin = reinterpret_cast<const char*>(kept.get());
@@ -334,6 +338,65 @@ TEST(TextMarks, AnyByteIsPlainOrNot) {
     mark(text, marks);
     EXPECT_TRUE(marks.plain) << at;
   }
+}
+
+void expect_same(const Parsed& cached, const Parsed& read) {
+  const Ssdp &a = cached.ssdp, &b = read.ssdp;
+  ASSERT_EQ(a.method, b.method);
+  ASSERT_EQ(a.target, b.target);
+  ASSERT_EQ(a.headers, b.headers);
+  ASSERT_EQ(a.mx, b.mx);
+  ASSERT_EQ(a.anomalies, b.anomalies);
+  ASSERT_EQ(a.byebye, b.byebye);
+  for (const auto view : {&Ssdp::st, &Ssdp::usn, &Ssdp::location, &Ssdp::server}) {
+    ASSERT_EQ(a.*view, b.*view);
+    ASSERT_TRUE(cached.inside(a.*view));
+  }
+}
+
+/// Messages of every length, most of which differ from another one in one byte alone.
+std::vector<std::string> like_texts(std::size_t count, std::mt19937& random) {
+  std::vector<std::string> texts;
+  while (texts.size() < count) {
+    std::string text = std::array{kSearch, kNotify, kByebye, kReply}[random() % 4];
+    if (random() % 4 == 0)
+      text.insert(text.size() - 2, "X: " + std::string(random() % 400, 'x') + "\r\n");
+    if (random() % 8 == 0) text.resize(random() % text.size());
+    texts.push_back(text);
+    if (text.empty()) continue;
+    text[random() % text.size()] ^= static_cast<char>(1U << random() % 7);
+    texts.push_back(text);
+  }
+  return texts;
+}
+
+TEST(SsdpCache, SaysOfARepeatedTextWhatReadingItSays) {
+  std::mt19937 random(7);
+  SsdpCache cache;
+  // Fewer than there is room for, then far more, so that texts displace each other.
+  for (const std::size_t count : {100U, 4000U}) {
+    const auto texts = like_texts(count, random);
+    for (int i = 0; i < 20'000; ++i) {
+      const std::string& text = texts[random() % texts.size()];
+      ASSERT_NO_FATAL_FAILURE(expect_same(Parsed(text, &cache), Parsed(text))) << text;
+    }
+    EXPECT_GT(cache.hits(), 12'000U) << count;
+  }
+}
+
+TEST(SsdpCache, TextsThatNeverComeAgainDisplaceNothing) {
+  SsdpCache cache;
+  const auto known = [&cache] { return Parsed(kReply, &cache).ssdp.headers; };
+  known();
+  known();
+  for (int i = 0; i < 50'000; ++i) {
+    const std::string other = kNotify + std::to_string(i);
+    ASSERT_EQ(Parsed(other, &cache).ssdp.method, Method::notify);
+  }
+  EXPECT_LT(cache.hits(), 50U);  // a hash may have come before
+  const std::uint64_t before = cache.hits();
+  EXPECT_EQ(known(), 8U);
+  EXPECT_EQ(cache.hits(), before + 1);
 }
 
 }  // namespace
