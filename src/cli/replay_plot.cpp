@@ -2,15 +2,13 @@
 #include "cli/replay_plot.h"
 
 #include <fmt/format.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
-#include <cerrno>
 #include <cmath>
-#include <cstdio>
 #include <iterator>
 
+#include "base/whole_file.h"
 #include "cli/replay_report.h"
 
 namespace weir::cli {
@@ -164,16 +162,8 @@ class Plot {
 std::string plot_html(const pipeline::ReplayReport& report) { return Plot(report).html(); }
 
 Status write_plot(const std::string& path, const pipeline::ReplayReport& report) {
-  std::FILE* const file = std::fopen(path.c_str(), "we");
-  if (file == nullptr) return fail_errno(fmt::format("drawing into '{}'", path), errno);
-  const std::string html = plot_html(report);
-  errno = 0;
-  bool good = std::fwrite(html.data(), 1, html.size(), file) == html.size();
-  good = std::fclose(file) == 0 && good;
-  if (good) return {};
-  const int error = errno != 0 ? errno : EIO;
-  unlink(path.c_str());
-  return fail_errno(fmt::format("drawing into '{}'", path), error);
+  const int error = write_whole(path, plot_html(report));
+  return error == 0 ? Status{} : fail_errno(fmt::format("drawing into '{}'", path), error);
 }
 
 }  // namespace weir::cli

@@ -3,7 +3,8 @@
 /// written.
 ///
 /// Reading   the file is mapped and packets point into it: valid while the reader lives. What is
-///           compressed is unpacked into memory first: half of the machine's, 16 GiB at most.
+///           compressed is unpacked into memory first: half of the machine's, 16 GiB at most. Captures
+///           of one format that stand one behind another in a file, compressed or not, are one.
 /// Link      Ethernet; raw IP, Linux cooked (1 and 2), loopback and PPPoE, which get an Ethernet
 ///           header in place of theirs: those packets are copies, valid until `rewind`. Others are
 ///           refused by name.

@@ -1,6 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <fmt/format.h>
 
+#include <algorithm>
+#include <array>
+
 #include "io/capture_reader.h"
 
 namespace weir::io::detail {
@@ -15,7 +18,7 @@ class PcapReader final : public Reader {
   PcapReader(std::span<const std::uint8_t> file, std::string name) noexcept
       : Reader(file, std::move(name)) {}
 
-  /// Reads the file's header.
+  /// Reads the header of a file that begins here.
   Step start() {
     std::uint32_t magic = 0;
     std::memcpy(&magic, here(), sizeof magic);
@@ -38,12 +41,14 @@ class PcapReader final : public Reader {
     const auto framing = framing_of(link_type);
     if (!framing) return fail_with("has " + link_refused(link_type));
     framing_ = *framing;
-    offset_ = kFileHeader_bytes;
+    offset_ += kFileHeader_bytes;
     return Step::packet;
   }
 
   Step next(CapturedPacket& packet) override {
     if (state_ != Step::packet) return state_;
+    while (left() >= kRecordHeader_bytes && u32(here() + 8) == 0 && is_file_header())
+      [[unlikely]] if (start() != Step::packet) return state_;
     if (left() < kRecordHeader_bytes) [[unlikely]] {
       return left() == 0 ? state_ = Step::end : cut_off(kRecordHeader_bytes);
     }
@@ -63,10 +68,11 @@ class PcapReader final : public Reader {
   }
 
   void rewind() noexcept override {
-    offset_ = kFileHeader_bytes;
+    offset_ = 0;
     fetched_ = 0;
     packets_ = 0;
     state_ = Step::packet;
+    start();  // of the first file, where several stand one behind another
     reframed_.clear();
   }
   [[nodiscard]] std::size_t interfaces() const noexcept override { return 1; }
@@ -75,6 +81,18 @@ class PcapReader final : public Reader {
   }
 
  private:
+  /// Another capture begins here, as `cat a.pcap b.pcap` makes one: no record of a packet without a
+  /// byte has such a time.
+  [[nodiscard]] bool is_file_header() const noexcept {
+    using Start = std::array<std::uint8_t, 8>;  // magic and version
+    constexpr std::array<Start, 4> kStarts{
+        Start{0xa1, 0xb2, 0xc3, 0xd4, 0, 2, 0, 4}, Start{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0},
+        Start{0xa1, 0xb2, 0x3c, 0x4d, 0, 2, 0, 4}, Start{0x4d, 0x3c, 0xb2, 0xa1, 2, 0, 4, 0}};
+    return std::any_of(kStarts.begin(), kStarts.end(), [this](const Start& start) {
+      return std::equal(start.begin(), start.end(), here());
+    });
+  }
+
   Step bad_length(std::uint32_t captured) {
     if (captured <= kPacketMax_bytes) return cut_off(kRecordHeader_bytes + captured);
     return damaged(fmt::format("its length is given as {} bytes, and no packet has more than {}",

@@ -184,10 +184,10 @@ class PcapngReader final : public Reader {
     const unsigned major = u16(here() + 12);
     const unsigned minor = u16(here() + 14);
     if (major != 1) {
-      fail_with(
-          fmt::format("has a section of pcapng version {}.{} (offset {}): 1.x is expected; "
-                      "convert it with 'editcap'",
-                      major, minor, offset_));
+      fail_with(fmt::format(
+          "has in front of packet {} (offset {}) a section of pcapng version {}.{}: 1.x "
+          "is expected; convert it with 'editcap'",
+          packets_ + 1, offset_, major, minor));
       return;
     }
     section_first_ = interfaces_.size();
@@ -285,8 +285,9 @@ class PcapngReader final : public Reader {
     }
     const Interface& interface = interfaces_[section_first_ + number];
     if (!interface.framing) [[unlikely]] {
-      fail_with(fmt::format("has in packet {}, of interface {} ('{}'), {}", packets_ + 1, number,
-                            interface.name, link_refused(interface.link_type)));
+      fail_with(fmt::format("has in packet {} (offset {}), of interface {} ('{}'), {}",
+                            packets_ + 1, offset_, number, interface.name,
+                            link_refused(interface.link_type)));
       return nullptr;
     }
     return &interface;

@@ -1,15 +1,10 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include <fcntl.h>
 #include <fmt/format.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
-#include <cerrno>
-#include <cstdio>
 #include <cstring>
-#include <filesystem>
 #include <vector>
 
+#include "base/whole_file.h"
 #include "io/capture.h"
 
 namespace weir::io {
@@ -20,81 +15,10 @@ namespace {
 constexpr std::size_t kBuffer_bytes = 256U << 10U;
 constexpr std::uint16_t kEthernet = 1;
 
-/// A file under a name of its own until it is whole. What cannot be renamed over (a pipe, a
-/// device) is written to directly.
-class Output {
- public:
-  static Result<Output> create(const std::string& path) {
-    Output output;
-    output.path_ = path;
-    std::error_code ignored;
-    const auto status = std::filesystem::status(path, ignored);
-    int flags = O_WRONLY | O_CLOEXEC;
-    if (!std::filesystem::exists(status) || std::filesystem::is_regular_file(status)) {
-      // Where `path` is a link, the file behind it is replaced, not the link.
-      const auto target = std::filesystem::weakly_canonical(path, ignored);
-      output.target_ = ignored ? path : target.string();
-      output.partial_ = fmt::format("{}.{}.partial", output.target_, getpid());
-      ::unlink(output.partial_.c_str());  // of a dead process with our number
-      flags |= O_CREAT | O_EXCL;
-    }
-    const std::string& name = output.partial_.empty() ? path : output.partial_;
-    output.fd_ = ::open(name.c_str(), flags, 0666);
-    if (output.fd_ < 0) {
-      const int error = errno;
-      output.partial_.clear();
-      return fail_errno(fmt::format("capture '{}' cannot be created", path), error);
-    }
-    return output;
-  }
-  Output() = default;
-  Output(Output&& other) noexcept
-      : path_(std::move(other.path_)),
-        target_(std::move(other.target_)),
-        partial_(std::exchange(other.partial_, {})),
-        fd_(std::exchange(other.fd_, -1)) {}
-  Output& operator=(Output&&) = delete;
-  ~Output() { discard(); }
-
-  /// errno of the failure, or 0.
-  int write(const std::uint8_t* data, std::size_t size) noexcept {
-    while (size > 0) {
-      const ssize_t n = ::write(fd_, data, size);
-      if (n < 0 && errno == EINTR) continue;
-      if (n < 0) return errno;
-      data += n;
-      size -= static_cast<std::size_t>(n);
-    }
-    return 0;
-  }
-
-  /// Closes the file and gives it its name; errno of the failure, or 0.
-  int finish() noexcept {
-    if (::close(std::exchange(fd_, -1)) != 0) return errno;
-    if (!partial_.empty() && ::rename(partial_.c_str(), target_.c_str()) != 0) return errno;
-    partial_.clear();
-    return 0;
-  }
-
-  void discard() noexcept {
-    if (fd_ >= 0) ::close(std::exchange(fd_, -1));
-    if (!partial_.empty()) ::unlink(partial_.c_str());
-    partial_.clear();
-  }
-
-  [[nodiscard]] const std::string& path() const noexcept { return path_; }
-
- private:
-  std::string path_;     // as the caller named it
-  std::string target_;   // with links followed
-  std::string partial_;  // the name until `finish`; empty where there is none
-  int fd_ = -1;
-};
-
 /// The buffer, the file behind it, and what a failure comes to, for both formats.
 class Writer : public CaptureWriter {
  public:
-  explicit Writer(Output output) : output_(std::move(output)) { buffer_.reserve(kBuffer_bytes); }
+  explicit Writer(WholeFile output) : output_(std::move(output)) { buffer_.reserve(kBuffer_bytes); }
 
   Status write(const CapturedPacket& packet) final {
     if (!failure_.message.empty()) return tl::unexpected<Error>(failure_);
@@ -161,7 +85,7 @@ class Writer : public CaptureWriter {
     return error == 0 ? Status{} : failed(error);
   }
 
-  Output output_;
+  WholeFile output_;
   std::vector<std::uint8_t> buffer_;
   std::uint64_t packets_ = 0;
   Error failure_;
@@ -283,12 +207,14 @@ class PcapngWriter final : public Writer {
 
 Result<std::unique_ptr<CaptureWriter>> CaptureWriter::create(
     const std::string& path, CaptureFormat format, std::span<const std::string> interfaces) {
-  WEIR_ASSIGN(Output output, Output::create(path));
+  auto output = WholeFile::create(path);
+  if (!output)
+    return fail_errno(fmt::format("capture '{}' cannot be created", path), output.error());
   std::unique_ptr<Writer> writer;
   if (format == CaptureFormat::pcap) {
-    writer = std::make_unique<PcapWriter>(std::move(output));
+    writer = std::make_unique<PcapWriter>(std::move(*output));
   } else {
-    writer = std::make_unique<PcapngWriter>(std::move(output));
+    writer = std::make_unique<PcapngWriter>(std::move(*output));
   }
   WEIR_TRY(writer->start(interfaces));
   return writer;

@@ -96,6 +96,32 @@ TEST(Pcap, RewindGivesTheSameAgain) {
   }
 }
 
+TEST(Pcap, FilesOneBehindAnotherAreOne) {
+  std::vector<std::uint8_t> file;
+  const auto add = [&file](bool big, std::uint32_t magic, std::uint32_t packets) {
+    Bytes part(big);
+    part.pcap_header(magic, 1);
+    for (std::uint32_t i = 0; i < packets; ++i) part.pcap_packet(7, 8, packet_of(20 + i));
+    file.insert(file.end(), part.get().begin(), part.get().end());
+  };
+  add(false, 0xa1b2c3d4, 2);
+  add(true, 0xa1b23c4d, 0);
+  add(true, 0xa1b23c4d, 3);
+  auto reader = CaptureReader::over(file, "x");
+  ASSERT_TRUE(reader);
+  CapturedPacket p;
+  for (int round = 0; round < 2; ++round) {
+    for (const std::uint32_t ns : {8'000U, 8'000U, 8U, 8U, 8U}) {
+      ASSERT_EQ((*reader)->next(p), Step::packet);
+      EXPECT_EQ(p.time.ns, 7'000'000'000U + ns);
+    }
+    EXPECT_EQ((*reader)->next(p), Step::end);
+    (*reader)->rewind();
+  }
+  const std::vector<std::uint8_t> cut(file.begin(), file.begin() + 24 + 36 + 37 + 20);
+  EXPECT_THAT(read(cut).error, HasSubstr("is cut off in its header: it has 20 of 24 bytes"));
+}
+
 TEST(Pcap, OtherFormatsAreRefusedByName) {
   struct Case {
     Bytes file;
