@@ -53,6 +53,10 @@ io::MachineQuestion question_of(const control::Config& config, const Options& op
   if (!options.config.empty() && config.dpdk && options.wan.empty() && options.lan.empty())
     question.devices = config.poll.devices;
   question.hugepages = config.poll.hugepages;
+  question.memory_mb = config.poll.memory_mb;
+  question.arguments = config.poll.arguments;
+  // Packets of 2.25 KiB: those under way, and two rings at least of the devices' four.
+  question.channel_mb = (config.poll.frames + 2 * config.poll.ring) / 1024 * 9 / 4;
   question.busy_poll = config.settings.channels_busy_poll;
   question.pin_directory = config.settings.control_pin_directory;
   return question;
@@ -63,7 +67,13 @@ int doctor(const Options& options) {
                           ? Result<control::Config>(control::default_config())
                           : control::load_config(options.config, control::Purpose::replay);
   if (!config) return report(config.error(), kBadInput);
-  const auto findings = io::examine(question_of(*config, options));
+  auto findings = io::examine(question_of(*config, options));
+  if (!options.config.empty() && options.wan.empty() && options.lan.empty()) {
+    const auto runs = control::load_config(options.config, control::Purpose::run);
+    if (!runs)
+      findings.insert(findings.begin(), {Finding::State::stops, "configuration",
+                                         runs.error().message, "see `weir check`"});
+  }
   auto json = nlohmann::ordered_json::array();
   bool stops = false;
   for (const Finding& finding : findings) {

@@ -430,11 +430,16 @@ bool DpdkDevices::is_up(Side side) const noexcept {
   return rte_eth_link_get_nowait(number(side), &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
 }
 
+Status try_start(const PollConfig& config) {
+  const auto eal = Eal::start(config);
+  return eal ? Status{} : tl::unexpected(eal.error());
+}
+
 }  // namespace
 }  // namespace weir::io
 
 extern "C" __attribute__((visibility("default"))) const weir::io::PollModule* weir_poll_module() {
   static const weir::io::PollModule module{WEIR_POLL_BUILD, rte_version(),
-                                           weir::io::DpdkDevices::open};
+                                           weir::io::DpdkDevices::open, weir::io::try_start};
   return &module;
 }

@@ -1,16 +1,21 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "io/machine.h"
 
+#include <fcntl.h>
 #include <fmt/format.h>
 #include <fmt/ranges.h>
 #include <sys/socket.h>
 #include <sys/statfs.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <charconv>
+#include <climits>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <fstream>
@@ -19,6 +24,7 @@
 #include "io/host.h"
 #include "io/host_device.h"
 #include "io/poll_module.h"
+#include "io/poll_names.h"
 
 namespace weir::io {
 
@@ -119,22 +125,79 @@ class Examination {
   }
 
   void dpdk() {
-    if (const auto module = load_dpdk_module())
+    const auto module = load_dpdk_module();
+    if (module)
       good("DPDK", (*module)->version);
     else
       stops("DPDK", module.error().message, "see the README, 'NICs by DPDK'");
-    if (question_.hugepages) hugepages();
+    if (question_.hugepages)
+      hugepages();
+    else
+      ordinary_memory();
+    if (module && question_.root.empty()) started(**module);
     std::vector<std::string> nodes;
     for (const std::string& device : question_.devices) {
-      const std::string name = device.substr(0, device.find(','));
-      const auto colons = std::count(name.begin(), name.end(), ':');
-      if (colons == 0) continue;  // a virtual device is nowhere before DPDK makes it
-      const std::string address = colons == 1 ? "0000:" + name : name;
-      pci(address.size() == 11 ? "0000:0" + address.substr(5) : address, nodes);
+      if (device.empty()) continue;
+      if (auto fault = fault_of_name(device, question_.root))
+        stops(device, std::move(fault->found), std::move(fault->remedy));
+      else if (const std::string address = pci_address(device); !address.empty())
+        pci(address, nodes);
+      else
+        good(device, "DPDK makes it at the start");
     }
     if (nodes.size() == 2 && nodes[0] != nodes[1])
       slower("both devices", fmt::format("on the NUMA nodes {} and {}", nodes[0], nodes[1]),
              "two ports of one node: packets cross between the nodes' memories");
+  }
+
+  /// In a process of its own, which DPDK may keep what it takes in.
+  void started(const PollModule& module) {
+    PollConfig config;
+    config.arguments = question_.arguments;
+    config.hugepages = question_.hugepages;
+    config.memory_mb = question_.memory_mb;
+    int ends[2];
+    if (pipe2(ends, O_CLOEXEC) != 0) return;
+    std::fflush(nullptr);
+    const pid_t child = fork();
+    if (child == 0) {
+      const Status tried = module.try_start(config);
+      const std::string said = tried ? "" : tried.error().message;
+      const ssize_t told =
+          write(ends[1], said.data(), std::min<std::size_t>(said.size(), PIPE_BUF));
+      _exit(told < 0 ? 1 : 0);
+    }
+    close(ends[1]);
+    std::string said(PIPE_BUF, '\0');
+    const ssize_t got = read(ends[0], said.data(), said.size());
+    said.resize(static_cast<std::size_t>(std::max<ssize_t>(got, 0)));
+    close(ends[0]);
+    int status = 0;
+    if (child < 0 || waitpid(child, &status, 0) != child) return;
+    if (said.empty() && (!WIFEXITED(status) || WEXITSTATUS(status) != 0))
+      said = "it ended this process while it started";
+    if (said.empty())
+      good("DPDK: start", question_.arguments.empty()
+                              ? "it starts, without a device"
+                              : fmt::format("it starts with {}, without a device",
+                                            fmt::join(question_.arguments, " ")));
+    else
+      stops("DPDK: start", said, "another dpdk.eal, dpdk.hugepages or dpdk.memory_mb");
+  }
+
+  [[nodiscard]] std::uint64_t wanted_mb() const {
+    return std::uint64_t{std::max(question_.channels, 1U)} * question_.channel_mb;
+  }
+
+  void ordinary_memory() {
+    const std::uint64_t wanted = wanted_mb();
+    if (question_.memory_mb >= wanted)
+      good("memory", fmt::format("{} MiB for packets", question_.memory_mb));
+    else
+      stops("memory",
+            fmt::format("{} MiB for packets, which take at least {}", question_.memory_mb, wanted),
+            fmt::format("dpdk.memory_mb = {}, or smaller channels.frames and channels.ring",
+                        std::bit_ceil(wanted)));
   }
 
   void hugepages() {
@@ -145,10 +208,15 @@ class Examination {
       const std::uint64_t kb = std::strtoull(name.c_str() + name.find('-') + 1, nullptr, 10);
       free_mb += number_of(size.path() / "free_hugepages").value_or(0) * kb / 1024;
     }
+    const std::uint64_t wanted = wanted_mb();
     if (free_mb == 0)
       stops("hugepages", "none is free",
             "sysctl vm.nr_hugepages=512 (a channel takes about 45 MB), and the same in "
             "/etc/sysctl.d for the next boot");
+    else if (free_mb < wanted)
+      stops("hugepages",
+            fmt::format("{} MiB are free, and packets take at least {}", free_mb, wanted),
+            "more by sysctl vm.nr_hugepages, or smaller channels.frames and channels.ring");
     else
       good("hugepages", fmt::format("{} MiB are free", free_mb));
   }

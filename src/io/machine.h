@@ -3,7 +3,7 @@
 ///
 /// Nothing is changed or attached: it reads /proc and /sys, asks drivers by ethtool's calls, and
 /// makes one AF_XDP socket that it closes again. With devices of DPDK's, weir's module for them is
-/// loaded, but no device is opened.
+/// loaded and DPDK started in a process of its own, but no device is opened.
 ///
 /// Shape     one `Finding` a subject, in the order in which a person would go through them.
 /// Source    Documentation/ABI/testing/sysfs-class-net*, sysfs-devices-system-cpu; af_xdp.rst;
@@ -37,9 +37,12 @@ struct MachineQuestion {
   /// DPDK's, as the configuration has them; where there is one, no interface is asked about, and
   /// nothing that only AF_XDP needs.
   std::array<std::string, kSides> devices;
-  bool hugepages = true;            ///< DPDK's packet memory
-  std::uint32_t channels = 0;       ///< that are wanted; 0: as many as there are queues
-  std::vector<std::uint32_t> cpus;  ///< that threads are pinned to; empty: none
+  bool hugepages = true;               ///< DPDK's packet memory
+  std::uint32_t memory_mb = 512;       ///< without hugepages
+  std::uint32_t channel_mb = 28;       ///< of packets, that a channel takes at least
+  std::vector<std::string> arguments;  ///< more for DPDK
+  std::uint32_t channels = 0;          ///< that are wanted; 0: as many as there are queues
+  std::vector<std::uint32_t> cpus;     ///< that threads are pinned to; empty: none
   bool busy_poll = false;
   std::string pin_directory;
   std::string root;  ///< in front of /proc and /sys: for tests

@@ -127,6 +127,9 @@ struct PollModule {
   const char* built_as;  ///< WEIR_POLL_BUILD, which the build gives to both
   const char* version;   ///< of the backend's library
   Result<std::unique_ptr<PollDevices>> (*open)(const PollConfig& config);
+  /// Whether the backend would start with these arguments and this memory, without a device. What
+  /// it takes a process keeps: to be tried in one of its own.
+  Status (*try_start)(const PollConfig& config);
 };
 
 inline constexpr const char* kPollModuleSymbol = "weir_poll_module";

@@ -9,6 +9,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "io/poll_names.h"
 #include "support/wire.h"
 
 namespace weir::io {
@@ -141,8 +142,55 @@ TEST_F(MachineTest, ForDpdkItsMemoryAndItsDevicesAreLookedAt) {
   EXPECT_EQ(of("0000:03:00.0", question).state, State::good);
   put(second + "/numa_node", "1");
   EXPECT_THAT(of("both devices", question).found, HasSubstr("0 and 1"));
+  question.channels = 50;
+  EXPECT_THAT(of("hugepages", question).found, HasSubstr("packets take at least 1400"));
   question.hugepages = false;
   EXPECT_EQ(of("hugepages", question).subject, "nothing");
+  EXPECT_THAT(of("memory", question).remedy, HasSubstr("dpdk.memory_mb = 2048"));
+  question.channels = 0;
+  EXPECT_EQ(of("memory", question).state, State::good);
+}
+
+TEST_F(MachineTest, NamesThatDpdkDoesNotKnowStop) {
+  put("sys/class/net/eth0/operstate", "up");
+  put("sys/class/net/eth1/operstate", "up");
+  fs::create_symlink("../../../0000:03:00.0", root_ / "sys/class/net/eth0/device");
+  struct Case {
+    const char* device;
+    const char* found;
+    const char* remedy;
+  };
+  for (const Case& c :
+       {Case{"eth0", "an interface of the kernel's", "its PCI address, 0000:03:00.0; or net_af"},
+        Case{"eth1", "an interface of the kernel's", "net_af_packet0,iface=eth1"},
+        Case{"eth2", "no name of a device", "a PCI address"},
+        Case{"net_af_packt0,iface=eth0", "no name of a device", "did you mean net_af_packet?"},
+        Case{"net_af_packet0", "it names no interface", "net_af_packet0,iface=eth0"},
+        Case{"net_af_xdp1,queue_count=2", "it names no interface", "net_af_xdp1,iface=eth0"},
+        Case{"net_af_packet0,iface=eth7", "iface=eth7: there is no such interface", "ip link"},
+        Case{"net_tap0,iface=t,remote=eth7", "remote=eth7: there is no such", "ip link"}}) {
+    const Finding finding = of(c.device, {.devices = {c.device, ""}, .hugepages = false});
+    EXPECT_EQ(finding.state, State::stops) << c.device;
+    EXPECT_THAT(finding.found, HasSubstr(c.found)) << c.device;
+    EXPECT_THAT(finding.remedy, HasSubstr(c.remedy)) << c.device;
+  }
+  for (const char* device : {"net_af_packet0,iface=eth0", "net_tap0,iface=new0",
+                             "net_pcap0,rx_pcap=a", "auxiliary:mlx5_core.sf.4"})
+    EXPECT_EQ(of(device, {.devices = {device, ""}, .hugepages = false}).state, State::good)
+        << device;
+}
+
+TEST(PollNames, OfOneDeviceAreTold) {
+  EXPECT_EQ(pci_address("3:00.0"), "0000:03:00.0");
+  EXPECT_EQ(pci_address("10000:e1:00.1,queues=4"), "10000:e1:00.1");
+  for (const char* none : {"eth0", "3:00", "3:00.0x", "zz:00.0", ":", "net_tap0,iface=a:b.c"})
+    EXPECT_EQ(pci_address(none), "") << none;
+  EXPECT_TRUE(is_same_device("0000:03:00.0", "03:00.0,queues=2"));
+  EXPECT_FALSE(is_same_device("0000:03:00.0", "0000:03:00.1"));
+  EXPECT_TRUE(is_same_device("net_tap0,iface=a", "net_tap0,iface=b"));
+  EXPECT_TRUE(is_same_device("net_af_packet0,iface=a", "net_af_xdp1,qs=1,iface=a"));
+  EXPECT_FALSE(is_same_device("net_af_packet0,iface=a", "net_af_packet1,iface=b"));
+  EXPECT_FALSE(is_same_device("net_null0", "net_null1"));
 }
 
 TEST_F(MachineTest, RealInterfacesAreAsked) {
