@@ -46,7 +46,7 @@ std::optional<TimeToBlock> time_to_block(const ReplayReport& report) {
   if (report.blocks.empty()) return std::nullopt;
   std::vector<Nanoseconds> times;
   for (const ReplayBlock& b : report.blocks)
-    times.push_back(PacketTime{b.block.value.created_ns} - b.first_seen);
+    times.push_back(std::max(PacketTime{b.block.value.created_ns} - b.first_seen, Nanoseconds{}));
   std::sort(times.begin(), times.end());
   return TimeToBlock{times[(times.size() - 1) / 2], times[(times.size() - 1) * 99 / 100]};
 }
@@ -174,10 +174,18 @@ nlohmann::ordered_json timeline_json(const ReplayReport& report) {
           {"steps", std::move(steps)}};
 }
 
+const char* why_none_is_judged(const ReplayReport& report) {
+  constexpr auto kScreened = static_cast<std::size_t>(datapath::Outcome::peer_screened);
+  return of_outcome(report, kScreened).packets > 0
+             ? "no packet was judged: the screen found all that it was asked of fine, and nothing "
+               "else is steered"
+             : "no packet was judged: none is steered (steer.udp_ports, steer.ssdp_payload)";
+}
+
 }  // namespace
 
 std::string span_text(Nanoseconds time) {
-  const double s = seconds(time);
+  const double s = seconds(std::max(time, Nanoseconds{}));
   if (s >= 1) return fmt::format("{:.2f} s", s);
   if (s >= 1e-3) return fmt::format("{:.2f} ms", s * 1e3);
   return fmt::format("{:.1f} us", s * 1e6);
@@ -196,6 +204,9 @@ std::string replay_text(const ReplayReport& report, const ReplaySetting& setting
   const Rates r = rates(report);
   fmt::format_to(out, "packets    {:>12}  {} bytes in {} of traffic\n", report.packets,
                  report.bytes, span_text(report.last - report.first));
+  if (report.steps_back > 0)
+    fmt::format_to(out, "           {:>12}  packets are from before the one in front of them\n",
+                   report.steps_back);
   fmt::format_to(out, "forwarded  {:>12}\n", report.forwarded);
   fmt::format_to(out, "dropped    {:>12}\n", report.dropped);
   fmt::format_to(out, "blocks     {:>12}", report.blocks.size());
@@ -209,13 +220,17 @@ std::string replay_text(const ReplayReport& report, const ReplaySetting& setting
   print_speed(out, report, setting);
   fmt::format_to(out, "model      {} ({})\n", setting.model.empty() ? "none" : setting.model,
                  report.evaluator);
+  if (!setting.screen.empty()) fmt::format_to(out, "screen     {}\n", setting.screen);
 
   fmt::format_to(out, "\n{:<22} {:>12}\n", "datapath", "packets");
   for (std::size_t o = 0; o < datapath::kOutcomes; ++o)
     if (const auto counter = of_outcome(report, o); counter.packets > 0)
       fmt::format_to(out, "{:<22} {:>12}  {}\n", datapath::name(static_cast<datapath::Outcome>(o)),
                      counter.packets, datapath::help(static_cast<datapath::Outcome>(o)));
-  if (report.judged > 0) fmt::format_to(out, "\n{:<22} {:>12}\n", "policy", "packets");
+  if (report.judged > 0)
+    fmt::format_to(out, "\n{:<22} {:>12}\n", "policy", "packets");
+  else if (report.packets > 0)
+    fmt::format_to(out, "\n{}\n", why_none_is_judged(report));
   for (std::size_t i = 0; i < report.reasons.size(); ++i)
     if (report.reasons[i] > 0)
       fmt::format_to(out, "{:<22} {:>12}  {}\n", detect::name(static_cast<detect::Reason>(i)),
@@ -241,6 +256,8 @@ std::string replay_json(const ReplayReport& report, const ReplaySetting& setting
   json["channels"] = setting.channels;
   json["model"] = setting.model;
   json["evaluator"] = report.evaluator;
+  if (!setting.screen.empty()) json["screen"] = setting.screen;
+  json["time_steps_back"] = report.steps_back;
   json["traffic_s"] = seconds(report.last - report.first);
   json["elapsed_s"] = r.seconds;
   json["packets_per_s"] = r.packets_per_s;

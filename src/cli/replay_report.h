@@ -15,11 +15,12 @@ namespace weir::cli {
 struct ReplaySetting {
   std::uint32_t workers = 0;
   std::uint32_t channels = 1;
-  std::string model;  ///< empty: none
+  std::string model;   ///< empty: none
+  std::string screen;  ///< its name and shape; empty: none
   std::uint64_t memory_bytes = 0;
 };
 
-/// "1.25 ms".
+/// "1.25 ms". Nothing where time goes back.
 std::string span_text(Nanoseconds time);
 /// This process's own memory (anonymous: without the captures' mapped files) in bytes; 0 where
 /// /proc does not say.

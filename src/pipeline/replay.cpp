@@ -119,7 +119,7 @@ class ReplayRun final : public Replay {
   void again(ReplaySource& source) {
     source.rewind();
     if (pass_length_ == Nanoseconds{}) {
-      const Nanoseconds length = latest_ - report_.first;
+      const Nanoseconds length = report_.last - report_.first;
       pass_length_ =
           length + std::max(length / static_cast<std::int64_t>(report_.packets), Nanoseconds{1});
     }
@@ -147,8 +147,12 @@ class ReplayRun final : public Replay {
     const packet::Headers headers = packet::parse(frame.bytes());
     frame.side = packet.side ? *packet.side : side_of(frame, headers);
     report_.bytes += packet.captured.original_length;
-    report_.last = frame.time;
-    latest_ = std::max(latest_, frame.time);
+    if (frame.time < previous_) [[unlikely]] {
+      ++report_.steps_back;
+      report_.first = std::min(report_.first, frame.time);
+    }
+    previous_ = frame.time;
+    report_.last = std::max(report_.last, frame.time);
     ++report_.timeline.at(frame.time).packets;
     const std::int32_t label = labels_.of(packet.captured.comment);
     settle(frame.time);
@@ -332,7 +336,7 @@ class ReplayRun final : public Replay {
   std::uint32_t submitted_ = 0;
   std::uint32_t collected_ = 0;
   std::uint32_t judged_ = 0;                           // the engine's: batches that are done
-  PacketTime latest_;                                  // of all packets
+  PacketTime previous_;                                // of the packet before
   Nanoseconds pass_length_{};                          // of the captures, with a gap behind
   Nanoseconds shift_{};                                // of this pass
   std::array<Travelling, kReplayBatches> travelling_;  // by submission, which is ticket order

@@ -109,7 +109,8 @@ struct ReplayReport {
   std::vector<ReplayBlock> blocks;          ///< in the order in which they were made
   std::uint64_t blocks_refused = 0;         ///< the blocklist was full
   std::vector<LabelTally> labels;           ///< by comment; empty where no packet has one
-  PacketTime first, last;                   ///< of the packets
+  PacketTime first, last;                   ///< the earliest and the latest packet's
+  std::uint64_t steps_back = 0;             ///< packets from before the one in front of them
   Timeline timeline;
   std::unique_ptr<ReplaySpeed> speed = std::make_unique<ReplaySpeed>();
   std::string evaluator;
