@@ -238,7 +238,7 @@ void add_send(Command blast, Run& run) {
       help_footer("  weir blast send eth0 --mix reply=60,udp=40 --rate 1e6 --seconds 30\n"
                   "  weir blast send 0000:03:00.0 --dpdk --sources 100000\n",
                   {kOk, kFailure, kBadInput}));
-  command.callback([options, &run] { run = [options] { return send(*options); }; });
+  command.callback([options, &run] { run = [options] { return send(*options); }; }, port_rules());
 }
 
 void add_receive(Command blast, Run& run) {
@@ -252,7 +252,8 @@ void add_receive(Command blast, Run& run) {
   add_port_options(command, options->port);
   command.add_flag("-j,--json", options->json, "Answer as JSON, for programs");
   command.footer(help_footer("  weir blast receive eth1 --json\n", {kOk, kFailure, kBadInput}));
-  command.callback([options, &run] { run = [options] { return receive(*options); }; });
+  command.callback([options, &run] { run = [options] { return receive(*options); }; },
+                   port_rules());
 }
 
 }  // namespace

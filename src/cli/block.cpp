@@ -39,10 +39,12 @@ int list(const Options& options) {
   }
   std::vector<std::vector<std::string>> rows{
       {"ADDRESS", "OF", "DROPS", "BY", "REASON", "AGE", "ENDS IN", "STRIKES", "PACKETS", "BYTES"}};
+  // A block of scope ssdp drops what is steered: with steer.protocols = "all" that is everything.
+  const bool all = answer->value("steered", "") == "all";
   for (const Json& block : (*answer)["blocks"]) {
     const Json& ends = block["expires_in_ms"];
-    rows.push_back({block["address"], block["target"], block["scope"], block["origin"],
-                    block["reason"], duration(block["age_ms"]),
+    rows.push_back({block["address"], block["target"], all ? Json("all") : block["scope"],
+                    block["origin"], block["reason"], duration(block["age_ms"]),
                     ends.is_null() ? "never" : duration(ends), number(block["strikes"]),
                     number(block["hit_packets"]), number(block["hit_bytes"])});
   }

@@ -5,7 +5,7 @@
 
 #include "cli/commands.h"
 #include "control/preflight.h"
-#include "forest/import.h"
+#include "control/privileges.h"
 #include "pipeline/bind.h"
 
 namespace weir::cli {
@@ -17,17 +17,25 @@ struct Options {
   bool file_only = false;
 };
 
-/// What a start would find wrong with the model and the machine, without touching either.
-Status check_things(const control::Config& config) {
+/// What a start would find wrong with the model and the machine, without changing either.
+Status check_things(control::Config config) {
   WEIR_ASSIGN(const forest::Model model, control::load_judge(config, config.model_path));
-  if (const auto warning = forest::one_sided(model); !warning.empty())
-    fmt::print(stderr, "weir: warning: {}\n", warning);
+  warn(control::judge_warnings(config, model));
   const auto bound = pipeline::bind(&model, config.tables, pipeline::Extract::model_features);
   if (!bound) return tl::unexpected(bound.error());
   WEIR_ASSIGN(const auto screen, control::load_screen(config));
-  for (const auto& warning : control::screen_warnings(config, screen.get()))
-    fmt::print(stderr, "weir: warning: {}\n", warning);
-  return control::check_machine(config);
+  warn(control::screen_warnings(config, screen.get()));
+  WEIR_TRY(control::check_machine(config));
+  if (config.dpdk) return {};
+  if (const auto missing = control::missing_privileges(); !missing.empty()) {
+    fmt::print(stderr,
+               "weir: warning: what is on the interfaces was not looked at, and the kernel was not "
+               "asked whether it takes the XDP program{}: {}\n",
+               screen ? " and the screen" : "", missing);
+    return {};
+  }
+  config.datapath.screen = screen;
+  return control::try_datapath(config);
 }
 
 int check(const Options& options) {
@@ -37,7 +45,7 @@ int check(const Options& options) {
   }
   const auto config = control::load_config(options.config, control::Purpose::run);
   if (!config) return report(config.error(), kBadInput);
-  for (const auto& warning : config->warnings) fmt::print(stderr, "weir: warning: {}\n", warning);
+  warn(config->warnings);
   if (!options.file_only) {
     const Status things = check_things(*config);
     if (!things) return report(things.error(), kBadInput);
@@ -59,7 +67,8 @@ void add_check(Command app, Run& run) {
   command.add_flag("--defaults", options->defaults, "Print a file with every key and its default");
   command.footer(help_footer("  weir check -c weir.toml\n  weir check --defaults > weir.toml\n",
                              {kOk, kBadInput}));
-  command.callback([options, &run] { run = [options] { return check(*options); }; });
+  command.callback([options, &run] { run = [options] { return check(*options); }; },
+                   {excludes("--defaults", {"--config", "--file-only"}, "it reads no file")});
 }
 
 }  // namespace weir::cli

@@ -9,13 +9,25 @@
 
 namespace weir::cli {
 
-int report(const Error& error, Exit status) {
-  std::string line = error.message;
+namespace {
+
+std::string on_one_line(std::string text) {
   std::replace_if(
-      line.begin(), line.end(),
+      text.begin(), text.end(),
       [](char c) { return static_cast<unsigned char>(c) < 0x20U || c == 0x7f; }, ' ');
-  fmt::print(stderr, "weir: {}\n", line);
+  return text;
+}
+
+}  // namespace
+
+int report(const Error& error, Exit status) {
+  fmt::print(stderr, "weir: {}\n", on_one_line(error.message));
   return status;
+}
+
+void warn(const std::vector<std::string>& sentences) {
+  for (const std::string& sentence : sentences)
+    fmt::print(stderr, "weir: warning: {}\n", on_one_line(sentence));
 }
 
 std::string help_footer(std::string_view examples, std::initializer_list<Exit> statuses) {

@@ -6,13 +6,15 @@
 ///           and a callback that puts the work into `run`. `main` parses, then calls `run`
 ///           and exits with what it returns.
 /// Streams   data on stdout, everything said to a person about the run on stderr.
-/// Errors    `report` prints "weir: MESSAGE" as one line and gives back the status to exit with.
+/// Errors    `report` prints "weir: MESSAGE" as one line and gives back the status to exit with; `warn`
+///           goes on.
 /// Threads   the main thread.
 #pragma once
 
 #include <initializer_list>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "cli/command_line.h"
@@ -32,6 +34,9 @@ inline constexpr const char* kDefaultConfig = "/etc/weir/weir.toml";
 
 /// Prints "weir: MESSAGE" on stderr, on one line whatever the message holds; returns `status`.
 int report(const Error& error, Exit status);
+
+/// Prints "weir: warning: SENTENCE" on stderr, a line each.
+void warn(const std::vector<std::string>& sentences);
 
 /// The footer of a command's help: an example or two, and the exit statuses that it uses.
 std::string help_footer(std::string_view examples, std::initializer_list<Exit> statuses);

@@ -2,11 +2,16 @@
 #include "cli/command_line.h"
 
 #include <fmt/format.h>
+#include <fmt/ranges.h>
 
 #include <CLI/CLI.hpp>
+#include <algorithm>
 #include <cerrno>
+#include <charconv>
+#include <cmath>
 #include <cstdio>
 #include <cstring>
+#include <limits>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -15,6 +20,21 @@
 #include "cli/command.h"
 
 namespace weir::cli {
+
+namespace {
+
+/// Of numbers: what is none is told before.
+CLI::Validator where(std::function<bool(double)> holds, const std::string& expected,
+                     const std::string& help) {
+  return {[holds = std::move(holds), expected](const std::string& word) {
+            double value = 0;
+            std::from_chars(word.data(), word.data() + word.size(), value);
+            return holds(value) ? std::string() : fmt::format("it is {}: {}", word, expected);
+          },
+          help};
+}
+
+}  // namespace
 
 Option Option::required() { return Option(option_->required()); }
 Option Option::type_name(const std::string& name) { return Option(option_->type_name(name)); }
@@ -25,10 +45,19 @@ Option Option::allow_extra_args(bool several) { return Option(option_->allow_ext
 Option Option::one_of(const std::vector<std::string>& values) {
   return Option(option_->check(CLI::IsMember(values)));
 }
-Option Option::positive() { return Option(option_->check(CLI::PositiveNumber)); }
-Option Option::not_negative() { return Option(option_->check(CLI::NonNegativeNumber)); }
+Option Option::positive() {
+  return Option(option_->check(
+      where([](double value) { return value > 0; }, "more than 0 is expected", "POSITIVE")));
+}
+Option Option::not_negative() {
+  return Option(
+      option_->check(where([](double value) { return value >= 0; }, "0 or more is expected", "")));
+}
 Option Option::range(double least, double most) {
-  return Option(option_->check(CLI::Range(least, most)));
+  const std::string bounds = fmt::format("{:.10g} to {:.10g}", least, most);
+  return Option(
+      option_->check(where([least, most](double value) { return value >= least && value <= most; },
+                           bounds + " is expected", bounds)));
 }
 
 Command Command::add_subcommand(const std::string& name, const std::string& help) {
@@ -36,33 +65,99 @@ Command Command::add_subcommand(const std::string& name, const std::string& help
 }
 void Command::require_subcommand(int count) { app_->require_subcommand(count); }
 void Command::footer(const std::string& text) { app_->footer(text); }
-void Command::callback(std::function<void()> chosen) { app_->callback(std::move(chosen)); }
+void Command::callback(std::function<void()> chosen, std::vector<OptionRule> rules) {
+  app_->callback([this_command = *this, chosen = std::move(chosen), rules = std::move(rules)] {
+    for (const OptionRule& rule : rules) this_command.hold_to(rule);
+    chosen();
+  });
+}
+bool Command::is_given(const std::string& option) const {
+  return app_->get_option(option)->count() > 0;
+}
+void Command::hold_to(const OptionRule& rule) const {
+  if (!is_given(rule.option)) return;
+  const auto other = std::find_if(rule.names.begin(), rule.names.end(),
+                                  [this](const std::string& name) { return is_given(name); });
+  const bool there = other != rule.names.end();
+  if (there == (rule.others == OptionRule::Others::one_of)) return;
+  const std::string message =
+      there ? fmt::format("{} and {} do not go together: {}; leave one of them out", rule.option,
+                          *other, rule.reason)
+            : fmt::format("{} has no effect without {}{}{}", rule.option,
+                          fmt::join(rule.names, " or "), rule.reason.empty() ? "" : "; ",
+                          rule.reason);
+  throw CLI::ValidationError(message);
+}
+
+namespace {
+
+/// Nothing is named by an empty word, and a script's unset variable is one.
+CLI::Option* not_empty(CLI::Option* option) {
+  return option->check(CLI::Validator(
+      [](const std::string& word) { return std::string(word.empty() ? "its value is empty" : ""); },
+      ""));
+}
+
+template <typename T>
+CLI::Option* whole(CLI::Option* option) {
+  return option->check(CLI::Validator(
+      [](const std::string& word) {
+        T value = 0;
+        const char* const end = word.data() + word.size();
+        const auto [stop, error] = std::from_chars(word.data(), end, value);
+        if (error == std::errc{} && stop == end) return std::string();
+        return fmt::format("'{}' is no whole number from 0 to {}", word,
+                           std::numeric_limits<T>::max());
+      },
+      ""));
+}
+
+CLI::Option* finite(CLI::Option* option) {
+  return option->check(CLI::Validator(
+      [](const std::string& word) {
+        double value = 0;
+        const char* const end = word.data() + word.size();
+        const auto [stop, error] = std::from_chars(word.data(), end, value);
+        const bool good = error == std::errc{} && stop == end && std::isfinite(value);
+        return good ? std::string() : fmt::format("'{}' is no number", word);
+      },
+      ""));
+}
+
+}  // namespace
+
+OptionRule needs(std::string option, std::vector<std::string> names, std::string instead) {
+  return {std::move(option), OptionRule::Others::one_of, std::move(names), std::move(instead)};
+}
+OptionRule excludes(std::string option, std::vector<std::string> names, std::string reason) {
+  return {std::move(option), OptionRule::Others::none_of, std::move(names), std::move(reason)};
+}
 
 Option Command::add_option(const std::string& names, std::string& value, const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(not_empty(app_->add_option(names, value, help)));
 }
 Option Command::add_option(const std::string& names, std::vector<std::string>& value,
                            const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(not_empty(app_->add_option(names, value, help)));
 }
 Option Command::add_option(const std::string& names, double& value, const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(finite(app_->add_option(names, value, help)));
 }
 Option Command::add_option(const std::string& names, std::uint32_t& value,
                            const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(whole<std::uint32_t>(app_->add_option(names, value, help)));
 }
 Option Command::add_option(const std::string& names, std::uint64_t& value,
                            const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(whole<std::uint64_t>(app_->add_option(names, value, help)));
 }
 Option Command::add_option(const std::string& names, std::optional<double>& value,
                            const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(finite(app_->add_option(names, value, help)));
 }
 Option Command::add_option(const std::string& names, std::optional<std::uint32_t>& value,
                            const std::string& help) {
-  return Option(app_->add_option(names, value, help));
+  return Option(whole<std::uint32_t>(app_->add_option(names, value, help)));
 }
 Option Command::add_flag(const std::string& names, bool& value, const std::string& help) {
   return Option(app_->add_flag(names, value, help));

@@ -41,6 +41,20 @@ class Option {
   CLI::Option* option_;
 };
 
+/// What options of one command ask of each other. What is given and would have no effect is refused:
+/// whoever gave it meant something by it.
+struct OptionRule {
+  enum class Others : std::uint8_t { one_of, none_of };  ///< which must be there beside `option`
+  std::string option;                                    ///< as "--screen"
+  Others others = Others::one_of;
+  std::vector<std::string> names;
+  std::string reason;  ///< one_of: how else it is said, or nothing; none_of: why not
+};
+/// `option` has no effect without one of `names`.
+OptionRule needs(std::string option, std::vector<std::string> names, std::string instead = {});
+/// `option` and any of `names` do not go together.
+OptionRule excludes(std::string option, std::vector<std::string> names, std::string reason);
+
 /// The work of the command that was chosen; returns the exit status.
 using Run = std::function<int()>;
 
@@ -51,9 +65,11 @@ class Command {
   Command add_subcommand(const std::string& name, const std::string& help);
   void require_subcommand(int count);
   void footer(const std::string& text);
-  void callback(std::function<void()> chosen);  ///< called where this command was chosen
+  /// Called where this command was chosen and its options keep the rules.
+  void callback(std::function<void()> chosen, std::vector<OptionRule> rules = {});
+  [[nodiscard]] bool is_given(const std::string& option) const;  ///< from the callback on
 
-  /// Names as in "-c,--config", or "ADDRESS" for a word by its place.
+  /// Names as in "-c,--config", or "ADDRESS" for a word by its place. An empty word is no value.
   Option add_option(const std::string& names, std::string& value, const std::string& help);
   Option add_option(const std::string& names, std::vector<std::string>& value,
                     const std::string& help);
@@ -78,6 +94,7 @@ class Command {
   }
 
  private:
+  void hold_to(const OptionRule& rule) const;
   Option add_word(const std::string& names, const std::function<void(const std::string&)>& taken,
                   const std::string& help, const std::vector<std::string>& words);
 

@@ -3,9 +3,10 @@
 #include <unistd.h>
 
 #include <array>
-#include <fstream>
+#include <cstring>
 #include <memory>
 
+#include "base/whole_file.h"
 #include "cli/commands.h"
 #include "cli/daemon.h"
 #include "cli/kernel_model_state.h"
@@ -68,7 +69,7 @@ struct Ready {
 Result<Ready> ready(const Options& options) {
   Ready made;
   WEIR_ASSIGN(made.model, forest::load_model(options.model));
-  WEIR_TRY(detect::name_features(made.model.features, {}));
+  WEIR_TRY(detect::name_features(made.model.features, {}, {}));
   WEIR_ASSIGN(made.options, plan_options(options));
   const double threshold = options.threshold.value_or(0);
   if (!made.model.classes.empty() && !(threshold >= 0 && threshold <= 1))
@@ -252,10 +253,9 @@ int emit(const Options& options) {
     fmt::print("{}", text);
     return kOk;
   }
-  std::ofstream out(options.output, std::ios::binary);
-  out.write(text.data(), static_cast<std::streamsize>(text.size()));
-  if (!out.flush())
-    return report({fmt::format("cannot write {}; name a file that can be written", options.output)},
+  if (const int error = write_whole(options.output, text); error != 0)
+    return report({fmt::format("cannot write {}: {}; name a file that can be written",
+                               options.output, std::strerror(error))},
                   kBadInput);
   return kOk;
 }

@@ -22,6 +22,10 @@ void add_port_options(Command command, PortOptions& options) {
       .allow_extra_args(false);
 }
 
+std::vector<OptionRule> port_rules() {
+  return {needs("--no-hugepages", {"--dpdk"}), needs("--eal", {"--dpdk"})};
+}
+
 Result<std::unique_ptr<io::LoadPort>> open_port(const PortOptions& options, io::LoadUse use) {
   if (!options.dpdk) return io::open_load_xdp(options.port, use);
   io::PollConfig config;

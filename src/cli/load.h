@@ -26,6 +26,8 @@ struct PortOptions {
 };
 /// --dpdk, --no-hugepages, --eal.
 void add_port_options(Command command, PortOptions& options);
+/// What these ask of each other.
+std::vector<OptionRule> port_rules();
 Result<std::unique_ptr<io::LoadPort>> open_port(const PortOptions& options, io::LoadUse use);
 
 /// Sends frames one after another; whoever makes them says where they are and when there are no

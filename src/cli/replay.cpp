@@ -77,6 +77,7 @@ struct Ready {
   std::vector<pipeline::ReplayInput> files;
   pipeline::ReplayConfig settings;
   std::optional<forest::Model> model;
+  std::string screen;
 };
 
 Result<Ready> prepare(const Options& options) {
@@ -87,6 +88,7 @@ Result<Ready> prepare(const Options& options) {
   WEIR_ASSIGN(ReplaySetup setup, set_up_replay(wanted));
   ready.settings = std::move(setup.replay);
   ready.model = std::move(setup.model);
+  ready.screen = std::move(setup.screen);
   if (options.workers) ready.settings.engine.workers = *options.workers;
   if (options.channels) ready.settings.channels = *options.channels;
   ready.settings.loops = options.loops;
@@ -125,7 +127,8 @@ Status once(const Options& options, const Ready& ready) {
   if (features) WEIR_TRY(features->close());
   if (verdicts) WEIR_TRY(verdicts->close());
   const ReplaySetting setting{ready.settings.engine.workers, ready.settings.channels,
-                              ready.model ? ready.model->name : std::string(), memory_bytes()};
+                              ready.model ? ready.model->name : std::string(), ready.screen,
+                              memory_bytes()};
   if (!options.plot.empty()) WEIR_TRY(write_plot(options.plot, report));
   control::Json dropped;
   if (options.report)
@@ -147,6 +150,10 @@ Status several(const Options& options, const Ready& ready) {
   Sweep values{{}, {0}};
   if (!options.sweep.empty()) {
     WEIR_ASSIGN(values, parse_sweep(options.sweep));
+    if ((values.setting == "workers" && options.workers) ||
+        (values.setting == "channels" && options.channels))
+      return fail(
+          fmt::format("--sweep sets {0}, and --{0} does; leave one of them out", values.setting));
   }
   const std::uint32_t rounds = options.repeat == 0 ? kSweepRounds : options.repeat;
   const double runs = static_cast<double>(rounds) * static_cast<double>(values.values.size());
@@ -168,21 +175,10 @@ Status several(const Options& options, const Ready& ready) {
 }
 
 /// What judges or reads each packet by itself.
-Status by_headers(const Options& options, bool repeated) {
-  const bool judges_flows = repeated || options.report || options.rate > 0 || options.speed > 0 ||
-                            options.loops > 1 || !options.write_forwarded.empty() ||
-                            !options.write_dropped.empty() || !options.plot.empty() ||
-                            !options.live.port.empty();
-  if (judges_flows)
-    return fail(
-        "--compare and --header-features look at each packet by itself: of the other options they "
-        "take --model, --config, --features, --wan, --lan and --json");
+Status by_headers(const Options& options) {
   CompareOptions wanted{{}, options.features, options.json};
   WEIR_ASSIGN(wanted.captures, inputs(options));
   if (!options.header_features.empty()) {
-    if (!options.compare.empty() || !options.features.empty())
-      return fail(
-          "--header-features judges nothing: --compare and --features have a run of their own");
     wanted.features = options.header_features;
     return write_header_rows(wanted);
   }
@@ -205,20 +201,8 @@ Status spares_what_it_reads(const Options& options) {
 
 Status replay(const Options& options) {
   WEIR_TRY(spares_what_it_reads(options));
-  const bool repeated = options.repeat > 0 || !options.sweep.empty();
-  const bool writes = !options.features.empty() || !options.write_forwarded.empty() ||
-                      !options.write_dropped.empty() || !options.plot.empty();
-  if (repeated && writes)
-    return fail(
-        "--repeat and --sweep measure: what a replay writes (--features, --write-forwarded, "
-        "--write-dropped, --plot) is asked for in a run of its own");
-  if (!options.compare.empty() || !options.header_features.empty())
-    return by_headers(options, repeated);
-  if (options.rate > 0 && options.speed > 0)
-    return fail("--rate and --speed both set the pace: one of them is possible");
+  if (!options.compare.empty() || !options.header_features.empty()) return by_headers(options);
   if (!options.live.port.empty()) {
-    if (repeated || writes)
-      return fail("--live only sends: it measures and writes nothing; leave --live away to judge");
     WEIR_ASSIGN(auto captures, inputs(options));
     return play_live({.captures = std::move(captures),
                       .port = options.live,
@@ -227,7 +211,38 @@ Status replay(const Options& options) {
                       .json = options.json});
   }
   WEIR_ASSIGN(const Ready ready, prepare(options));
-  return repeated ? several(options, ready) : once(options, ready);
+  return options.repeat > 0 || !options.sweep.empty() ? several(options, ready)
+                                                      : once(options, ready);
+}
+
+/// A replay judges; three options have it do something else, and two do it again and again.
+std::vector<OptionRule> rules() {
+  const std::vector<std::string> whole = {
+      "--lan-prefix", "--screen", "--screen-ssdp",     "--workers",       "--channels", "--repeat",
+      "--sweep",      "--report", "--write-forwarded", "--write-dropped", "--plot"};
+  const auto and_more = [&](std::initializer_list<const char*> more) {
+    std::vector<std::string> all = whole;
+    all.insert(all.end(), more.begin(), more.end());
+    return all;
+  };
+  const std::vector<std::string> kept = {"--features", "--write-forwarded", "--write-dropped",
+                                         "--plot", "--report"};
+  std::vector<OptionRule> table = {
+      excludes("--live",
+               and_more({"--config", "--model", "--features", "--compare", "--header-features"}),
+               "it sends, and judges nothing"),
+      excludes("--header-features",
+               and_more({"--loops", "--rate", "--speed", "--config", "--model", "--features",
+                         "--compare"}),
+               "it writes the headers of each packet, and judges nothing"),
+      excludes("--compare", and_more({"--loops", "--rate", "--speed"}),
+               "it judges each packet by its headers alone"),
+      excludes("--repeat", kept, "it measures, and keeps nothing of what it judged"),
+      excludes("--sweep", kept, "it measures, and keeps nothing of what it judged"),
+      excludes("--rate", {"--speed"}, "both set the pace"),
+      needs("--dpdk", {"--live"})};
+  for (OptionRule& rule : port_rules()) table.push_back(std::move(rule));
+  return table;
 }
 
 }  // namespace
@@ -306,12 +321,14 @@ void add_replay(Command app, Run& run) {
                    "Add what was dropped, by rule and source, as weir report does live");
   command.add_flag("--json", options->json, "Print one JSON object");
   command.footer(help_footer(kExamples, {kOk, kBadInput}));
-  command.callback([options, &run] {
-    run = [options] {
-      if (auto status = replay(*options); !status) return report(status.error(), kBadInput);
-      return static_cast<int>(kOk);
-    };
-  });
+  command.callback(
+      [options, &run] {
+        run = [options] {
+          if (auto status = replay(*options); !status) return report(status.error(), kBadInput);
+          return static_cast<int>(kOk);
+        };
+      },
+      rules());
 }
 
 }  // namespace weir::cli

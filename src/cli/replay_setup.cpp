@@ -50,28 +50,30 @@ Result<ReplaySetup> set_up_replay(const ReplayOptions& options) {
               options.config.empty()
                   ? Result<control::Config>(control::default_config())
                   : control::load_config(options.config, control::Purpose::replay));
-  control::name_screen(config, options.screen, options.screen_ssdp);
-  if (options.screen_ssdp && config.screen_path.empty())
-    return fail("--screen-ssdp has no effect without a screen: name one by --screen");
+  warn(config.warnings);
+  WEIR_TRY(control::name_screen(config, options.screen, options.screen_ssdp));
   WEIR_ASSIGN(const auto screen, control::load_screen(config));
-  for (const auto& warning : control::screen_warnings(config, screen.get()))
-    fmt::print(stderr, "weir: warning: {}\n", warning);
+  warn(control::screen_warnings(config, screen.get()));
   config.datapath.screen = screen;
   ReplaySetup setup;
+  if (screen) setup.screen = fmt::format("{} ({})", screen->plan().model_name, screen->shape());
   setup.model_path = options.model.empty() ? config.model_path : options.model;
   WEIR_ASSIGN(setup.model, model(options, config, setup.model_path));
-  if (setup.model) control::settle_others(config, *setup.model);
+  if (setup.model) {
+    control::settle_others(config, *setup.model);
+    warn(control::judge_warnings(config, *setup.model));
+  }
   WEIR_ASSIGN(setup.replay, replay_config(options, config));
   return setup;
 }
 
-void add_screen_options(Command command, ReplayOptions& options) {
+void add_screen_options(Command command, std::string& screen, bool& ssdp) {
   command
-      .add_option("--screen", options.screen,
+      .add_option("--screen", screen,
                   "Screen, instead of the configuration's: a model over header features that says "
-                  "of the WAN's steered packets which are not judged further")
+                  "of the WAN's steered packets which the model need not see")
       .type_name("FILE");
-  command.add_flag("--screen-ssdp", options.screen_ssdp,
+  command.add_flag("--screen-ssdp", ssdp,
                    "The screen judges announcements and answers of SSDP too");
 }
 
@@ -87,7 +89,7 @@ void add_replay_options(Command command, ReplayOptions& options) {
       .type_name("FILE");
   command.add_option("-m,--model", options.model, "Model, instead of the configuration's")
       .type_name("FILE");
-  add_screen_options(command, options);
+  add_screen_options(command, options.screen, options.screen_ssdp);
 }
 
 }  // namespace weir::cli

@@ -29,6 +29,7 @@ struct ReplaySetup {
   pipeline::ReplayConfig replay;
   std::optional<forest::Model> model;
   std::string model_path;
+  std::string screen;  ///< its name and shape; empty: none
 };
 
 Result<ReplaySetup> set_up_replay(const ReplayOptions& options);
@@ -37,6 +38,6 @@ Result<ReplaySetup> set_up_replay(const ReplayOptions& options);
 void add_replay_options(Command command, ReplayOptions& options);
 
 /// The last two alone.
-void add_screen_options(Command command, ReplayOptions& options);
+void add_screen_options(Command command, std::string& screen, bool& ssdp);
 
 }  // namespace weir::cli

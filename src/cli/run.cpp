@@ -3,6 +3,7 @@
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/replay_setup.h"
 #include "control/service.h"
 
 namespace weir::cli {
@@ -10,19 +11,13 @@ namespace {
 
 struct RunOptions {
   std::string file, screen;
+  bool screen_ssdp = false;
   control::HostOptions host;
 };
 
 Result<control::Config> config_of(const RunOptions& options) {
   const control::HostOptions& host = options.host;
-  if (!host.interface.empty()) {
-    if (options.file.empty()) return control::host_config(host);
-    return fail("--interface is in the place of a configuration, and -c names one; give either");
-  }
-  if (!host.judge.empty() || !host.ports.empty() || host.all_ip)
-    return fail(
-        "--judge, --ports and --all-ip go with --interface; set host.judge, steer.udp_ports and "
-        "steer.protocols");
+  if (!host.interface.empty()) return control::host_config(host);
   WEIR_ASSIGN(control::Config config,
               control::load_config(options.file.empty() ? kDefaultConfig : options.file,
                                    control::Purpose::run));
@@ -33,7 +28,8 @@ Result<control::Config> config_of(const RunOptions& options) {
 int run_appliance(const RunOptions& options) {
   auto config = config_of(options);
   if (!config) return report(config.error(), kBadInput);
-  control::name_screen(*config, options.screen);
+  if (const auto named = control::name_screen(*config, options.screen, options.screen_ssdp); !named)
+    return report(named.error(), kBadInput);
   const auto ran = control::run_service(*config);
   if (!ran) return report(Error{ran.error().message}, status_of(ran.error().kind));
   return kOk;
@@ -66,11 +62,7 @@ void add_run(Command app, Run& run) {
       .type_name("NAME");
   command.add_option("-m,--model", options->host.model, "Model, instead of the configuration's")
       .type_name("FILE");
-  command
-      .add_option("--screen", options->screen,
-                  "Screen, instead of the configuration's: a model over header features, run in "
-                  "the kernel, that says which steered packets the model need not see")
-      .type_name("FILE");
+  add_screen_options(command, options->screen, options->screen_ssdp);
   command
       .add_option("--judge", options->host.judge,
                   "With --interface: observe judges copies, guard holds packets back meanwhile "
@@ -86,7 +78,12 @@ void add_run(Command app, Run& run) {
       "  weir run -c weir.toml\n  weir run --interface eth0 --model tree.pmml --ports all\n"
       "  weir run --interface eth0 --model forest.json --ports all --screen tree.json\n",
       {kOk, kFailure, kBadInput, kNotPermitted}));
-  command.callback([options, &run] { run = [options] { return run_appliance(*options); }; });
+  command.callback([options, &run] { run = [options] { return run_appliance(*options); }; },
+                   {excludes("--interface", {"--config"}, "it is in the place of a configuration"),
+                    needs("--judge", {"--interface"}, "in a configuration it is host.judge"),
+                    needs("--ports", {"--interface"}, "in a configuration it is steer.udp_ports"),
+                    needs("--all-ip", {"--interface"}, "in a configuration it is steer.protocols"),
+                    excludes("--all-ip", {"--ports"}, "all of IP is every port too")});
 }
 
 void add_detach(Command app, Run& run) {

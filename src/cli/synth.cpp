@@ -134,7 +134,13 @@ void add_synth(Command app, Run& run) {
   Command command = app.add_subcommand("synth", "Write labelled traffic as a capture");
   add_options(command, *options);
   command.footer(help_footer(kExamples, {kOk, kBadInput}));
-  command.callback([options, &run] { run = [options] { return synthesize(*options); }; });
+  command.callback(
+      [options, &run] { run = [options] { return synthesize(*options); }; },
+      {excludes("--list",
+                {"--output", "--json", "--scenario", "--seed", "--seconds", "--packets", "--rate",
+                 "--attack-share", "--attack-after", "--attackers", "--devices", "--searchers",
+                 "--lan-prefix", "--ipv6", "--encapsulation", "--only", "--without"},
+                "it prints what there is, and writes nothing")});
 }
 
 }  // namespace weir::cli

@@ -166,7 +166,31 @@ int print(const Json& json, const Options& options) {
   return kOk;
 }
 
+/// What would have no effect on the way that WHAT and --replay choose.
+Status check_way(const Options& options) {
+  const bool packet = parse_packet(options.what).has_value();
+  if (packet && !options.capture.empty())
+    return fail(fmt::format("'{}' names its capture, and --replay another; leave one of them out",
+                            options.what));
+  if (packet || !options.capture.empty()) {
+    if (options.target.socket.empty()) return {};
+    return fail("--control-socket has no effect on a replay, which no running weir is asked about");
+  }
+  const ReplayOptions& replay = options.replay;
+  for (const auto& [name, given] : {std::pair{"--lan-prefix", !replay.lan_prefixes.empty()},
+                                    {"--model", !replay.model.empty()},
+                                    {"--screen", !replay.screen.empty()},
+                                    {"--screen-ssdp", replay.screen_ssdp}})
+    if (given)
+      return fail(
+          fmt::format("{} has no effect without a replay: name a packet as CAPTURE#N, or a "
+                      "capture by --replay",
+                      name));
+  return {};
+}
+
 int why(const Options& options) {
+  if (const auto way = check_way(options); !way) return report(way.error(), kBadInput);
   if (const auto packet = parse_packet(options.what)) {
     const auto json = why_in_capture(options, *packet);
     return json ? print(*json, options) : report(json.error(), kBadInput);
@@ -208,7 +232,7 @@ void add_why(Command app, Run& run) {
       .delimiter(',');
   command.add_option("-m,--model", options->replay.model, "In a replay: the model")
       .type_name("FILE");
-  add_screen_options(command, options->replay);
+  add_screen_options(command, options->replay.screen, options->replay.screen_ssdp);
   command.add_option("--trees", options->trees, "Trees whose paths are told, the strongest first")
       .capture_default_str();
   add_target(command, options->target);
@@ -216,9 +240,9 @@ void add_why(Command app, Run& run) {
       help_footer("  weir why 203.0.113.7\n  weir why flood.pcapng#1200\n"
                   "  weir why 203.0.113.7 --replay flood.pcapng --json\n",
                   {kOk, kFailure, kBadInput, kNotRunning, kNotPermitted}));
-  command.callback([options, &run] {
+  command.callback([options, command, &run] {
     // Where none is named, a replay has every key at its default, whatever a weir here runs with.
-    if (options->target.config != kDefaultConfig) options->replay.config = options->target.config;
+    if (command.is_given("--config")) options->replay.config = options->target.config;
     run = [options] { return why(*options); };
   });
 }

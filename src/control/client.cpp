@@ -21,12 +21,17 @@ tl::unexpected<AskError> refuse(Unanswered kind, std::string message) {
   return tl::unexpected<AskError>(AskError{kind, std::move(message)});
 }
 
+/// Whoever answered may have ended in the middle, or closed on us for others.
+constexpr const char* kAskAgain =
+    "the weir there may be stopping, or serve too many others: try again, and look at its log";
+
 tl::unexpected<AskError> broken(const std::string& path, int error) {
   const bool late = error == EAGAIN || error == EWOULDBLOCK;
   return refuse(Unanswered::failed,
-                fmt::format("control socket {}: {}", path,
+                fmt::format("control socket {}: {}; {}", path,
                             late ? fmt::format("no answer within {} s", kAnswer_s)
-                                 : std::system_category().message(error)));
+                                 : std::system_category().message(error),
+                            kAskAgain));
 }
 
 tl::expected<std::string, AskError> exchange(int fd, const std::string& path,
@@ -45,7 +50,7 @@ tl::expected<std::string, AskError> exchange(int fd, const std::string& path,
     if (n < 0) return broken(path, errno);
     if (n == 0 || answer.size() > kAnswer_bytes) {
       return refuse(Unanswered::failed,
-                    fmt::format("control socket {}: the answer broke off", path));
+                    fmt::format("control socket {}: the answer broke off; {}", path, kAskAgain));
     }
     answer.append(bytes.data(), static_cast<std::size_t>(n));
   }

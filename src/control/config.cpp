@@ -15,12 +15,12 @@
 #include <filesystem>
 
 #include "control/config_parse.h"
+#include "io/poll_names.h"
 
 namespace weir::control {
 namespace {
 
-Status check_host(const Parsed& parsed, const std::string& name,
-                  std::vector<std::string>& warnings) {
+Status check_host(const Parsed& parsed, const std::string& name) {
   const Settings& s = parsed.settings;
   if (s.interfaces_backend == "dpdk") {
     return fail(fmt::format(
@@ -33,19 +33,6 @@ Status check_host(const Parsed& parsed, const std::string& name,
         "{}: interfaces.host is missing; name the interface to look after, as host = \"eth0\"",
         parsed.where(name, "interfaces.mode")));
   }
-  for (const auto& [key, value] :
-       {std::pair{"interfaces.wan", &s.interfaces_wan}, {"interfaces.lan", &s.interfaces_lan}}) {
-    if (!value->empty())
-      warnings.push_back(
-          fmt::format("{}: {} has no effect in host mode", parsed.where(name, key), key));
-  }
-  if (s.host_judge == "observe" && s.fail_fail_mode == "closed") {
-    warnings.push_back(
-        fmt::format("{}: fail.fail_mode is \"closed\", which has no effect while host.judge is "
-                    "\"observe\": what "
-                    "is observed has passed",
-                    parsed.where(name, "fail.fail_mode")));
-  }
   if (s.host_judge == "observe" && !s.policy_rules && s.policy_mode == "active") {
     return fail(fmt::format(
         "{}: policy.rules is false, and host.judge \"observe\": what is observed has passed, and "
@@ -57,10 +44,9 @@ Status check_host(const Parsed& parsed, const std::string& name,
 }
 
 /// Two interfaces, or two devices, by the backend; in host mode one.
-Status check_interfaces(const Parsed& parsed, const std::string& name,
-                        std::vector<std::string>& warnings) {
+Status check_interfaces(const Parsed& parsed, const std::string& name) {
   const Settings& s = parsed.settings;
-  if (s.interfaces_mode == "host") return check_host(parsed, name, warnings);
+  if (s.interfaces_mode == "host") return check_host(parsed, name);
   if (!s.interfaces_host.empty()) {
     return fail(fmt::format(
         "{}: interfaces.host is \"{}\", and interfaces.mode is \"inline\"; set mode = \"host\", or "
@@ -77,8 +63,7 @@ Status check_interfaces(const Parsed& parsed, const std::string& name,
                             dpdk ? "a device" : "an interface", key,
                             dpdk ? "0000:03:00.0" : "eth0"));
   }
-  // A device's arguments may differ, and it is still one device.
-  if (wan.substr(0, wan.find(',')) != lan.substr(0, lan.find(','))) return {};
+  if (dpdk ? !io::is_same_device(wan, lan) : wan != lan) return {};
   return fail(fmt::format("{}: {}.lan is \"{}\", which is {}.wan too; allowed are two {}",
                           parsed.where(name, section + ".lan"), section, lan, section,
                           dpdk ? "devices" : "interfaces"));
@@ -89,7 +74,8 @@ void check_width(const Parsed& parsed, const std::string& name,
                  std::vector<std::string>& warnings) {
   const Settings& s = parsed.settings;
   const bool all_ip = s.steer_protocols == "all";
-  if (s.policy_rules && (all_ip || s.policy_block_scope == "all"))
+  const bool blocks = s.policy_rules && s.policy_mode == "active";
+  if (blocks && (all_ip || s.policy_block_scope == "all"))
     warnings.push_back(fmt::format(
         "{}: {} is \"all\": a block cuts off all traffic of its source, and a {}"
         "packet's source is easily forged; name whoever must not be cut off (resolvers, servers, "
@@ -97,18 +83,13 @@ void check_width(const Parsed& parsed, const std::string& name,
         parsed.where(name, all_ip ? "steer.protocols" : "policy.block_scope"),
         all_ip ? "steer.protocols" : "policy.block_scope", all_ip ? "" : "UDP ",
         all_ip ? ", or set policy.rules = false, which makes no block" : ""));
-  if (all_ip && s.steer_fragments != "pass")
-    warnings.push_back(
-        fmt::format("{}: steer.fragments has no effect while steer.protocols is \"all\": fragments "
-                    "are judged as all else is",
-                    parsed.where(name, "steer.fragments")));
 }
 
 /// What keys must say together. `name` is the file in errors.
 Status check_together(const Parsed& parsed, const std::string& name, Purpose purpose,
                       std::vector<std::string>& warnings) {
   const Settings& s = parsed.settings;
-  if (purpose == Purpose::run) WEIR_TRY(check_interfaces(parsed, name, warnings));
+  if (purpose == Purpose::run) WEIR_TRY(check_interfaces(parsed, name));
   if (s.steer_udp_ports.empty() && !s.steer_ssdp_payload && s.steer_protocols != "all") {
     return fail(
         fmt::format("{}: steer.udp_ports is empty and steer.ssdp_payload is false, so nothing "
@@ -131,6 +112,7 @@ Status check_together(const Parsed& parsed, const std::string& name, Purpose pur
         s.policy_block_ms, s.policy_block_max_ms));
   }
   if (purpose == Purpose::run) check_width(parsed, name, warnings);
+  for (std::string& warning : without_effect(parsed, name)) warnings.push_back(std::move(warning));
   for (const bool four : {true, false}) {
     const auto used = static_cast<std::size_t>(
         std::count_if(s.allow_prefixes.begin(), s.allow_prefixes.end(),
@@ -171,10 +153,6 @@ Status check_cpus(const Parsed& parsed, const std::string& name, unsigned cpus,
       return fail(fmt::format("{}: {} names CPU {}; this machine has the CPUs 0 to {}",
                               parsed.where(name, key, i), key, (*list)[i], cpus - 1));
     }
-  }
-  if (s.workers_count == 0 && !s.workers_cpus.empty()) {
-    warnings.push_back(fmt::format("{}: workers.cpus has no effect while workers.count is 0",
-                                   parsed.where(name, "workers.cpus")));
   }
   const unsigned threads = s.workers_count + s.channels_count;
   if (threads > cpus) {
@@ -320,12 +298,19 @@ void fill_modules(Config& config) {
 }
 
 Result<std::string> read_file(const std::string& path) {
-  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY);
+  // Without waiting for who writes into a pipe: it is refused.
+  const int fd = open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY | O_NONBLOCK);
   if (fd < 0) {
     return fail(
         fmt::format("cannot read the configuration {}: {}; name another by -c, or write one "
                     "by `weir check --defaults`",
                     path, std::strerror(errno)));
+  }
+  struct stat status {};
+  if (fstat(fd, &status) != 0 || !S_ISREG(status.st_mode)) {
+    close(fd);
+    return fail(fmt::format(
+        "cannot read the configuration {}: it is no regular file; name one by -c", path));
   }
   std::string text(kConfigFile_bytes + 1, '\0');
   std::size_t used = 0;
@@ -441,21 +426,19 @@ Result<Config> host_config(const HostOptions& options) {
 
 void settle_others(Config& config, const forest::Model& model) {
   if (config.settings.policy_others != "auto") return;
-  const bool headers =
-      std::any_of(model.features.begin(), model.features.end(), [](const std::string& name) {
-        const auto* feature = detect::find_feature(name);
-        return feature != nullptr && std::string_view(feature->group) == "header";
-      });
-  config.policy.others = headers ? detect::Others::model
+  config.policy.others = detect::judges_headers(model.features) ? detect::Others::model
                          : config.datapath.all_ports || config.datapath.all_ip
                              ? detect::Others::pass
                              : detect::Others::floods;
 }
 
-void name_screen(Config& config, const std::string& path, bool ssdp) {
+Status name_screen(Config& config, const std::string& path, bool ssdp) {
   if (!path.empty()) config.screen_path = path;
+  if (ssdp && config.screen_path.empty())
+    return fail("--screen-ssdp has no effect without a screen: name one by --screen");
   config.datapath.screen_ssdp = config.datapath.screen_ssdp || ssdp;
   config.tables.wan_screened = !config.screen_path.empty() && config.datapath.screen_ssdp;
+  return {};
 }
 
 Config default_config() {

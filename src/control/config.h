@@ -109,8 +109,9 @@ struct HostOptions {
   bool generic = false;      ///< generic XDP, though native may be there
 };
 Result<Config> host_config(const HostOptions& options);
-/// Another screen than the configuration's; `ssdp`: it judges SSDP too, whatever that says.
-void name_screen(Config& config, const std::string& path, bool ssdp = false);
+/// Another screen than the configuration's, of the command line; `ssdp`: it judges SSDP too, whatever
+/// that says. An error where there would be none to do so.
+Status name_screen(Config& config, const std::string& path, bool ssdp = false);
 /// Every key at its default; no interfaces. The model is the one that came with this weir.
 Config default_config();
 /// Where policy.others is auto: what it is with this model.

@@ -353,7 +353,10 @@ Status read_keys(const toml::table& file, const std::string& name, Parsed& parse
     const toml::node* node = file[#section][#key].node();                         \
     const Reader reader{name, kKeys[index++]};                                    \
     if (node != nullptr) {                                                        \
+      const auto before = parsed.settings.section##_##key;                        \
       WEIR_TRY(reader.read(*node, parsed.settings.section##_##key));              \
+      if (before != parsed.settings.section##_##key)                              \
+        parsed.changed.emplace_back(#section "." #key);                           \
       auto& places = parsed.places[#section "." #key];                            \
       places.assign(1, position_of(*node));                                       \
       if (const auto* list = node->as_array()) {                                  \
@@ -396,6 +399,7 @@ Result<Parsed> parse_settings(std::string_view text, const std::string& name) {
   WEIR_ASSIGN(const toml::table fallback, parse_toml(defaults, "defaults"));
   WEIR_TRY(read_keys(fallback, "defaults", parsed));
   parsed.places.clear();
+  parsed.changed.clear();
   WEIR_ASSIGN(const toml::table file, parse_toml(text, name));
   WEIR_TRY(check_names(file, name));
   WEIR_TRY(read_keys(file, name, parsed));

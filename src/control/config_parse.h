@@ -22,6 +22,8 @@ struct Parsed {
   Settings settings;
   /// By "section.key": the value's place, then the place of each element of a list.
   std::map<std::string, std::vector<Position>> places;
+  /// "section.key" of those whose value is not the default, in the order of config_keys.h.
+  std::vector<std::string> changed;
 
   /// "NAME:LINE:COLUMN" of a key's value or of its element, or NAME alone where the key is not in
   /// the file.
@@ -33,5 +35,8 @@ struct Parsed {
 /// Checks names, types and ranges against config_keys.h; what a key's neighbours say is checked by
 /// the caller. Keys that are not in the text have their default; interfaces are empty.
 Result<Parsed> parse_settings(std::string_view text, const std::string& name);
+
+/// What of `parsed.changed` the rest of the file puts out of effect: a sentence a cause.
+std::vector<std::string> without_effect(const Parsed& parsed, const std::string& name);
 
 }  // namespace weir::control

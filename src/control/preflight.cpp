@@ -8,6 +8,7 @@
 #include <filesystem>
 
 #include "control/privileges.h"
+#include "datapath/kernel.h"
 #include "datapath/kernel_claim.h"
 #include "forest/import.h"
 #include "io/host.h"
@@ -66,32 +67,55 @@ Status check_interfaces(const Config& config) {
   return {};
 }
 
+/// A key with the file that has it.
+std::string key_of(const Config& config, std::string_view key) {
+  return fmt::format("{}{}{}", config.file, config.file.empty() ? "" : ": ", key);
+}
+
 }  // namespace
 
 Result<forest::Model> load_judge(const Config& config, const std::string& path) {
   WEIR_ASSIGN(forest::Model model, forest::load_model(path));
   WEIR_TRY(forest::put_attack_last(model, config.settings.model_attack));
-  WEIR_TRY(detect::name_features(model.features, config.settings.model_features));
+  WEIR_TRY(detect::name_features(model.features, config.settings.model_features,
+                                 key_of(config, "model.features")));
   if (config.decision) model.decision = *config.decision;
   return model;
+}
+
+std::vector<std::string> judge_warnings(const Config& config, const forest::Model& model) {
+  std::vector<std::string> warnings;
+  if (auto warning = forest::one_sided(model); !warning.empty())
+    warnings.push_back(std::move(warning));
+  if (config.datapath.all_ip && !detect::judges_headers(model.features))
+    warnings.push_back(
+        fmt::format("steer.protocols is \"all\", but the model '{}' asks for no feature of the "
+                    "group header: it "
+                    "knows SSDP alone, and {}; train one on what `weir replay CAPTURE "
+                    "--header-features ROWS.csv` "
+                    "writes, or leave protocols at \"udp\"",
+                    model.name,
+                    config.settings.policy_others == "model" || !config.settings.policy_rules
+                        ? "what it says of all else means nothing"
+                        : "all else passes"));
+  return warnings;
 }
 
 Result<std::shared_ptr<const kernel_model::Screen>> load_screen(const Config& config) {
   if (config.screen_path.empty()) return nullptr;
   const Settings& s = config.settings;
   WEIR_ASSIGN(forest::Model model, forest::load_model(config.screen_path));
-  WEIR_TRY(detect::name_features(model.features, s.screen_features));
+  WEIR_TRY(
+      detect::name_features(model.features, s.screen_features, key_of(config, "screen.features")));
   kernel_model::Options options;
   if (s.screen_threshold >= 0) options.threshold = s.screen_threshold;
   options.drop = s.screen_suspicious;
-  auto screen = kernel_model::make_screen(model, std::move(options));
-  if (!screen) {
-    return fail(fmt::format(
-        "{}: it cannot be a screen: {} (a packet that is dropped there is suspicious here; see "
-        "section [screen])",
-        config.screen_path, screen.error().message));
-  }
-  return screen;
+  options.words = {.dropped = "suspicious",
+                   .drop = "screen.suspicious",
+                   .threshold = "screen.threshold",
+                   .other_threshold = "",
+                   .names = "[screen.features]"};
+  return kernel_model::make_screen(model, std::move(options), config.screen_path);
 }
 
 std::vector<std::string> screen_warnings(const Config& config, const kernel_model::Screen* screen) {
@@ -168,6 +192,10 @@ Status check_machine(const Config& config) {
   }
   WEIR_TRY(check_run_dir(config.settings.control_run_dir));
   return check_socket(config.settings.control_socket, config.settings.control_run_dir);
+}
+
+Status try_datapath(const Config& config) {
+  return config.dpdk ? Status{} : datapath::Kernel::try_load(config.datapath, config.kernel);
 }
 
 }  // namespace weir::control

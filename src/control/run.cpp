@@ -88,6 +88,16 @@ Result<std::string> watch_and_wait(int signal_fd, const Config& config, Service&
   return wait_for_end(signal_fd, links, config, service);
 }
 
+/// That of a weir that was killed. With its lock taken nobody answers there, but for a weir of other
+/// pins that has the same socket.
+bool remove_socket(const std::string& path) {
+  std::error_code ignored;
+  if (!std::filesystem::is_socket(std::filesystem::symlink_status(path, ignored))) return false;
+  const auto answer = ask(path, Json{{"verb", "status"}});
+  if (answer || answer.error().kind != AskError::Kind::not_running) return false;
+  return std::filesystem::remove(path, ignored);
+}
+
 }  // namespace
 
 tl::expected<void, Refused> run_service(const Config& config,
@@ -138,6 +148,7 @@ tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks) {
   }
   auto lock = Lock::take(config.lock_file);
   if (!lock) return refuse(Refusal::failed, lock.error().message);
+  found = remove_socket(config.settings.control_socket) || found;
   if (config.dpdk) return found;  // nothing outlives that one
   const auto removed = datapath::Kernel::remove(config.kernel.pin_directory, keep_blocks);
   if (!removed) return refuse(Refusal::failed, removed.error().message);

@@ -27,7 +27,6 @@
 #include "control/status.h"
 #include "control/why.h"
 #include "control/wire.h"
-#include "forest/import.h"
 #include "pipeline/bind.h"
 #include "pipeline/channel.h"
 
@@ -84,7 +83,7 @@ struct Service::Impl {
 
 Status Service::Impl::load_model() {
   WEIR_ASSIGN(model, load_judge(config, config.model_path));
-  if (auto warning = forest::one_sided(model); !warning.empty()) warnings.push_back(warning);
+  warnings = judge_warnings(config, model);
   settle_others(config, model);
   WEIR_ASSIGN(screen, load_screen(config));
   for (std::string& warning : screen_warnings(config, screen.get()))
@@ -274,8 +273,8 @@ Answer Service::Impl::reload() {
   Json answer{{"model", model_json(config, model, evaluator)}, {"changed", changed}};
   spdlog::info("reload: model {} from {} ({}), sha256 {}{}", model.name, config.model_path,
                evaluator, model.sha256, changed ? "" : ", the same as before");
-  for (const std::string& warning : screen_warnings(config, screen.get()))
-    spdlog::warn("reload: {}", warning);
+  for (const auto& list : {judge_warnings(config, model), screen_warnings(config, screen.get())})
+    for (const std::string& warning : list) spdlog::warn("reload: {}", warning);
   if (screen) {
     answer["screen"] = screen_json(config, *screen);
     answer["screen_changed"] = screen_changed;
@@ -286,11 +285,9 @@ Answer Service::Impl::reload() {
 
 /// Takes its place in the datapath; what is in use stays where that is refused.
 Status Service::Impl::use_screen(const std::shared_ptr<const kernel_model::Screen>& fresh) {
-  auto used = wire->use_screen(fresh, [this](const std::function<void()>& change) {
+  return wire->use_screen(fresh, [this](const std::function<void()>& change) {
     enforcer->call([&](datapath::Datapath&) { change(); });
   });
-  if (!used) return fail(fmt::format("{}: {}", config.screen_path, used.error().message));
-  return {};
 }
 
 void Service::Impl::say_screen(std::string_view before, std::string_view behind) const {
@@ -335,6 +332,7 @@ Answer Service::Impl::answer(const Json& request) {
   if (!answer) {
     return refuse(Refusal::bad_request, fmt::format("there is no verb '{}'", verb));
   }
+  if (verb == "block.list" && *answer && config.datapath.all_ip) (**answer)["steered"] = "all";
   if (is_change(verb) && *answer) {
     spdlog::info("{}: {}", verb, (*answer)->dump(-1, ' ', false, Json::error_handler_t::replace));
   }

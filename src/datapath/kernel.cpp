@@ -121,6 +121,12 @@ Status Kernel::Impl::pin_all() {
 Kernel::Kernel(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Kernel::~Kernel() = default;
 
+Status Kernel::try_load(const Config& config, const KernelOptions& options) {
+  WEIR_ASSIGN(const auto ports, find_ports(options.interfaces));
+  WEIR_ASSIGN(Program program, Program::open(config, ports));
+  return program.load(nullptr);
+}
+
 Result<std::unique_ptr<Kernel>> Kernel::attach(const Config& config, const KernelOptions& options) {
   WEIR_ASSIGN(Claim claim, Claim::take(options));
   return attach(config, std::move(claim));

@@ -42,6 +42,9 @@ class Kernel final : public Datapath {
   static Result<std::unique_ptr<Kernel>> attach(const Config& config, Claim claim);
   /// The same with a claim of its own.
   static Result<std::unique_ptr<Kernel>> attach(const Config& config, const KernelOptions& options);
+  /// Whether the kernel takes the program and its maps, screen and all: they are loaded and let go,
+  /// with nothing attached, pinned or made.
+  static Status try_load(const Config& config, const KernelOptions& options);
   /// The start has succeeded: program and pins outlive this object from here on. Errors of
   /// redirects are counted from now on.
   Status keep();

@@ -204,7 +204,7 @@ Status Program::give_to_kernel() {
         "the kernel refused to load the XDP program: Operation not permitted; it needs CAP_BPF, "
         "CAP_PERFMON and CAP_NET_ADMIN (or root)");
   const std::string_view log(log_.get());
-  if (screen_) return fail("the screen: " + screen_->explain(log, -result));
+  if (screen_) return fail(screen_->explain(log, -result));
   if (log.empty()) return fail_errno("load the XDP program and its maps", -result);
   const std::string words = last_words(log, 2);
   return fail_errno(fmt::format("the kernel refused the XDP program ({})",

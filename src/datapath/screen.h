@@ -28,7 +28,8 @@ class Screen {
   /// `program`, an ELF object with a weak function `weir_model`, with this model in its place.
   [[nodiscard]] virtual Result<std::vector<std::uint8_t>> link(
       std::span<const std::uint8_t> program) const = 0;
-  /// Why the kernel refused what was linked, in words, from its verifier's log and an errno value.
+  /// Why the kernel refused what was linked, in a sentence that names the screen, from its verifier's
+  /// log and an errno value.
   [[nodiscard]] virtual std::string explain(std::string_view log, int error) const = 0;
 };
 

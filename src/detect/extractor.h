@@ -100,12 +100,17 @@ std::string feature_table();
 /// nullptr where there is none of this name.
 const FeatureInfo* find_feature(std::string_view name) noexcept;
 
+/// Whether one of these is of the group header: a model that asks for it knows packets of any
+/// protocol.
+bool judges_headers(std::span<const std::string> features) noexcept;
+
 /// A name in a model's file, and the feature that it stands for.
 using FeatureName = std::pair<std::string, std::string>;
 /// Gives features of a model their names here: those of `names`; else, of those that are unknown,
 /// what differs in case, spaces and signs alone ("IP TTL"), and what flow tools call the same
 /// ("Source Port", "dport", "Protocol"). Others stay as they are. An error where a name of `names` is
-/// none of the model's, or stands for no feature.
-Status name_features(std::vector<std::string>& features, std::span<const FeatureName> names);
+/// none of the model's, or stands for no feature: `key` is where they were given.
+Status name_features(std::vector<std::string>& features, std::span<const FeatureName> names,
+                     std::string_view key);
 
 }  // namespace weir::detect

@@ -63,18 +63,19 @@ const FeatureInfo* feature_like(const std::string& name) {
   return nullptr;
 }
 
-Status check(const FeatureName& name, const std::vector<std::string>& features) {
+Status check(const FeatureName& name, const std::vector<std::string>& features,
+             std::string_view key) {
   if (std::find(features.begin(), features.end(), name.first) == features.end()) {
     const std::vector<std::string_view> known(features.begin(), features.end());
-    return fail(fmt::format("model.features names '{}', which the model does not ask for{}",
-                            name.first, did_you_mean(name.first, known)));
+    return fail(fmt::format("{} names '{}', which the model does not ask for{}", key, name.first,
+                            did_you_mean(name.first, known)));
   }
   if (find_feature(name.second) != nullptr) return {};
   std::vector<std::string_view> known;
   for (const FeatureInfo& info : all_features()) known.emplace_back(info.name);
-  return fail(fmt::format(
-      "model.features has '{}' for '{}', which is no feature; `weir model features` lists them{}",
-      name.second, name.first, did_you_mean(name.second, known)));
+  return fail(
+      fmt::format("{} has '{}' for '{}', which is no feature; `weir model features` lists them{}",
+                  key, name.second, name.first, did_you_mean(name.second, known)));
 }
 
 }  // namespace
@@ -87,8 +88,16 @@ const FeatureInfo* find_feature(std::string_view name) noexcept {
   return info == kInfos.end() ? nullptr : info;
 }
 
-Status name_features(std::vector<std::string>& features, std::span<const FeatureName> names) {
-  for (const FeatureName& name : names) WEIR_TRY(check(name, features));
+bool judges_headers(std::span<const std::string> features) noexcept {
+  return std::any_of(features.begin(), features.end(), [](const std::string& name) {
+    const FeatureInfo* const info = find_feature(name);
+    return info != nullptr && std::string_view(info->group) == "header";
+  });
+}
+
+Status name_features(std::vector<std::string>& features, std::span<const FeatureName> names,
+                     std::string_view key) {
+  for (const FeatureName& name : names) WEIR_TRY(check(name, features, key));
   for (std::string& feature : features) {
     const auto given = std::find_if(names.begin(), names.end(),
                                     [&](const FeatureName& name) { return name.first == feature; });

@@ -51,7 +51,8 @@ double margin_of(const Model& model, double threshold) noexcept {
   return at_place(low);
 }
 
-Result<std::vector<int>> find_slots(const Model& model, const std::vector<bool>& used) {
+Result<std::vector<int>> find_slots(const Model& model, const std::vector<bool>& used,
+                                    const Words& words) {
   std::vector<std::string_view> names;
   names.reserve(WEIR_HEADER_FEATURE_COUNT);
   for (int f = 0; f < WEIR_HEADER_FEATURE_COUNT; ++f) names.emplace_back(feature_name(f));
@@ -63,8 +64,10 @@ Result<std::vector<int>> find_slots(const Model& model, const std::vector<bool>&
     } else if (used[f]) {
       return fail(fmt::format(
           "feature '{}' is none that the kernel reads of a packet's headers{}; `weir model "
-          "features` lists the group `header`, whose features a kernel model may use",
-          model.features[f], did_you_mean(model.features[f], names)));
+          "features` lists the group `header`, whose features a kernel model may use{}",
+          model.features[f], did_you_mean(model.features[f], names),
+          words.names.empty() ? std::string()
+                              : fmt::format("; say in {} which of them it is", words.names)));
     }
   }
   return slots;
@@ -82,17 +85,19 @@ std::vector<bool> used_features(const Model& model) {
 Result<std::uint64_t> drop_mask(const Model& model, const Options& options) {
   if (model.classes.empty()) {
     if (!options.threshold)
-      return fail("the model has no classes; give a threshold, above which packets are dropped");
+      return fail(fmt::format("the model has no classes; give {}, above which packets are {}",
+                              options.words.threshold, options.words.dropped));
     if (!options.drop.empty())
-      return fail("the model has no classes to drop by name; give a threshold alone");
+      return fail(fmt::format("the model has no classes, which {} could name; give {} alone",
+                              options.words.drop, options.words.threshold));
     return 2;
   }
   if (options.drop.empty()) {
     if (model.classes.size() == 2) return 2;
     return fail(
-        fmt::format("the model has {} classes; name those whose packets are dropped, such "
-                    "as --drop '{}'",
-                    model.classes.size(), model.classes.back().name));
+        fmt::format("the model has {} classes; name by {} those whose packets are {}, such as '{}'",
+                    model.classes.size(), options.words.drop, options.words.dropped,
+                    model.classes.back().name));
   }
   std::uint64_t mask = 0;
   for (const std::string& name : options.drop) {
@@ -101,7 +106,8 @@ Result<std::uint64_t> drop_mask(const Model& model, const Options& options) {
     if (c == model.classes.size()) {
       std::string all;
       for (const auto& each : model.classes) all += (all.empty() ? "'" : ", '") + each.name + "'";
-      return fail(fmt::format("there is no class '{}' in the model; it has {}", name, all));
+      return fail(fmt::format("{} names the class '{}', which is not in the model; it has {}",
+                              options.words.drop, name, all));
     }
     mask |= std::uint64_t{1} << c;
   }
@@ -138,9 +144,9 @@ Status set_decision(const Model& model, const Options& options, Plan& plan) {
   }
   if (threshold < 0 || threshold >= 1)
     return fail(
-        fmt::format("the threshold {} is no probability; give one of at least 0 and below "
-                    "1, or a threshold on the decision function",
-                    threshold));
+        fmt::format("the threshold {} is no probability of at least 0 and below 1, as {} is "
+                    "expected to be{}",
+                    threshold, options.words.threshold, options.words.other_threshold));
   plan.cut = margin_of(model, threshold);
   return {};
 }
@@ -388,7 +394,7 @@ Result<Plan> make_plan(const Model& model, const Options& given) {
   if (model.outputs > kOutputsMax)
     return fail(fmt::format("the model has {} outputs, and a kernel model has room for {}",
                             model.outputs, kOutputsMax));
-  WEIR_ASSIGN(const std::vector<int> slots, find_slots(model, used_features(model)));
+  WEIR_ASSIGN(const std::vector<int> slots, find_slots(model, used_features(model), given.words));
   WEIR_ASSIGN(plan.drop, drop_mask(model, options));
   WEIR_TRY(set_decision(model, options, plan));
   if (options.precision && model.kind != Model::Kind::linear)

@@ -18,6 +18,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "../../bpf/header_features.h"
@@ -31,6 +32,15 @@ inline constexpr std::size_t kFunctionsMax = 240;                ///< the kernel
 inline constexpr std::size_t kFunctionInstructionsMax = 30'000;  ///< a jump reaches 32,767
 inline constexpr int kCallsDeepMax = 5;  ///< functions within each other; the kernel has room for 8
 
+/// What the caller calls these options, in errors.
+struct Words {
+  std::string_view dropped = "dropped";
+  std::string_view drop = "--drop";
+  std::string_view threshold = "--threshold";
+  std::string_view other_threshold = "; --decision is for the decision function";
+  std::string_view names = {};  ///< where features are named; empty: nowhere
+};
+
 struct Options {
   /// Drop what is above: of the last class's probability or, with `on_decision`, of the decision
   /// function. Without, what the model itself would call its class, by the threshold in its file
@@ -42,6 +52,7 @@ struct Options {
   /// Classes whose packets are dropped; none: the last.
   std::vector<std::string> drop = {};
   weir_reading reading = WEIR_READING_exact;
+  Words words = {};
 };
 
 using Values = std::array<std::uint32_t, WEIR_HEADER_SLOTS>;  ///< by enum weir_header_feature

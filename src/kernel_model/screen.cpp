@@ -17,12 +17,15 @@ int Screen::judge(const weir_header_features& features) const noexcept {
 }
 
 Result<std::vector<std::uint8_t>> Screen::link(std::span<const std::uint8_t> program) const {
-  WEIR_ASSIGN(const Bytes model, model_object(assemble(plan_)));
-  return kernel_model::link(program, model);
+  const auto linked = model_object(assemble(plan_)).and_then([&](const Bytes& model) {
+    return kernel_model::link(program, model);
+  });
+  if (!linked) return fail(fmt::format("the screen {}: {}", file_, linked.error().message));
+  return *linked;
 }
 
 std::string Screen::explain(std::string_view log, int error) const {
-  return kernel_model::explain(log, error);
+  return fmt::format("the screen {}: {}", file_, kernel_model::explain(log, error));
 }
 
 std::string Screen::shape() const {
@@ -31,10 +34,12 @@ std::string Screen::shape() const {
              : fmt::format("{} trees, {} splits", plan_.calls.size(), plan_.splits);
 }
 
-Result<std::shared_ptr<const Screen>> make_screen(const forest::Model& model, Options options) {
+Result<std::shared_ptr<const Screen>> make_screen(const forest::Model& model, Options options,
+                                                  std::string file) {
   options.reading = WEIR_READING_exact;
-  WEIR_ASSIGN(Plan plan, make_plan(model, options));
-  return std::make_shared<const Screen>(std::move(plan));
+  auto plan = make_plan(model, options);
+  if (!plan) return fail(fmt::format("{} cannot be a screen: {}", file, plan.error().message));
+  return std::make_shared<const Screen>(std::move(*plan), std::move(file));
 }
 
 }  // namespace weir::kernel_model

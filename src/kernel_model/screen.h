@@ -16,7 +16,7 @@ namespace weir::kernel_model {
 
 class Screen final : public datapath::Screen {
  public:
-  explicit Screen(Plan plan) : plan_(std::move(plan)) {}
+  Screen(Plan plan, std::string file) : plan_(std::move(plan)), file_(std::move(file)) {}
   [[nodiscard]] int judge(const weir_header_features& features) const noexcept override;
   [[nodiscard]] Result<std::vector<std::uint8_t>> link(
       std::span<const std::uint8_t> program) const override;
@@ -28,9 +28,12 @@ class Screen final : public datapath::Screen {
 
  private:
   Plan plan_;
+  std::string file_;
 };
 
-/// Headers are read as their standards say (`Options::reading` is not for screens).
-Result<std::shared_ptr<const Screen>> make_screen(const forest::Model& model, Options options);
+/// Headers are read as their standards say (`Options::reading` is not for screens). `file` is where
+/// the model was read from: each error begins with it.
+Result<std::shared_ptr<const Screen>> make_screen(const forest::Model& model, Options options,
+                                                  std::string file);
 
 }  // namespace weir::kernel_model

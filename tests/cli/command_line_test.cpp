@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <filesystem>
 #include <fstream>
+#include <map>
 #include <nlohmann/json.hpp>
 
 #include "support/process.h"
@@ -107,6 +108,7 @@ TEST_F(CommandLine, UsageThatIsWrongIsOneLineAndStatus2) {
                                                 {"block", "add", "192.0.2.1", "--scope", "tcp"},
                                                 {"synth", "--scenario", "peace"},
                                                 {"synth", "--seconds", "-1", "-o", "x"},
+                                                {"why", "192.0.2.1", "--trees", "-1"},
                                                 {"status", "extra"}}) {
     const Ran ran = weir(words);
     EXPECT_EQ(ran.status, 2) << words[0] << ": " << ran.err;
@@ -117,8 +119,75 @@ TEST_F(CommandLine, UsageThatIsWrongIsOneLineAndStatus2) {
   for (const char* wrong : {"-1", "x", "1.5", "99999999999999999999"}) {
     refuses(weir({"replay", "x.pcap", "--workers", wrong}), 2,
             std::string("weir: --workers: '") + wrong +
-                "' is no number that it may have (see weir replay --help)");
+                "' is no whole number from 0 to 4294967295 (see weir replay --help)");
   }
+}
+
+TEST_F(CommandLine, AnEmptyWordIsNoValue) {
+  struct Case {
+    std::vector<std::string> words;
+    const char* option;
+  };
+  for (const Case& c : std::vector<Case>{{{"run", "--screen", ""}, "--screen"},
+                                         {{"run", "-i", "lo", "-m", ""}, "--model"},
+                                         {{"check", "-c", ""}, "--config"},
+                                         {{"status", "--control-socket="}, "--control-socket"},
+                                         {{"replay", "x", "--features", ""}, "--features"},
+                                         {{"replay", "x", "--lan-prefix", ""}, "--lan-prefix"},
+                                         {{"replay", ""}, "captures"},
+                                         {{"why", ""}, "WHAT"},
+                                         {{"synth", "-o", ""}, "--output"},
+                                         {{"doctor", "--wan", ""}, "--wan"},
+                                         {{"model", "show", ""}, "MODEL"}}) {
+    const Ran ran = weir(c.words);
+    EXPECT_EQ(ran.status, 2) << c.option << ": " << ran.err;
+    EXPECT_THAT(ran.err, StartsWith("weir: " + std::string(c.option) + ": its value is "));
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+  }
+}
+
+TEST_F(CommandLine, OptionsThatDoNotGoTogetherAreRefused) {
+  struct Case {
+    std::vector<std::string> words;
+    const char* says;
+  };
+  for (const Case& c : std::vector<Case>{
+           {{"run", "--interface", "lo", "-c", "w"}, "--interface and --config do not go together"},
+           {{"run", "--judge", "guard"}, "--judge has no effect without --interface; in a conf"},
+           {{"run", "-i", "lo", "--all-ip", "--ports", "all"}, "--all-ip and --ports do not"},
+           {{"run", "-i", "nowhere0", "--screen-ssdp"}, "--screen-ssdp has no effect without a"},
+           {{"check", "--defaults", "--file-only"}, "--defaults and --file-only do not"},
+           {{"synth", "--list", "--seed", "3"}, "--list and --seed do not go together"},
+           {{"blast", "send", "lo", "--eal", "-v"}, "--eal has no effect without --dpdk"}}) {
+    const Ran ran = weir(c.words);
+    EXPECT_EQ(ran.status, 2) << ran.err;
+    EXPECT_THAT(ran.err, HasSubstr(c.says));
+    EXPECT_EQ(std::count(ran.err.begin(), ran.err.end(), '\n'), 1) << ran.err;
+  }
+}
+
+TEST_F(CommandLine, DoctorLooksAtTheConfigurationsDevices) {
+  const auto findings = [&](const std::string& dpdk) {
+    const Ran ran = weir(
+        {"doctor", "--json", "-c", nowhere("[interfaces]\nbackend = \"dpdk\"\n[dpdk]\n" + dpdk)});
+    EXPECT_EQ(ran.status, 1) << ran.err;
+    const auto found = nlohmann::json::parse(ran.out);
+    std::map<std::string, std::string> by_subject;
+    for (const auto& finding : found) by_subject[finding["subject"]] = finding["found"];
+    return by_subject;
+  };
+  auto found = findings(
+      "wan = \"03:00.0\"\nlan = \"0000:03:00.0\"\nhugepages = false\nmemory_mb = 64\n"
+      "eal = [\"--no-such-argument\"]\n[channels]\ncount = 3\n");
+  EXPECT_THAT(found["configuration"], HasSubstr("allowed are two devices"));
+  EXPECT_THAT(found["memory"], HasSubstr("64 MiB for packets, which take at least"));
+  EXPECT_THAT(found["0000:03:00.0"], HasSubstr("no such PCI device"));
+  if (found["DPDK"].find("built without") == std::string::npos) {
+    EXPECT_THAT(found["DPDK: start"], HasSubstr("--no-such-argument"));
+  }
+  found = findings("wan = \"eth0\"\n");
+  EXPECT_THAT(found["configuration"], HasSubstr("dpdk.lan is missing"));
+  EXPECT_EQ(found.count("eth0"), 1U);
 }
 
 TEST_F(CommandLine, OutputThatCannotBeWrittenIsAFailure) {

@@ -154,6 +154,8 @@ TEST_F(ReplayCommand, RefusesInOneLine) {
   expect_refusal(weir({capture(), "--repeat", "2", "--features", rows()}), "--repeat");
   expect_refusal(weir({capture(), "--rate", "1", "--speed", "1"}), "--speed");
   expect_refusal(weir({capture(), "--rate", "-1"}), "--rate");
+  for (const char* rate : {"nan", "inf", "", "1x"})
+    expect_refusal(weir({capture(), "--rate", rate}), std::string("'") + rate + "' is no number");
   expect_refusal(weir({capture(), "--loops", "0"}), "--loops");
   expect_refusal(weir({capture(), "-m", WEIR_MODEL, "--plot", folder_ / "no" / "p.html"}),
                  "p.html");
@@ -178,10 +180,11 @@ TEST_F(ReplayCommand, WritesOverNothingThatItReads) {
   const std::string model = folder_ / "model.json";
   std::filesystem::copy_file(WEIR_MODEL, model);
   const auto size = std::filesystem::file_size(capture());
-  for (const char* option :
-       {"--features", "--plot", "--write-forwarded", "--write-dropped", "--header-features"})
+  for (const char* option : {"--features", "--plot", "--write-forwarded", "--write-dropped"})
     for (const std::string& path : {capture(), link, model})
       expect_refusal(weir({capture(), "-m", model, option, path}), "would write over");
+  for (const std::string& path : {capture(), link})
+    expect_refusal(weir({capture(), "--header-features", path}), "would write over");
   expect_refusal(weir({capture(), "-m", model, "--features", rows(), "--plot", rows()}),
                  "both name");
   EXPECT_FALSE(std::filesystem::exists(rows()));
@@ -193,6 +196,70 @@ TEST_F(ReplayCommand, LeavesNoRowsOfACaptureThatIsCutOff) {
   std::filesystem::resize_file(capture(), std::filesystem::file_size(capture()) - 5);
   expect_refusal(weir({capture(), "--features", rows()}), "synth.pcapng");
   EXPECT_FALSE(std::filesystem::exists(rows()));
+  std::ofstream(rows()) << "of the run before\n";
+  expect_refusal(weir({capture(), "--header-features", rows()}), "synth.pcapng");
+  std::ifstream before(rows());
+  std::string line;
+  std::getline(before, line);
+  EXPECT_EQ(line, "of the run before");
+  const auto files = std::filesystem::directory_iterator(folder_);
+  EXPECT_EQ(std::distance(begin(files), end(files)), 2) << "the capture and the rows";
+}
+
+TEST_F(ReplayCommand, RefusesOptionsThatWouldHaveNoEffect) {
+  struct Case {
+    std::vector<std::string> words;
+    const char* says;
+  };
+  for (const Case& c : std::vector<Case>{
+           {{"--live", "lo", "--screen", "s"}, "--live and --screen do not go together: it sends"},
+           {{"--live", "lo", "--report"}, "--live and --report do"},
+           {{"--live", "lo", "-m", "m"}, "--live and --model do"},
+           {{"--header-features", rows(), "-c", "c"}, "--header-features and --config do"},
+           {{"--header-features", rows(), "--compare", "skx"},
+            "--header-features and --compare do"},
+           {{"--compare", "skx", "--screen-ssdp"}, "--compare and --screen-ssdp do"},
+           {{"--compare", "skx", "--lan-prefix", "10.0.0.0/8"}, "--compare and --lan-prefix do"},
+           {{"--repeat", "2", "--report"}, "--repeat and --report do not go together: it measures"},
+           {{"--sweep", "workers=0,1", "--plot", "p"}, "--sweep and --plot do"},
+           {{"-m", WEIR_MODEL, "--sweep", "workers=0", "-w", "1"}, "--sweep sets workers"},
+           {{"--dpdk"}, "--dpdk has no effect without --live"},
+           {{"--live", "lo", "--eal", "-v"}, "--eal has no effect without --dpdk"}}) {
+    std::vector<std::string> words = {capture()};
+    words.insert(words.end(), c.words.begin(), c.words.end());
+    expect_refusal(weir(words), c.says);
+  }
+}
+
+TEST_F(ReplayCommand, SaysWhatAConfigurationMayNotMean) {
+  const std::string config = folder_ / "w.toml";
+  std::ofstream(config) << "[policy]\nrules = false\nblock_ms = 5000\n[steer]\nudp_ports = []\n";
+  const auto ran = weir({capture(), "-m", WEIR_MODEL, "-c", config, "--json"});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_TRUE(nlohmann::json::accept(ran.out));
+  const std::string says = "policy.block_ms has no effect";
+  const auto first = ran.err.find(says);
+  ASSERT_NE(first, std::string::npos) << ran.err;
+  EXPECT_EQ(ran.err.find(says, first + 1), std::string::npos) << "once: " << ran.err;
+}
+
+TEST_F(ReplayCommand, TimeThatGoesBackIsSaidAndNotCounted) {
+  const std::string back = folder_ / "back.pcap";
+  auto writer = io::CaptureWriter::create(back, io::CaptureFormat::pcap, {});
+  ASSERT_TRUE(writer);
+  const std::vector<std::uint8_t> frame(60);
+  for (const std::uint64_t s : {9U, 5U, 7U})
+    ASSERT_TRUE((*writer)->write({.bytes = frame,
+                                  .original_length = 60,
+                                  .interface = 0,
+                                  .time = {s * 1'000'000'000U},
+                                  .comment = {}}));
+  ASSERT_TRUE((*writer)->close());
+  const auto ran = weir({back, "-m", WEIR_MODEL});
+  ASSERT_EQ(ran.status, 0) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("180 bytes in 4.00 s of traffic"));
+  EXPECT_THAT(ran.out, HasSubstr("1  packets are from before the one in front of them"));
+  EXPECT_THAT(ran.out, HasSubstr("no packet was judged: none is steered"));
 }
 
 }  // namespace

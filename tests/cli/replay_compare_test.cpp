@@ -313,7 +313,7 @@ TEST_F(Compare, RefusesModelsAndOptionsThatItCannotCompare) {
   };
   const json fine = trees({"ip_ttl"}, {{0, 9, {0, 1}}});
   refuses(trees({"ttl"}, {{0, 9, {0, 1}}}), {}, "asks for 'ttl'");
-  refuses(fine, {"--report"}, "look at each packet by itself");
+  refuses(fine, {"--report"}, "--compare and --report do not go together");
   json boosted = fine;
   boosted.update({{"vote", "sum"}, {"link", "sigmoid"}});
   refuses(boosted, {}, "boosting");

@@ -97,8 +97,10 @@ TEST_F(WhyCommand, AScreenedPacketIsSaidToBeOne) {
   std::uint64_t by_label = 0;
   for (const json& label : replayed["labels"]) by_label += label["screened"].get<std::uint64_t>();
   EXPECT_GT(screened, 0U);
-  EXPECT_THAT(weir({"replay", capture(), "--model", WEIR_MODEL, "--screen", screen}).err,
-              HasSubstr("finds every packet fine"));
+  EXPECT_THAT(replayed["screen"].get<std::string>(), HasSubstr("(1 trees, 0 splits)"));
+  const auto text = weir({"replay", capture(), "--model", WEIR_MODEL, "--screen", screen});
+  EXPECT_THAT(text.err, HasSubstr("finds every packet fine"));
+  EXPECT_THAT(text.out, HasSubstr("\nscreen     "));
   EXPECT_THAT(weir({"replay", capture(), "--model", WEIR_MODEL, "--screen-ssdp"}).err,
               HasSubstr("name one by --screen"));
   EXPECT_EQ(by_label, screened);
@@ -117,9 +119,24 @@ TEST_F(WhyCommand, RefusesWhatIsNotThere) {
     EXPECT_THAT(ran.err, HasSubstr(says));
   };
   refused({capture() + "#99999999"}, "number 99999999 is not there");
-  refused({"somebody"}, "'somebody' is not an IPv4 or IPv6 address");
+  EXPECT_THAT(weir({"why", "somebody"}).err,
+              HasSubstr("'somebody' is not an IPv4 or IPv6 address"));
   refused({"203.0.113.1", "--replay", folder_ / "none.pcap"}, "none.pcap");
-  EXPECT_EQ(why({"203.0.113.1", "--control-socket", folder_ / "none.sock"}).status, 3);
+  refused({capture() + "#1", "--replay", capture()}, "names its capture, and --replay another");
+  refused({capture() + "#1", "--control-socket", "s"},
+          "--control-socket has no effect on a replay");
+  refused({capture() + "#1", "-c", "/etc/weir/weir.toml"}, "/etc/weir/weir.toml");
+  for (const std::vector<std::string>& option : {std::vector<std::string>{"--model", "m.json"},
+                                                 {"--screen", "s.json"},
+                                                 {"--screen-ssdp"},
+                                                 {"--lan-prefix", "10.0.0.0/8"}}) {
+    std::vector<std::string> words = {"why", "203.0.113.1"};
+    words.insert(words.end(), option.begin(), option.end());
+    const auto ran = weir(words);
+    EXPECT_EQ(ran.status, 2);
+    EXPECT_THAT(ran.err, HasSubstr(option[0] + " has no effect without a replay"));
+  }
+  EXPECT_EQ(weir({"why", "203.0.113.1", "--control-socket", folder_ / "none.sock"}).status, 3);
 }
 
 }  // namespace

@@ -5,6 +5,9 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <sys/stat.h>
+
+#include <filesystem>
 #include <fstream>
 #include <random>
 #include <sstream>
@@ -335,7 +338,9 @@ TEST(Config, AScreenIsReadFromBesideTheFileAndWarnsWhereItDoesNothing) {
   EXPECT_TRUE(with->datapath.screen_ssdp && with->tables.wan_screened);
   EXPECT_TRUE(screen_warnings(*with, nullptr).empty());
   auto named = *without;
-  name_screen(named, "other.json");
+  EXPECT_EQ(name_screen(named, "", true).error().message,
+            "--screen-ssdp has no effect without a screen: name one by --screen");
+  ASSERT_TRUE(name_screen(named, "other.json"));
   EXPECT_TRUE(screen_warnings(named, nullptr).empty()) << "the command line names one";
   EXPECT_EQ(named.screen_path, "other.json");
   EXPECT_TRUE(named.tables.wan_screened) << "the file says ssdp";
@@ -416,10 +421,17 @@ TEST(Config, FilesThatAreNoneAreRefused) {
       load_config("/nowhere/w.toml", Purpose::run).error().message,
       "cannot read the configuration /nowhere/w.toml: No such file or directory; name another "
       "by -c, or write one by `weir check --defaults`");
-  EXPECT_EQ(load_config("/", Purpose::run).error().message,
-            "cannot read the configuration /: Is a directory");
-  EXPECT_EQ(load_config("/dev/zero", Purpose::run).error().message,
-            "/dev/zero is larger than 1048576 bytes, which no configuration is");
+  const std::string pipe = testing::TempDir() + "weir-config-pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  for (const std::string& path : {std::string("/"), std::string("/dev/zero"), pipe})
+    EXPECT_EQ(load_config(path, Purpose::run).error().message,
+              "cannot read the configuration " + path + ": it is no regular file; name one by -c");
+  std::filesystem::remove(pipe);
+  const std::string large = testing::TempDir() + "weir-config-large";
+  std::ofstream(large) << std::string(kConfigFile_bytes + 1, '#');
+  EXPECT_EQ(load_config(large, Purpose::run).error().message,
+            large + " is larger than 1048576 bytes, which no configuration is");
+  std::filesystem::remove(large);
 }
 
 // Whatever the bytes: a configuration or one line that starts with the file's name.

@@ -256,5 +256,23 @@ TEST_F(SocketTest, ASocketThatADeadServerLeftIsReplacedAndAFileIsNot) {
   std::filesystem::remove(path_);
 }
 
+TEST_F(SocketTest, AnAnswerThatBreaksOffSaysWhatToDo) {
+  server_.reset();
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path_.c_str(), sizeof address.sun_path - 1);
+  const int listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  ASSERT_EQ(bind(listener, reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(listen(listener, 1), 0);
+  std::thread server([listener] { close(accept4(listener, nullptr, nullptr, SOCK_CLOEXEC)); });
+  const auto answer = ask(path_, Json{{"verb", "reload"}});
+  server.join();
+  close(listener);
+  std::filesystem::remove(path_);
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error().kind, AskError::Kind::failed);
+  EXPECT_THAT(answer.error().message, HasSubstr("try again, and look at its log"));
+}
+
 }  // namespace
 }  // namespace weir::control

@@ -48,7 +48,7 @@ std::shared_ptr<const Screen> random_screen(unsigned seed) {
     for (std::size_t i = first; i < model.nodes.size(); ++i)
       if (model.nodes[i].feature == 0) model.nodes[i].feature = static_cast<std::int32_t>(f);
   }
-  auto screen = kernel_model::make_screen(model, {});
+  auto screen = kernel_model::make_screen(model, {}, "screen.json");
   EXPECT_TRUE(screen) << (screen ? "" : screen.error().message);
   return screen ? *screen : nullptr;
 }
@@ -313,6 +313,15 @@ TEST_F(EqualTest, AScreenIsExchangedInPlaceAndOneThatTheKernelRefusesIsNot) {
   const Status refused = kernel.use_screen(std::make_shared<BadScreen>());
   ASSERT_FALSE(refused);
   EXPECT_THAT(refused.error().message, testing::HasSubstr("the kernel will not have this model"));
+  EXPECT_EQ(screened_of(), first);
+  // The same before a start, beside what runs.
+  Config tried;
+  tried.screen = random_screen(3);
+  EXPECT_TRUE(Kernel::try_load(tried, options));
+  tried.screen = std::make_shared<BadScreen>();
+  const Status tried_bad = Kernel::try_load(tried, options);
+  ASSERT_FALSE(tried_bad);
+  EXPECT_EQ(tried_bad.error().message, refused.error().message);
   EXPECT_EQ(screened_of(), first);
   ASSERT_TRUE(kernel.use_screen(nullptr));
   EXPECT_EQ(screened_of(), 0U);

@@ -325,8 +325,7 @@ TEST(Pcapng, WhatCannotBeIsDamage) {
       {begun().block(0x0a0d0d0a, Bytes().u32(0x1a2b3c4d)), "section header has 16 bytes"},
       {begun().block(0x0a0d0d0a, Bytes().u32(0x11223344).u64(0).u32(0)), "magic is 11223344"},
       {begun().block(0x0a0d0d0a, Bytes().u32(0x1a2b3c4d).u16(2).u16(0).u64(0)), "version 2.0"},
-      {begun().interface(105).enhanced(1, 1, packet),
-       "packet 2, of interface 1 (''), link type 105"},
+      {begun().interface(105).enhanced(1, 1, packet), "of interface 1 (''), link type 105"},
   };
   for (const Case& c : cases) {
     const Read got = read(c.file);

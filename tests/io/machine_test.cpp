@@ -155,6 +155,12 @@ TEST_F(MachineTest, NamesThatDpdkDoesNotKnowStop) {
   put("sys/class/net/eth0/operstate", "up");
   put("sys/class/net/eth1/operstate", "up");
   fs::create_symlink("../../../0000:03:00.0", root_ / "sys/class/net/eth0/device");
+  const auto of_device = [this](const char* device) {
+    MachineQuestion question;
+    question.devices = {device, ""};
+    question.hugepages = false;
+    return of(device, question);
+  };
   struct Case {
     const char* device;
     const char* found;
@@ -169,15 +175,14 @@ TEST_F(MachineTest, NamesThatDpdkDoesNotKnowStop) {
         Case{"net_af_xdp1,queue_count=2", "it names no interface", "net_af_xdp1,iface=eth0"},
         Case{"net_af_packet0,iface=eth7", "iface=eth7: there is no such interface", "ip link"},
         Case{"net_tap0,iface=t,remote=eth7", "remote=eth7: there is no such", "ip link"}}) {
-    const Finding finding = of(c.device, {.devices = {c.device, ""}, .hugepages = false});
+    const Finding finding = of_device(c.device);
     EXPECT_EQ(finding.state, State::stops) << c.device;
     EXPECT_THAT(finding.found, HasSubstr(c.found)) << c.device;
     EXPECT_THAT(finding.remedy, HasSubstr(c.remedy)) << c.device;
   }
   for (const char* device : {"net_af_packet0,iface=eth0", "net_tap0,iface=new0",
                              "net_pcap0,rx_pcap=a", "auxiliary:mlx5_core.sf.4"})
-    EXPECT_EQ(of(device, {.devices = {device, ""}, .hugepages = false}).state, State::good)
-        << device;
+    EXPECT_EQ(of_device(device).state, State::good) << device;
 }
 
 TEST(PollNames, OfOneDeviceAreTold) {

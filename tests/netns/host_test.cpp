@@ -332,7 +332,7 @@ TEST_F(Host, TheCommandLineAloneIsEnough) {
   EXPECT_EQ(box.bare({"detach"}).status, 0) << "blocks stay for the next start";
   const Ran both = box.weir({"run", "--interface", "wan"});
   EXPECT_EQ(both.status, 2);
-  EXPECT_NE(both.err.find("give either"), std::string::npos) << both.err;
+  EXPECT_NE(both.err.find("do not go together"), std::string::npos) << both.err;
 }
 
 /// What the kernel does not know, the payload's size, decides with the TTL. What a sender may not clear

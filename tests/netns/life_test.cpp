@@ -276,7 +276,8 @@ TEST_F(Life, AScreenPassesWhatIsFineAndIsExchangedUnderTraffic) {
   EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
   // The file is no screen still: a start is refused, and says why.
   EXPECT_FALSE(box.start());
-  EXPECT_NE(box.trouble().find("it cannot be a screen"), std::string::npos) << box.trouble();
+  EXPECT_NE(box.trouble().find("screen.json cannot be a screen"), std::string::npos)
+      << box.trouble();
 }
 
 TEST_F(Life, DetachWithoutADaemonTakesEverythingAway) {
@@ -294,9 +295,12 @@ TEST_F(Life, DetachWithoutADaemonTakesEverythingAway) {
   const Ran half = box.weir({"block", "add", "2001:db8::7", "224.0.0.1"});
   EXPECT_EQ(half.status, 2) << half.err;
   EXPECT_NE(half.err.find("1 of 2 addresses were done"), std::string::npos) << half.err;
+  const std::string socket = "/run/weir/control.sock";
+  EXPECT_TRUE(std::filesystem::exists(socket));
   const Ran detach = box.weir({"detach"});
   EXPECT_EQ(detach.status, 0) << detach.err;
   EXPECT_EQ(settings(box), before);
+  EXPECT_FALSE(std::filesystem::exists(socket));
 }
 
 TEST_F(Life, FailModeClosedDropsSsdpAndNothingElse) {
