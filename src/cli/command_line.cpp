@@ -199,6 +199,10 @@ std::string plain(const CLI::ParseError& error) {
                        said.substr(kConvert.size(), equals - kConvert.size()),
                        said.substr(equals + 3));
   }
+  constexpr std::string_view kOnce = ": At Most 1 required but received ";
+  if (const auto at = said.find(kOnce); at != std::string::npos)
+    return fmt::format("{} is given {} times; once is expected", said.substr(0, at),
+                       said.substr(at + kOnce.size()));
   if (dynamic_cast<const CLI::ArgumentMismatch*>(&error) != nullptr && said.ends_with(" missing")) {
     return said.substr(0, said.find(':')) + ": its value is missing";
   }

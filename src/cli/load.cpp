@@ -34,6 +34,10 @@ Result<std::unique_ptr<io::LoadPort>> open_port(const PortOptions& options, io::
   config.hugepages = !options.no_hugepages;
   config.memory_mb = 128;
   config.channels = 1;
+  config.words = {.devices = {"PORT", ""},
+                  .arguments = "--eal",
+                  .memory = "memory",
+                  .without_hugepages = "give --no-hugepages"};
   return io::open_load_dpdk(config);
 }
 

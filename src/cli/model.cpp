@@ -249,8 +249,10 @@ void add_model(Command app, Run& run) {
   tested
       .add_option("--tolerance", options->tolerance,
                   "Difference that a score may have, relative where it is above 1")
+      .not_negative()
       .capture_default_str();
-  tested.add_option("--explain", options->explain, "Say why row N has its score (1: the first)");
+  tested.add_option("--explain", options->explain, "Say why row N has its score (1: the first)")
+      .range(1, 1e12);
   tested.add_flag("-q,--quiet", options->quiet, "Print no line a row");
   tested.footer(
       help_footer("  weir model test model.json rows.csv\n"

@@ -7,11 +7,8 @@
 #include <system_error>
 
 namespace weir::cli {
-namespace {
-
 namespace fs = std::filesystem;
 
-/// Also of files that are not there yet.
 bool is_same_file(const std::string& a, const std::string& b) {
   if (a.empty() || b.empty()) return false;
   std::error_code error;
@@ -21,8 +18,6 @@ bool is_same_file(const std::string& a, const std::string& b) {
   const fs::path one = fs::weakly_canonical(a, error);
   return !error && one == fs::weakly_canonical(b, error) && !error;
 }
-
-}  // namespace
 
 Status keeps_inputs(std::span<const OutputFile> outputs, std::span<const std::string> inputs) {
   for (std::size_t i = 0; i < outputs.size(); ++i) {

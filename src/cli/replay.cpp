@@ -65,6 +65,11 @@ Result<std::vector<pipeline::ReplayInput>> inputs(const Options& options) {
   for (const std::string& path : options.captures) found.push_back({path, std::nullopt});
   if (!options.wan.empty()) found.push_back({options.wan, Side::wan});
   if (!options.lan.empty()) found.push_back({options.lan, Side::lan});
+  for (std::size_t i = 0; i < found.size(); ++i)
+    for (std::size_t j = 0; j < i; ++j)
+      if (is_same_file(found[i].path, found[j].path))
+        return fail(
+            fmt::format("'{}' is given twice; --loops reads captures again", found[i].path));
   if (found.empty())
     return fail(
         "no capture was given: name one, or one a side with --wan and --lan "

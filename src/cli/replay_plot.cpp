@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <cstring>
 #include <iterator>
 
 #include "base/whole_file.h"
@@ -163,7 +164,9 @@ std::string plot_html(const pipeline::ReplayReport& report) { return Plot(report
 
 Status write_plot(const std::string& path, const pipeline::ReplayReport& report) {
   const int error = write_whole(path, plot_html(report));
-  return error == 0 ? Status{} : fail_errno(fmt::format("drawing into '{}'", path), error);
+  if (error == 0) return {};
+  return fail(fmt::format("drawing into '{}': {}; name a file that can be written", path,
+                          std::strerror(error)));
 }
 
 }  // namespace weir::cli

@@ -85,11 +85,19 @@ std::string state_text(const Json& why) {
   const auto age = duration(block["age_ms"]);
   const auto strikes = block["strikes"].get<unsigned>();
   const std::string before = strikes == 0 ? "" : fmt::format(", after {} blocks before", strikes);
-  if (state == "expired")
-    return fmt::format("{}: its block of {} ago has expired{}\n", what, age, before);
+  if (state == "expired" || state == "removed")
+    return fmt::format("{}: its block of {} ago {}{}\n", what, age,
+                       state == "expired" ? "has expired" : "stands no more", before);
+  const Json& left = block["expires_in_ms"];
+  const std::string ends = left.is_null() ? "for good" : fmt::format("for {} more", duration(left));
+  if (block.contains("origin"))  // without what led to it
+    return fmt::format("{} is blocked since {} and {}{}: {}\n", what, age, ends, before,
+                       block["origin"] == "manual"
+                           ? "by hand"
+                           : fmt::format("{}, by a weir before this one, which kept no more of it",
+                                         block["reason"].get<std::string>()));
   const char* verb = state == "blocked" ? "is blocked" : "would be blocked, were the mode active:";
-  return fmt::format("{} {} since {} and for {} more{}\n", what, verb, age,
-                     duration(block["expires_in_ms"]), before);
+  return fmt::format("{} {} since {} and {}{}\n", what, verb, age, ends, before);
 }
 
 }  // namespace

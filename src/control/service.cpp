@@ -354,13 +354,20 @@ Answer Service::Impl::report(const Json& request) {
 Answer Service::Impl::why(const Json& request) {
   const auto address = Address::parse(request.value("address", std::string{}));
   if (!address) return refuse(Refusal::bad_request, address.error().message);
+  std::optional<Answer> blocks;
+  enforcer->call([&](datapath::Datapath& tables) {
+    blocks = answer_tables(tables, {{"verb", "block.list"}}, monotonic_now());
+  });
+  if (!*blocks) return tl::unexpected(blocks->error());
   const std::lock_guard own(model_lock);
-  return why_address({.model = &model,
-                      .columns = bound.model_columns,
-                      .threshold = config.policy.threshold,
-                      .shadow = config.policy.shadow,
-                      .trees = request.value("trees", std::size_t{3})},
-                     *address, *ledger, monotonic_now());
+  Json told = why_address({.model = &model,
+                           .columns = bound.model_columns,
+                           .threshold = config.policy.threshold,
+                           .shadow = config.policy.shadow,
+                           .trees = request.value("trees", std::size_t{3})},
+                          *address, *ledger, monotonic_now());
+  if (!config.datapath.shadow) agree_with(told, *address, (**blocks)["blocks"]);
+  return told;
 }
 
 Service::Service(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}

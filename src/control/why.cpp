@@ -132,4 +132,21 @@ Json why_address(const WhySources& from, const Address& address, const detect::L
   return json;
 }
 
+void agree_with(Json& why, const Address& address, const Json& blocks) {
+  const auto standing = std::find_if(blocks.begin(), blocks.end(), [&](const Json& block) {
+    const auto of = Prefix::parse(block["address"].get<std::string>());
+    return of && of->contains(address);
+  });
+  if (standing == blocks.end()) {
+    if (why["state"] == "blocked") why["state"] = "removed";
+    return;
+  }
+  if (why["state"] == "blocked" && (*standing)["origin"] == "policy") return;
+  Json told{{"address", why["address"]}, {"state", "blocked"}};
+  for (const char* key : {"dropped", "asked_for"})
+    if (why.contains(key)) told[key] = why[key];
+  told["block"] = *standing;
+  why = std::move(told);
+}
+
 }  // namespace weir::control

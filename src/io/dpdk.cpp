@@ -68,6 +68,7 @@ struct PoolFree {
 };
 
 struct Port {
+  const char* key = "";  // that names it
   PortNumber number;
   rte_eth_dev_info info{};
   PollFacts facts;
@@ -75,25 +76,25 @@ struct Port {
   bool one_address = false;  // what it spreads by
 };
 
-tl::unexpected<Error> fail_port(Side side, const Port& port, const char* what, int error,
-                                const char* remedy) {
-  return fail(fmt::format("dpdk.{}: device {}: {}: {}; {}", side_name(side), port.facts.name, what,
+tl::unexpected<Error> fail_port(const Port& port, const char* what, int error, const char* remedy) {
+  return fail(fmt::format("{}: device {}: {}: {}; {}", port.key, port.facts.name, what,
                           rte_strerror(std::abs(error)), remedy));
 }
 
 Result<Port> find_port(const PollConfig& config, Side side, const Eal& eal) {
   Port port;
+  port.key = config.words.devices[index(side)];
   port.facts.name = device_name(config.devices[index(side)]);
   std::uint16_t number = 0;
   if (rte_eth_dev_get_port_by_name(port.facts.name.c_str(), &number) != 0) {
     return fail(fmt::format(
-        "dpdk.{}: DPDK has no device {}{}{}; look at its name and arguments; a PCI device must be "
+        "{}: DPDK has no device {}{}{}; look at its name and arguments; a PCI device must be "
         "bound to vfio-pci ('dpdk-devbind.py --status' lists them)",
-        side_name(side), port.facts.name, eal.complaint().empty() ? "" : ": ", eal.complaint()));
+        port.key, port.facts.name, eal.complaint().empty() ? "" : ": ", eal.complaint()));
   }
   port.number = PortNumber(number);
   if (const int error = rte_eth_dev_info_get(number, &port.info); error != 0)
-    return fail_port(side, port, "cannot be asked what it is", error, "use another device");
+    return fail_port(port, "cannot be asked what it is", error, "use another device");
   port.facts.driver = port.info.driver_name;
   return port;
 }
@@ -276,7 +277,7 @@ Status DpdkDevices::configure(const PollConfig& config, Side side, std::uint32_t
   const auto queues = static_cast<std::uint16_t>(channels);
   if (const int error = rte_eth_dev_configure(number(side), queues, queues, &conf); error != 0) {
     return fail_port(
-        side, port, fmt::format("refuses {} queues and an MTU of {}", channels, config.mtu).c_str(),
+        port, fmt::format("refuses {} queues and an MTU of {}", channels, config.mtu).c_str(),
         error, "set another channels.count or dpdk.mtu");
   }
   port.rx_ring = port.tx_ring = static_cast<std::uint16_t>(std::min(config.ring, 32'768U));
@@ -328,7 +329,7 @@ Status DpdkDevices::make_pools(const PollConfig& config, std::uint32_t channels)
                       "more by {}, or "
                       "fewer packets by channels.count, channels.frames and channels.ring",
                       packets, room, i, rte_strerror(rte_errno),
-                      config.hugepages ? "more hugepages" : "dpdk.memory_mb"));
+                      config.hugepages ? "more hugepages" : config.words.memory));
     }
     pools_.emplace_back(pool);
   }
@@ -344,10 +345,10 @@ Status DpdkDevices::start(Side side) {
         rte_eth_rx_queue_setup(number(side), i, port.rx_ring, socket, nullptr, pools_[i].get());
     if (error == 0) error = rte_eth_tx_queue_setup(number(side), i, port.tx_ring, socket, nullptr);
     if (error != 0)
-      return fail_port(side, port, "cannot make its queues", error, "set a smaller channels.ring");
+      return fail_port(port, "cannot make its queues", error, "set a smaller channels.ring");
   }
   if (const int error = port.number.start(); error != 0)
-    return fail_port(side, port, "does not start", error, "look at its arguments and at its MTU");
+    return fail_port(port, "does not start", error, "look at its arguments and at its MTU");
   static_cast<void>(rte_eth_promiscuous_enable(number(side)));
   port.facts.promiscuous = rte_eth_promiscuous_get(number(side)) == 1;
   if (!port.facts.promiscuous) {

@@ -84,7 +84,7 @@ std::vector<unsigned> own_cpus() {
   return cpus;
 }
 
-Status check_hugepages() {
+Status check_hugepages(const PollWords& words) {
   std::error_code error;
   for (const auto& size : std::filesystem::directory_iterator("/sys/kernel/mm/hugepages", error)) {
     std::uint64_t free = 0;
@@ -92,9 +92,9 @@ Status check_hugepages() {
     if (free > 0) return {};
   }
   return fail(
-      "DPDK: no hugepage is free on this machine; reserve some, as by 'sysctl "
-      "vm.nr_hugepages=512', "
-      "or set dpdk.hugepages = false, which PCI devices cannot do with");
+      fmt::format("DPDK: no hugepage is free on this machine; reserve some, as by 'sysctl "
+                  "vm.nr_hugepages=512', or {}, which PCI devices cannot do with",
+                  words.without_hugepages));
 }
 
 std::vector<std::string> arguments_of(const PollConfig& config) {
@@ -152,7 +152,7 @@ std::string device_name(const std::string& device) {
 }
 
 Result<std::unique_ptr<Eal>> Eal::start(const PollConfig& config) {
-  if (config.hugepages) WEIR_TRY(check_hugepages());
+  if (config.hugepages) WEIR_TRY(check_hugepages(config.words));
   std::vector<std::string> arguments = arguments_of(config);
   std::vector<char*> argv;
   argv.reserve(arguments.size() + 1);
@@ -166,10 +166,11 @@ Result<std::unique_ptr<Eal>> Eal::start(const PollConfig& config) {
   eal->complaint_ = complaint_in(said);
   if (started < 0) {
     if (eal->complaint_.empty()) eal->complaint_ = rte_strerror(rte_errno);
-    return fail(fmt::format(
-        "DPDK does not start: {}; its arguments were {}; look at dpdk.wan, dpdk.lan and "
-        "dpdk.eal",
-        eal->complaint_, fmt::join(arguments.begin() + 1, arguments.end(), " ")));
+    return fail(fmt::format("DPDK does not start: {}; its arguments were {}; look at {}{}{} and {}",
+                            eal->complaint_, fmt::join(arguments.begin() + 1, arguments.end(), " "),
+                            config.words.devices[0], config.devices[1].empty() ? "" : ", ",
+                            config.devices[1].empty() ? "" : config.words.devices[1],
+                            config.words.arguments));
   }
   eal->log_ = config.log;
   cookie_io_functions_t functions{};

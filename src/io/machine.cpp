@@ -367,6 +367,9 @@ class Examination {
   }
 
   void pair() {
+    const auto& [wan, lan] = question_.interfaces;
+    if (!wan.empty() && wan == lan)
+      stops("both interfaces", fmt::format("{} is both", wan), "two interfaces: weir joins them");
     if (mtus_.size() == 2 && mtus_[0] != mtus_[1])
       stops("both interfaces", fmt::format("MTU {} and {}: they must be equal", mtus_[0], mtus_[1]),
             fmt::format("ip link set dev {} mtu {}", question_.interfaces[index(Side::lan)],

@@ -13,7 +13,8 @@
 namespace weir::io::detail {
 
 Result<Mapping> Mapping::of_file(const std::string& path) {
-  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  // Without waiting for who writes into a pipe: it is refused.
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0)
     return fail(
         fmt::format("capture '{}' cannot be opened: {}; name a file that is there and may be read",

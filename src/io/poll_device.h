@@ -39,6 +39,14 @@ struct PollPacket {
   void* handle = nullptr;
 };
 
+/// What the caller calls these, in errors.
+struct PollWords {
+  std::array<const char*, kSides> devices{"dpdk.wan", "dpdk.lan"};
+  const char* arguments = "dpdk.eal";
+  const char* memory = "dpdk.memory_mb";
+  const char* without_hugepages = "set dpdk.hugepages = false";
+};
+
 struct PollConfig {
   /// As the backend names them, with their arguments. An empty second one: there is only a WAN side.
   std::array<std::string, kSides> devices;
@@ -53,6 +61,7 @@ struct PollConfig {
   /// is asked to do so by rules.
   bool flow_rules = false;
   std::function<void(const std::string& line)> log;  ///< what the backend says while it runs
+  PollWords words{};
 };
 
 /// What an opened device is like.

@@ -9,6 +9,7 @@
 #include <cstdio>
 #include <memory>
 #include <optional>
+#include <utility>
 
 #include "synth/world.h"
 
@@ -109,6 +110,13 @@ Status check(const Options& options) {
       choose_controllers(options.only, options.without).empty()) {
     return fail("no device or no control point is left; leave fewer of them out");
   }
+  constexpr std::uint32_t kActorsMax = 1'000'000;
+  for (const auto& [what, count] : {std::pair{"devices on each side", options.devices_a_side},
+                                    {"control points on each side", options.searchers_a_side},
+                                    {"attackers", options.attackers}})
+    if (count > kActorsMax)
+      return fail(fmt::format("{} {} cannot be generated: at most {} are expected", count, what,
+                              kActorsMax));
   if (options.attackers == 0) return fail("0 attackers cannot attack: at least 1 is expected");
   if (!(options.attack_share >= 0 && options.attack_share <= 1)) {
     return fail(fmt::format("an attack share of {} is impossible: 0 to 1 is expected",

@@ -108,6 +108,9 @@ TEST_F(CommandLine, UsageThatIsWrongIsOneLineAndStatus2) {
                                                 {"block", "add", "192.0.2.1", "--scope", "tcp"},
                                                 {"synth", "--scenario", "peace"},
                                                 {"synth", "--seconds", "-1", "-o", "x"},
+                                                {"synth", "--devices", "4294967295", "-o", "x"},
+                                                {"blast", "send", "a", "--dpdk", "--eal", "--bad"},
+                                                {"model", "test", "m", "r", "--explain", "0"},
                                                 {"why", "192.0.2.1", "--trees", "-1"},
                                                 {"status", "extra"}}) {
     const Ran ran = weir(words);

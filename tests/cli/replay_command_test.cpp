@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // `weir replay` as a user meets it: what it prints, what it refuses, what it leaves behind.
 #include <gmock/gmock.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -153,7 +154,7 @@ TEST_F(ReplayCommand, RefusesInOneLine) {
   expect_refusal(weir({capture(), "-m", WEIR_MODEL, "--sweep", "batch=0"}), "batch");
   expect_refusal(weir({capture(), "--repeat", "2", "--features", rows()}), "--repeat");
   expect_refusal(weir({capture(), "--rate", "1", "--speed", "1"}), "--speed");
-  expect_refusal(weir({capture(), "--rate", "-1"}), "--rate");
+  expect_refusal(weir({capture(), "--rate", "-1"}), "--rate: it is -1: more than 0 is expected");
   for (const char* rate : {"nan", "inf", "", "1x"})
     expect_refusal(weir({capture(), "--rate", rate}), std::string("'") + rate + "' is no number");
   expect_refusal(weir({capture(), "--loops", "0"}), "--loops");
@@ -163,6 +164,11 @@ TEST_F(ReplayCommand, RefusesInOneLine) {
       weir({capture(), "-m", WEIR_MODEL, "--write-dropped", folder_ / "no" / "d.pcapng"}),
       "d.pcapng");
 
+  expect_refusal(weir({capture(), "--wan", capture()}), "is given twice; --loops");
+  expect_refusal(weir({capture(), "-m", "a", "-m", "b"}), "--model is given 2 times");
+  const std::string pipe = folder_ / "pipe";
+  ASSERT_EQ(mkfifo(pipe.c_str(), 0600), 0);
+  expect_refusal(weir({pipe, "-m", WEIR_MODEL}), "pipe' is no regular file");
   expect_refusal(weir({}), "no capture was given");
   expect_refusal(weir({folder_ / "missing.pcap", "--features", rows()}), "missing.pcap");
   const std::string text = folder_ / "text.pcap";

@@ -168,5 +168,30 @@ TEST(OwnAddresses, ReadsTheKernelsRoutes) {
   EXPECT_TRUE(loopback);
 }
 
+TEST(Why, AgreesWithTheBlocksThatStand) {
+  Box box;
+  const auto told = [&](const Json& blocks) {
+    Json why = why_address(box.sources(), kSource, box.ledger, kBegin + seconds(10));
+    agree_with(why, kSource, blocks);
+    return why;
+  };
+  const auto block = [](const char* address, const char* origin) {
+    return Json{{"address", address}, {"origin", origin}, {"target", "source"}};
+  };
+  const Json others =
+      Json::array({block("203.0.113.8", "policy"), block("2001:db8::/64", "policy")});
+  EXPECT_EQ(told(others)["state"], "removed");
+  const Json own = told(Json::array({block("203.0.113.7", "policy")}));
+  EXPECT_EQ(own["state"], "blocked");
+  EXPECT_EQ(own["rule"], "scored");
+  for (const char* address : {"203.0.113.7", "203.0.113.0/24"}) {
+    const Json by_hand = told(Json::array({block(address, "manual")}));
+    EXPECT_EQ(by_hand["state"], "blocked");
+    EXPECT_EQ(by_hand["block"]["address"], address);
+    EXPECT_EQ(by_hand["dropped"]["scored"], 64);
+    EXPECT_FALSE(by_hand.contains("rule")) << "that one is not why";
+  }
+}
+
 }  // namespace
 }  // namespace weir::control

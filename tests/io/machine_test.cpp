@@ -101,8 +101,9 @@ TEST_F(MachineTest, WhatThereIsNotStops) {
   question.pin_directory = "/sys/fs/bpf/weir";
   EXPECT_EQ(of("pins", question).state, State::stops);
   EXPECT_THAT(of("pins", question).remedy, HasSubstr("mount -t bpf"));
-  question.interfaces = {"nosuch0", ""};
+  question.interfaces = {"nosuch0", "nosuch0"};
   EXPECT_EQ(of("nosuch0", question).state, State::stops);
+  EXPECT_EQ(of("both interfaces", question).found, "nosuch0 is both");
 }
 
 TEST_F(MachineTest, ForDpdkItsMemoryAndItsDevicesAreLookedAt) {

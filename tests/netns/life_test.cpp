@@ -97,6 +97,8 @@ TEST_F(Life, BlocksSurviveSigterm) {
   EXPECT_EQ(box.stop(SIGTERM), 0);
   ASSERT_TRUE(box.start()) << box.trouble();
   EXPECT_NE(box.blocks().dump().find("203.0.113.77"), std::string::npos);
+  const Ran why = box.weir({"why", "203.0.113.77"});
+  EXPECT_NE(why.out.find("more: by hand"), std::string::npos) << why.out;
 }
 
 TEST_F(Life, InShadowTheBlocksOfAnEarlierRunDropNothing) {
