@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include <fmt/format.h>
 
+#include <array>
 #include <cstring>
 #include <vector>
 
@@ -47,10 +48,13 @@ class Writer : public CaptureWriter {
  protected:
   virtual Status append(const CapturedPacket& packet) = 0;
 
+  /// Low byte first on every machine: the same packets give the same file.
   template <typename T>
   void put(T value) {
-    const auto* const p = reinterpret_cast<const std::uint8_t*>(&value);
-    buffer_.insert(buffer_.end(), p, p + sizeof value);
+    std::array<std::uint8_t, sizeof value> bytes;
+    for (std::size_t i = 0; i < bytes.size(); ++i)
+      bytes[i] = static_cast<std::uint8_t>(value >> (8 * i));
+    buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
   }
   void put(const void* data, std::size_t size) {
     const auto* const p = static_cast<const std::uint8_t*>(data);

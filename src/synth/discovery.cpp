@@ -117,8 +117,8 @@ void add_boot_storm(World& world) {
   const double power_s = world.random.real(0.1, 0.4) * world.options.seconds;
   for (const Device& device : world.devices) {
     const AnnouncerKinds kinds{.notify = "storm_notify", .rounds = 4};
-    world.add(std::make_unique<Announcer>(world, device, kinds),
-              World::at(power_s + world.random.real(0, 3)));
+    const PacketTime first = World::at(power_s + world.random.real(0, 3));
+    world.add(std::make_unique<Announcer>(world, device, kinds), first);
   }
   const SearcherKinds kinds{.search = "storm_search", .answer = "storm_answer"};
   for (const Side side : {Side::lan, Side::wan}) {

@@ -96,7 +96,8 @@ class Flooder final : public Actor {
     const Search search{.target = random.chance(0.6) ? "ssdp:all" : "upnp:rootdevice",
                         .mx = random.between(1, 3)};
     if (how_.what == What::search) return make_search(random, search, world.group());
-    const Messages m = make_messages(random, world.pick_profile(), world.stranger());
+    const Address address = world.stranger();
+    const Messages m = make_messages(random, world.pick_profile(), address);
     const std::string& notify =
         m.notifies[random.below(static_cast<std::uint32_t>(m.notifies.size()))];
     if (how_.what == What::notify) return notify;

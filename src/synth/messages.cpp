@@ -5,7 +5,6 @@
 
 #include <algorithm>
 #include <array>
-#include <cstring>
 #include <string_view>
 
 namespace weir::synth {
@@ -225,8 +224,9 @@ std::string noise(Random& random, std::string first, std::size_t length) {
   const std::size_t start = first.size();
   first.resize(length);
   for (std::size_t at = start; at < length; at += sizeof(std::uint64_t)) {
-    const std::uint64_t word = random.next();
-    std::memcpy(first.data() + at, &word, std::min(sizeof word, length - at));
+    std::uint64_t word = random.next();
+    for (std::size_t i = at; i < std::min(at + sizeof word, length); ++i, word >>= 8U)
+      first[i] = static_cast<char>(word);
   }
   return first;
 }

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 /// Random numbers that are the same on every machine: the standard's distributions are not, nor is
-/// a libm's logarithm.
+/// a libm's logarithm. A call whose arguments draw twice is not either: compilers evaluate them in an order of their own.
 ///
 /// Source    xoshiro256** by Blackman and Vigna, seeded by splitmix64.
 /// Threads   values.

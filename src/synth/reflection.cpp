@@ -208,8 +208,8 @@ void add_imitators(World& world) {
   constexpr std::uint32_t kMost = 5'000;  // each has messages of its own
   const Address victim = world.new_host(Side::lan);
   for (std::uint32_t i = 0; i < std::min(world.options.attackers, kMost); ++i) {
-    world.add(std::make_unique<Imitator>(world, victim),
-              World::at(world.options.attack_after_s + world.random.real(0, 10)));
+    const PacketTime first = World::at(world.options.attack_after_s + world.random.real(0, 10));
+    world.add(std::make_unique<Imitator>(world, victim), first);
   }
 }
 

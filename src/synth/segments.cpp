@@ -151,8 +151,8 @@ void add_multihomed(World& world) {
 void add_scopes(World& world) {
   for (const Side side : {Side::lan, Side::wan}) {
     for (std::uint32_t i = 0; i < std::max(world.options.devices_a_side, 3U); ++i) {
-      world.add(std::make_unique<Scoped>(world, side, i),
-                soon(world, std::min(world.options.seconds / 2, 20.0)));
+      const PacketTime first = soon(world, std::min(world.options.seconds / 2, 20.0));
+      world.add(std::make_unique<Scoped>(world, side, i), first);
     }
   }
 }

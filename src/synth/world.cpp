@@ -77,7 +77,10 @@ Address World::new_host(Side side) {
 }
 
 Address World::stranger() {
-  if (options.ipv6) return v6(0x20010db800000000ULL | (random.next() >> 32U), random.next());
+  if (options.ipv6) {
+    const std::uint64_t low = random.next();
+    return v6(0x20010db800000000ULL | (random.next() >> 32U), low);
+  }
   std::uint32_t address = 0;
   do {
     address = static_cast<std::uint32_t>(random.next());
