@@ -169,7 +169,8 @@ class PcapngReader final : public Reader {
     std::uint32_t magic = 0;
     std::memcpy(&magic, here() + 8, sizeof magic);
     if (magic != 0x1a2b3c4d && magic != 0x4d3c2b1a) {
-      return damaged(fmt::format("a section header's byte-order magic is {:08x}", magic));
+      return damaged(fmt::format("a section header's byte-order magic is {:02x}{:02x}{:02x}{:02x}",
+                                 here()[11], here()[10], here()[9], here()[8]));
     }
     swapped_ = magic == 0x4d3c2b1a;
     return Step::packet;

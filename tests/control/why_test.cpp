@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
 #include "control/why.h"
 
+#include <fmt/format.h>
 #include <gtest/gtest.h>
 
 #include "../support/reply_model.h"
@@ -149,11 +150,14 @@ TEST(Report, SaysWhatWasDroppedAndWhatOfItWasAskedFor) {
 }
 
 TEST(OwnAddresses, ReadsTheKernelsRoutes) {
-  const auto four = gateways4(
-      "Iface\tDestination\tGateway \tFlags\n"
-      "eth0\t00000000\t010200C0\t0003\t0\n"
-      "eth0\t000200C0\t00000000\t0001\t0\n"
-      "eth0\tbroken\n");
+  // An address as the number that its bytes are on this machine.
+  const auto hex = [](std::uint32_t address) { return be32::from_host(address).wire(); };
+  const auto four =
+      gateways4(fmt::format("Iface\tDestination\tGateway \tFlags\n"
+                            "eth0\t00000000\t{:08X}\t0003\t0\n"
+                            "eth0\t{:08X}\t00000000\t0001\t0\n"
+                            "eth0\tbroken\n",
+                            hex(0xc0000201U), hex(0xc0000200U)));
   ASSERT_EQ(four.size(), 1U);
   EXPECT_EQ(four[0].text(), "192.0.2.1/32");
   const auto six = gateways6(
