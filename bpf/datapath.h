@@ -107,6 +107,20 @@ static __always_inline int weir_is_steered(struct weir_tables *tables, const str
   return config->ssdp_payload && weir_is_ssdp_start(packet, h);
 }
 
+/* Copies fields as they stand: `bytes` is a constant, and even. */
+static __always_inline void weir_copy_fields(void *to, const __u8 *from, unsigned bytes)
+{
+#ifdef __bpf__
+  unsigned i;
+
+#pragma clang loop unroll(full)
+  for (i = 0; i < bytes / sizeof(weir_field); ++i)
+    ((weir_field *)to)[i] = ((const weir_field *)from)[i];
+#else
+  __builtin_memcpy(to, from, bytes);
+#endif
+}
+
 /* The block of `target` that the address at `offset` has, allowed or not, expired or not. */
 static __always_inline struct weir_block *weir_find_block(struct weir_tables *tables, const struct weir_packet *packet,
                                                           const struct weir_headers *h, __u32 offset, __u32 target)

@@ -90,20 +90,6 @@ static __always_inline __u16 weir_be16(const __u8 *p)
 #endif
 }
 
-/* Copies fields as they stand: `bytes` is a constant, and even. */
-static __always_inline void weir_copy_fields(void *to, const __u8 *from, unsigned bytes)
-{
-#ifdef __bpf__
-  unsigned i;
-
-#pragma clang loop unroll(full)
-  for (i = 0; i < bytes / sizeof(weir_field); ++i)
-    ((weir_field *)to)[i] = ((const weir_field *)from)[i];
-#else
-  __builtin_memcpy(to, from, bytes);
-#endif
-}
-
 /* Gives `value` back, which is below 32 KiB. In the kernel, the verifier then knows no more than that, and goes on once for
  * all the paths that led here; with what it knew, it walks each of them to the end (six link layers, times the lengths of
  * eight extension headers, times the decision: beyond its limit of a million instructions). A xor with something unknown,
