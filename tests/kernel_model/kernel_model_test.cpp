@@ -97,13 +97,13 @@ TEST(Plan, SaysWhatTheKernelCannotCompute) {
   EXPECT_THAT(error_of(model, {.precision = 0.1}), HasSubstr("a precision is for linear models"));
   EXPECT_THAT(error_of(model, {.drop = {"good"}}), HasSubstr("it has 'fine', 'bad'"));
   model.classes.clear();
-  EXPECT_THAT(error_of(model), HasSubstr("give a threshold"));
+  EXPECT_THAT(error_of(model), HasSubstr("give --threshold"));
   EXPECT_EQ(plan_of(model, {.threshold = 0.3}).leaves, 1U);
   model.classes.resize(3);
   model.outputs = 3;
   model.values.resize(6);
   model.bias.resize(3);
-  EXPECT_THAT(error_of(model), HasSubstr("name those whose packets are dropped"));
+  EXPECT_THAT(error_of(model), HasSubstr("name by --drop those whose packets are dropped"));
 }
 
 TEST(Plan, GoesByTheModelsOwnThreshold) {
