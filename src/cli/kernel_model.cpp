@@ -101,6 +101,8 @@ Result<Planned> planned(const Options& options) {
 }
 
 std::string size_text(const Plan& plan) {
+  if (plan.kind == Plan::Kind::linear && plan.reading == WEIR_READING_skx)
+    return "linear, in four digits and C's integers";
   if (plan.kind == Plan::Kind::linear)
     return fmt::format("linear, a decision is off by {:.3g} at most", plan.error);
   return fmt::format("{} trees, {} splits, {} functions", plan.calls.size(), plan.splits,
@@ -392,7 +394,10 @@ void add_model_options(Command command, Options& options) {
       .add_option("--precision", options.precision,
                   "Linear models: how far a decision may be off; as little as can be, else")
       .type_name("E");
-  command.add_option("--compat", options.compat, "Read headers as that program does: skx")
+  command
+      .add_option("--compat", options.compat,
+                  "Judge as that program does (its reading of headers, cut numbers, votes by "
+                  "majority): skx")
       .one_of({"skx"});
 }
 

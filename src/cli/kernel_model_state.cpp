@@ -52,7 +52,7 @@ void print_state(const kernel_model::State& state) {
                      : "generic mode",
       state.about.name, state.about.trained, std::string(state.about.sha256).substr(0, 12),
       control::duration_text(std::max<std::uint64_t>(1, now_ms - std::min(now_ms, loaded_ms))),
-      state.about.reading == WEIR_READING_skx ? ", headers read as SkimXDP does" : "");
+      state.about.reading == WEIR_READING_skx ? ", judging as SkimXDP does" : "");
   std::vector<std::vector<std::string>> rows{{"CPU", "PASSED", "DROPPED", "NOT IP", "UNJUDGED"}};
   std::array<std::uint64_t, WEIR_MODEL_VERDICTS> all{};
   for (std::size_t cpu = 0; cpu < state.counters.size(); ++cpu) {

@@ -306,25 +306,37 @@ class Writer {
 
   // ---- Linear ---------------------------------------------------------------------------------
 
+  void wrap(Register number, Term::Wrap wrap) {
+    if (wrap == Term::Wrap::int64) return;
+    a_.alu(BPF_LSH, number, 32);
+    a_.alu(wrap == Term::Wrap::int32 ? BPF_ARSH : BPF_RSH, number, 32);
+  }
+
+  /// Adds a product of the feature in r4.
+  void write_term(const Term& term) {
+    a_.move(r1, term.weight);
+    a_.move(r2, r4);
+    if (term.part == Term::Part::low) a_.alu(BPF_AND, r2, 0xffff);
+    if (term.part == Term::Part::high) a_.alu(BPF_RSH, r2, 16);
+    a_.alu(BPF_MUL, r1, r2);
+    wrap(r1, term.product);
+    if (term.shift > 0) a_.alu(BPF_ARSH, r1, term.shift);
+    a_.load64(r3, r10, slot(term.output));
+    a_.alu(BPF_ADD, r3, r1);
+    wrap(r3, term.sum);
+    a_.store64(r10, slot(term.output), r3);
+  }
+
   void write_linear() {
     start_sums(plan_.start);
-    for (std::int32_t f = 0; f < WEIR_HEADER_FEATURE_COUNT; ++f) {
-      bool loaded = false;
-      for (std::size_t o = 0; o < plan_.outputs; ++o) {
-        const std::int64_t weight =
-            plan_.weights[o * WEIR_HEADER_SLOTS + static_cast<std::size_t>(f)];
-        if (weight == 0) continue;
-        if (!loaded) {
-          a_.load32(r2, r6, value_offset(f));
-          if (is_rounded(f, plan_.reading)) floats_.round_to_float(r2);
-        }
-        loaded = true;
-        a_.move(r1, weight);
-        a_.alu(BPF_MUL, r1, r2);
-        a_.load64(r3, r10, slot(o));
-        a_.alu(BPF_ADD, r3, r1);
-        a_.store64(r10, slot(o), r3);
+    std::int32_t loaded = -1;
+    for (const Term& term : plan_.terms) {
+      if (term.feature != loaded) {
+        a_.load32(r4, r6, value_offset(term.feature));
+        if (is_rounded(term.feature, plan_.reading)) floats_.round_to_float(r4);
+        loaded = term.feature;
       }
+      write_term(term);
     }
     if (plan_.outputs > 1) {
       find_best(false);

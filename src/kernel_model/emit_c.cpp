@@ -104,6 +104,19 @@ static __always_inline __u64 weir_round(__u64 x)
 }
 )c";
 
+constexpr const char* kTimes = R"c(
+/* Overflow wraps. */
+static __always_inline __s64 weir_times(__s64 weight, __u64 x)
+{
+  return (__s64)((__u64)weight * x);
+}
+
+static __always_inline __s64 weir_plus(__s64 a, __s64 b)
+{
+  return (__s64)((__u64)a + (__u64)b);
+}
+)c";
+
 std::string replaced(std::string text, const std::string& what, const std::string& by) {
   for (std::size_t at = text.find(what); at != std::string::npos; at = text.find(what, at))
     text.replace(at, what.size(), by);
@@ -233,7 +246,10 @@ class Text {
   }
 
   void write_model() {
-    if (plan_.kind == Plan::Kind::linear) out_ += kRound;
+    if (plan_.kind == Plan::Kind::linear) {
+      out_ += kTimes;
+      if (plan_.reading == WEIR_READING_exact) out_ += kRound;
+    }
     if (plan_.exact.needed) write_exact();
     add("\n__noinline int weir_model(struct weir_header_features *f)\n{{\n");
     switch (plan_.kind) {
@@ -334,19 +350,28 @@ class Text {
     add("  return weir_model_exactly(f);\n");
   }
 
+  static const char* type(Term::Wrap wrap) noexcept {
+    return wrap == Term::Wrap::int32 ? "(__s32)" : wrap == Term::Wrap::uint32 ? "(__u32)" : "";
+  }
+  [[nodiscard]] std::string operand(const Term& term) const {
+    std::string value = feature(term.feature);
+    if (is_rounded(term.feature, plan_.reading)) value = fmt::format("weir_round({})", value);
+    if (term.part == Term::Part::low) return value + " & 0xffff";
+    if (term.part == Term::Part::high) return value + " >> 16";
+    return value;
+  }
+
   void write_linear() {
     add("  __s64 sum[{}] = {{", plan_.outputs);
     for (std::size_t o = 0; o < plan_.outputs; ++o)
       add("{}{}ll", o == 0 ? "" : ", ", plan_.start[o]);
     add("}}; /* times 2^{} */\n\n  if (!f)\n    return -1;\n", plan_.shift);
-    for (std::size_t o = 0; o < plan_.outputs; ++o)
-      for (std::int32_t f = 0; f < WEIR_HEADER_FEATURE_COUNT; ++f) {
-        const auto weight = plan_.weights[o * WEIR_HEADER_SLOTS + static_cast<std::size_t>(f)];
-        if (weight == 0) continue;
-        const std::string value =
-            is_rounded(f, plan_.reading) ? fmt::format("weir_round({})", feature(f)) : feature(f);
-        add("  sum[{}] += {}ll * (__s64){};\n", o, weight, value);
-      }
+    for (const Term& term : plan_.terms) {
+      const std::string product = fmt::format("weir_times({}ll, {})", term.weight, operand(term));
+      const std::string shift = term.shift > 0 ? fmt::format(" >> {}", term.shift) : "";
+      add("  sum[{0}] = {1}weir_plus(sum[{0}], {2}{3}{4});\n", term.output, type(term.sum),
+          type(term.product), product, shift);
+    }
     if (plan_.outputs > 1) return write_best("sum[{}]");
     add("  return sum[0] > {}ll ? {} : {};\n", plan_.above, drops(1), drops(0));
   }

@@ -51,13 +51,41 @@ int judge_sum(const Plan& plan, const Values& values, bool* was_exact) {
   return drops(plan, exact_class(plan, row)) ? 1 : 0;
 }
 
+std::int64_t wrapped(std::uint64_t number, Term::Wrap wrap) noexcept {
+  switch (wrap) {
+    case Term::Wrap::int32:
+      return static_cast<std::int32_t>(static_cast<std::uint32_t>(number));
+    case Term::Wrap::uint32:
+      return static_cast<std::uint32_t>(number);
+    case Term::Wrap::int64:
+      break;
+  }
+  return static_cast<std::int64_t>(number);
+}
+
+std::uint64_t operand(const Plan& plan, const Term& term, const Values& values) noexcept {
+  const std::uint32_t read = values[static_cast<std::size_t>(term.feature)];
+  const std::uint64_t x = is_rounded(term.feature, plan.reading) ? as_row(read) : read;
+  switch (term.part) {
+    case Term::Part::low:
+      return x & 0xffffU;
+    case Term::Part::high:
+      return x >> 16U;
+    case Term::Part::whole:
+      break;
+  }
+  return x;
+}
+
 int judge_linear(const Plan& plan, const Values& values) noexcept {
   std::array<std::int64_t, kOutputsMax> sum{};
-  for (std::size_t o = 0; o < plan.outputs; ++o) {
-    sum[o] = plan.start[o];
-    for (std::size_t f = 0; f < WEIR_HEADER_SLOTS; ++f)
-      sum[o] +=
-          plan.weights[o * WEIR_HEADER_SLOTS + f] * static_cast<std::int64_t>(as_row(values[f]));
+  std::copy(plan.start.begin(), plan.start.end(), sum.begin());
+  for (const Term& term : plan.terms) {
+    const std::int64_t product = wrapped(
+        static_cast<std::uint64_t>(term.weight) * operand(plan, term, values), term.product);
+    sum[term.output] = wrapped(static_cast<std::uint64_t>(sum[term.output]) +
+                                   static_cast<std::uint64_t>(product >> term.shift),
+                               term.sum);
   }
   if (plan.outputs == 1) return drops(plan, sum[0] > plan.above ? 1 : 0) ? 1 : 0;
   const auto best = std::max_element(sum.begin(), sum.begin() + plan.outputs);
@@ -119,7 +147,7 @@ std::uint64_t as_row(std::uint32_t x) noexcept {
 }
 
 bool is_rounded(int feature, weir_reading reading) noexcept {
-  return largest(feature, reading) > kFloatWhole &&
+  return reading == WEIR_READING_exact && largest(feature, reading) > kFloatWhole &&
          (feature == WEIR_HEADER_FEATURE_tcp_sequence_num ||
           feature == WEIR_HEADER_FEATURE_tcp_ack_num);
 }

@@ -11,6 +11,7 @@
 #include "base/nearest.h"
 #include "forest/fixed.h"
 #include "kernel_model/plan_exact.h"
+#include "kernel_model/plan_skx.h"
 #include "kernel_model/plan_trees.h"
 
 namespace weir::kernel_model {
@@ -313,25 +314,52 @@ Status plan_trees(const Model& model, const std::vector<int>& slots, Plan& plan)
   return single && whole_rows ? plan_sum(model, fixed, slots, plan) : plan_sums(model, slots, plan);
 }
 
-/// The weights at this shift, and by how much a decision is off at most.
-void set_weights(const Model& model, const std::vector<int>& slots, int shift, Plan& plan) {
+constexpr unsigned kHalf_bits = 16;
+
+/// `weight` times a part of a feature that is up to `range`: a term of as many bits as its product
+/// has room for, and by how much that is off at most.
+double add_term(Term term, double weight, double range, Plan& plan) {
+  constexpr int kProduct_bits = 62, kShiftsMost = 60;
+  if (weight == 0) return 0;
+  term.shift =
+      std::clamp(kProduct_bits - 1 - std::ilogb(weight * range) - plan.shift, 0, kShiftsMost);
+  auto whole = std::llrint(std::ldexp(weight, plan.shift + term.shift));
+  for (; term.shift > 0 && whole % 2 == 0; --term.shift) whole /= 2;
+  const double kept = std::ldexp(static_cast<double>(whole), -plan.shift - term.shift);
+  term.weight = whole;
+  if (whole != 0) plan.terms.push_back(term);
+  // What a shift to the right cuts off is less than a unit of the sum.
+  return std::abs(kept - weight) * range + (term.shift > 0 ? std::ldexp(1.0, -plan.shift) : 0);
+}
+
+/// The terms of a sum at this shift, and by how much a decision is off at most.
+void set_terms(const Model& model, const std::vector<int>& slots, int shift, Plan& plan) {
   plan.shift = shift;
-  plan.error = 0;
-  plan.weights.assign(std::size_t{plan.outputs} * WEIR_HEADER_SLOTS, 0);
+  plan.terms.clear();
   plan.start.assign(plan.outputs, 0);
-  const std::size_t features = model.features.size();
-  for (std::size_t o = 0; o < plan.outputs; ++o) {
+  std::vector<double> off(plan.outputs, 0);
+  for (std::uint32_t o = 0; o < plan.outputs; ++o) {
     plan.start[o] = std::llrint(std::ldexp(model.bias[o], shift));
-    double off = std::abs(std::ldexp(static_cast<double>(plan.start[o]), -shift) - model.bias[o]);
-    for (std::size_t f = 0; f < features; ++f) {
-      const double weight = model.weights[o * features + f];
-      const auto whole = std::llrint(std::ldexp(weight, shift));
-      plan.weights[o * WEIR_HEADER_SLOTS + static_cast<std::size_t>(slots[f])] += whole;
-      off += std::abs(std::ldexp(static_cast<double>(whole), -shift) - weight) *
-             largest(slots[f], plan.reading);
-    }
-    plan.error = std::max(plan.error, off);
+    off[o] = std::abs(std::ldexp(static_cast<double>(plan.start[o]), -shift) - model.bias[o]);
   }
+  const std::size_t features = model.features.size();
+  for (std::size_t f = 0; f < features; ++f) {
+    const double most = static_cast<double>(as_row(largest(slots[f], plan.reading)));
+    for (std::uint32_t o = 0; o < plan.outputs; ++o) {
+      const double weight = model.weights[o * features + f];
+      Term term{.output = o, .feature = slots[f]};
+      if (most < std::ldexp(1.0, kHalf_bits + 1)) {
+        off[o] += add_term(term, weight, most, plan);
+        continue;
+      }
+      term.part = Term::Part::low;
+      off[o] += add_term(term, weight, std::ldexp(1.0, kHalf_bits) - 1, plan);
+      term.part = Term::Part::high;
+      off[o] +=
+          add_term(term, std::ldexp(weight, kHalf_bits), std::ldexp(most, -int{kHalf_bits}), plan);
+    }
+  }
+  plan.error = *std::max_element(off.begin(), off.end());
   plan.above = static_cast<std::int64_t>(std::floor(std::ldexp(plan.cut, shift)));
   plan.error += plan.outputs == 1
                     ? std::abs(std::ldexp(static_cast<double>(plan.above), -shift) - plan.cut)
@@ -357,7 +385,7 @@ Status plan_linear(const Model& model, const Options& options, const std::vector
         fmt::format("its decision function reaches {:.3g}, more than 64 bits hold; scale "
                     "its weights",
                     most));
-  set_weights(model, slots, finest, plan);
+  set_terms(model, slots, finest, plan);
   if (!options.precision) return {};
   if (plan.error > *options.precision)
     return fail(
@@ -366,11 +394,11 @@ Status plan_linear(const Model& model, const Options& options, const std::vector
                     *options.precision, plan.error));
   int shift = finest;
   while (shift > kShiftLeast) {
-    set_weights(model, slots, shift - 1, plan);
+    set_terms(model, slots, shift - 1, plan);
     if (plan.error > *options.precision) break;
     --shift;
   }
-  set_weights(model, slots, shift, plan);
+  set_terms(model, slots, shift, plan);
   return {};
 }
 
@@ -394,8 +422,17 @@ Result<Plan> make_plan(const Model& model, const Options& given) {
   if (model.outputs > kOutputsMax)
     return fail(fmt::format("the model has {} outputs, and a kernel model has room for {}",
                             model.outputs, kOutputsMax));
-  WEIR_ASSIGN(const std::vector<int> slots, find_slots(model, used_features(model), given.words));
+  const bool skx = options.reading == WEIR_READING_skx;
+  WEIR_ASSIGN(
+      const std::vector<int> slots,
+      find_slots(model, skx ? std::vector<bool>(model.features.size(), true) : used_features(model),
+                 given.words));
+  if (skx) WEIR_TRY(has_skx(model, given));
   WEIR_ASSIGN(plan.drop, drop_mask(model, options));
+  if (skx) {
+    WEIR_TRY(plan_skx(model, options, slots, plan));
+    return plan;
+  }
   WEIR_TRY(set_decision(model, options, plan));
   if (options.precision && model.kind != Model::Kind::linear)
     return fail("a precision is for linear models: trees are exact; leave it out");

@@ -8,8 +8,11 @@
 ///           forest/fixed.h has it; a sum that stands so near the decision that rounding could
 ///           choose the class is added once more, from the trained values, in the arithmetic of the
 ///           trainer's library, float by float (`Exact`): the class is the library's own, always.
-/// Linear    weights times 2^shift, as whole numbers, of rows of floats; `error` is by how much a
-///           decision may be off, at most. What stands nearer to the decision may change its class.
+/// Linear    each product with a fixed point of its own, as fine as 64 bits allow for what its feature
+///           can be (features above 16 bits are two, their halves), then brought to the sum's, of
+///           rows of floats; `error` is by how much a decision may be off, at most. What stands
+///           nearer to the decision may change its class.
+/// SkimXDP   with its reading of headers goes all else of it: plan_skx.h.
 /// Errors    one sentence: what of a model the kernel cannot compute, and what to do.
 /// Threads   immutable after `make_plan`.
 #pragma once
@@ -51,7 +54,7 @@ struct Options {
   std::optional<double> precision = std::nullopt;
   /// Classes whose packets are dropped; none: the last.
   std::vector<std::string> drop = {};
-  weir_reading reading = WEIR_READING_exact;
+  weir_reading reading = WEIR_READING_exact;  ///< skx: all as that program judges
   Words words = {};
 };
 
@@ -88,6 +91,18 @@ struct Exact {
   std::vector<double> values;  ///< a row a leaf, `outputs` each
 };
 
+/// One product of a linear model's sums.
+struct Term {
+  enum class Part : std::uint8_t { whole, low, high };      ///< of the feature; low: 16 bits
+  enum class Wrap : std::uint8_t { int64, int32, uint32 };  ///< the type that a number is kept in
+  std::uint32_t output = 0;
+  std::int32_t feature = 0;
+  Part part = Part::whole;
+  std::int64_t weight = 0;
+  int shift = 0;  ///< the product goes to the right by this
+  Wrap product = Wrap::int64, sum = Wrap::int64;
+};
+
 struct Plan {
   enum class Kind : std::uint8_t {
     verdict,  ///< one tree: a leaf's value is 1, drop, or 0
@@ -111,9 +126,9 @@ struct Plan {
   std::int64_t near = 0;
   Exact exact;
 
-  std::vector<std::int64_t> weights;  ///< linear: outputs x WEIR_HEADER_SLOTS
-  std::int64_t above = 0;             ///< linear, one output: the last class where the sum is above
-  int shift = 0;
+  std::vector<Term> terms;  ///< linear: added up in this order, without a care for overflow
+  std::int64_t above = 0;   ///< linear, one output: the last class where the sum is above
+  int shift = 0;            ///< the sums are times 2^shift
   double error = 0;
 
   /// One output: the last class where its margin is above; two margins of two classes: where the
@@ -139,7 +154,8 @@ const char* feature_name(int feature) noexcept;
 
 /// x as a row of the forest module has it: the nearest float, again as a whole number.
 std::uint64_t as_row(std::uint32_t x) noexcept;
-/// Features of which that is not always x itself, and which are therefore rounded before a product.
+/// Features of which that is not always x itself, and which are therefore rounded before a product;
+/// SkimXDP knows no rows.
 bool is_rounded(int feature, weir_reading reading) noexcept;
 
 /// Instructions of BPF that a node takes.

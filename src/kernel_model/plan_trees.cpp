@@ -7,6 +7,8 @@
 #include <limits>
 #include <utility>
 
+#include "kernel_model/plan_skx.h"
+
 namespace weir::kernel_model {
 
 namespace {
@@ -16,8 +18,9 @@ constexpr std::uint32_t kHighest = std::numeric_limits<std::uint32_t>::max();
 /// Nodes of one tree, in any order, before they are laid out in functions.
 class Builder {
  public:
-  Builder(const forest::Model& model, const std::vector<int>& slots, const LeafValue& value_of)
-      : model_(model), slots_(slots), value_of_(value_of) {
+  Builder(const forest::Model& model, const std::vector<int>& slots, const LeafValue& value_of,
+          weir_reading reading)
+      : model_(model), slots_(slots), value_of_(value_of), reading_(reading) {
     high_.fill(kHighest);
   }
 
@@ -26,7 +29,8 @@ class Builder {
     const forest::Node& node = model_.nodes[n];
     if (node.feature < 0) return put({Node::kLeaf, 0, 0, 0, value_of_(tree, node)});
     const auto slot = static_cast<std::size_t>(slots_[static_cast<std::size_t>(node.feature)]);
-    const Cut cut = cut_of(node.threshold, model_.compare);
+    const Cut cut = reading_ == WEIR_READING_skx ? skx_cut(static_cast<int>(slot), node.threshold)
+                                                 : cut_of(node.threshold, model_.compare);
     if (cut.none || cut.cut < low_[slot]) return add(tree, node.right);
     if (cut.cut >= high_[slot]) return add(tree, node.left);
     const std::uint32_t high = std::exchange(high_[slot], cut.cut);
@@ -51,6 +55,7 @@ class Builder {
   const forest::Model& model_;
   const std::vector<int>& slots_;
   const LeafValue& value_of_;
+  weir_reading reading_;
   Values low_{}, high_;
 };
 
@@ -171,7 +176,7 @@ Status add_functions(const forest::Model& model, const std::vector<int>& slots,
   std::vector<Built> trees;
   trees.reserve(model.trees.size());
   for (std::size_t t = 0; t < model.trees.size(); ++t) {
-    Builder builder(model, slots, value_of);
+    Builder builder(model, slots, value_of, plan.reading);
     Built built;
     built.root = builder.add(model.trees[t], model.trees[t].root);
     built.nodes = std::move(builder.nodes);

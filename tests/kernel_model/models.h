@@ -86,4 +86,14 @@ inline Model linear_model() {
   return model;
 }
 
+/// A sum that is an int, unsigned and a long in turn where SkimXDP adds it up.
+inline Model wide_sums() {
+  Model model = two_classes({"dest_port", "tcp_sequence_num", "ip_ttl", "tcp_window_size"});
+  model.kind = Model::Kind::linear;
+  model.link = forest::Link::sigmoid;
+  model.weights = {-7.31, 0.0011, -2.5e6, 91.7};
+  model.bias = {-11};
+  return model;
+}
+
 }  // namespace weir::test

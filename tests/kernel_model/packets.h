@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-/// Packets for a model: header fields where its comparisons decide.
+/// Packets for a model: header fields where its comparisons decide, in the reading that it is of.
 ///
 /// Shape     IPv4 and IPv6, TCP, UDP and others, with options, tags and fragments; a field's value
 ///           is, one time in three, a cut of the model or a number beside one. One in eight is of
@@ -36,6 +36,7 @@ class PacketsAtCuts {
   PacketsAtCuts(std::uint64_t seed, const kernel_model::Plan* plan)
       : random_(seed), others_(seed + 1) {
     if (plan == nullptr) return;
+    reading_ = plan->reading;
     for (const auto& function : plan->functions)
       for (const auto& node : function.nodes)
         if (node.feature >= 0) cuts_[static_cast<std::size_t>(node.feature)].push_back(node.cut);
@@ -45,7 +46,7 @@ class PacketsAtCuts {
   const Bytes& next(kernel_model::Values& values) {
     for (;;) {
       frame_ = below(8) == 0 ? others_.next() : built();
-      if (const auto read = read_values(frame_)) {
+      if (const auto read = read_values(frame_, reading_)) {
         values = *read;
         return frame_;
       }
@@ -117,6 +118,7 @@ class PacketsAtCuts {
 
   std::mt19937_64 random_;
   FrameGenerator others_;
+  weir_reading reading_ = WEIR_READING_exact;
   std::array<std::vector<std::uint32_t>, WEIR_HEADER_SLOTS> cuts_;
   Bytes frame_;
 };
