@@ -1,8 +1,9 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // What a kernel model costs: ns a packet over trees and depth, as weir writes it and as clang compiles the C that weir
-// emits; what of a bare redirect's rate is left; the largest forests that the kernel loads, and what it says of larger ones.
+// emits; what of a bare redirect's rate is left; a call of the model against a tail call; the largest forests that the
+// kernel loads, and what it says of larger ones.
 //
-//   kernel_model_bench [cost] [rate] [largest]
+//   kernel_model_bench [cost] [rate] [calls] [largest]
 //
 // Prints Markdown. Needs root. Models are random: each split cuts one of eight features where half of the packets are.
 #include <bpf/bpf.h>
@@ -24,6 +25,7 @@
 #include "kernel_model/emit_c.h"
 #include "kernel_model/load.h"
 #include "kernel_model/object.h"
+#include "kernel_model_calls.skel.h"
 #include "kernel_model_redirect.skel.h"
 #include "kernel_model_rows.skel.h"
 #include "perf/generator/generator.h"
@@ -286,6 +288,57 @@ void rate() {
     fmt::print("| {} | {:.2f} | {:.2f} |\n", name, median(rates) / 1e6, median(rates) / bare_rate);
 }
 
+/// ns a packet of one program over packets that differ little, as those of a flow do.
+double ns_a_packet(int program) {
+  test::Bytes frame = test::udp_frame(test::Shape::ip4, test::device(test::Shape::ip4),
+                                      test::host(test::Shape::ip4), 4000, 4001, "");
+  bpf_test_run_opts options{};
+  options.sz = sizeof options;
+  options.data_in = frame.data();
+  options.data_size_in = static_cast<std::uint32_t>(frame.size());
+  options.repeat = 1'000'000;
+  WEIR_CHECK(bpf_prog_test_run_opts(program, &options) == 0 && options.retval != XDP_ABORTED);
+  return options.duration;
+}
+
+/// The same model by a call and by a tail call, in turn.
+void calls() {
+  const Packets packets;
+  std::size_t bytes = 0;
+  const auto* const data =
+      static_cast<const std::uint8_t*>(kernel_model_calls_bpf::elf_bytes(&bytes));
+  fmt::print(
+      "\nns a packet of one flow from the frame to the verdict (BPF_PROG_TEST_RUN, a million times "
+      "a "
+      "round), medians of {} rounds in turn\n\n"
+      "| trees | depth | call | tail call |\n| --- | --- | --- | --- |\n",
+      kRounds);
+  for (const auto& [trees, depth] :
+       std::vector<std::pair<int, unsigned>>{{1, 0}, {1, 8}, {10, 6}, {100, 6}}) {
+    const auto linked = kernel_model::link(
+        {data, bytes}, *model_object(assemble(plan_of(RandomForest(packets).make(trees, depth)))));
+    WEIR_CHECK(linked);
+    const Object object(*linked);
+    WEIR_CHECK(object.loaded);
+    const auto program = [&](const char* name) {
+      return bpf_program__fd(bpf_object__find_program_by_name(object.object, name));
+    };
+    const std::uint32_t key = 0;
+    const int tail = program("tail");
+    WEIR_CHECK(bpf_map_update_elem(bpf_object__find_map_fd_by_name(object.object, "models"), &key,
+                                   &tail, 0) == 0);
+    std::array<std::vector<double>, 2> found;
+    for (int round = 0; round < kRounds; ++round) {
+      found[0].push_back(ns_a_packet(program("call")));
+      found[1].push_back(ns_a_packet(program("tail_call")));
+    }
+    for (auto& times : found) std::sort(times.begin(), times.end());
+    fmt::print("| {} | {} | {:.0f} ({:.0f}-{:.0f}) | {:.0f} ({:.0f}-{:.0f}) |\n", trees, depth,
+               found[0][kRounds / 2], found[0].front(), found[0].back(), found[1][kRounds / 2],
+               found[1].front(), found[1].back());
+  }
+}
+
 struct Forest {
   int trees = 0;
   std::size_t functions = 0, splits = 0, instructions = 0;
@@ -366,6 +419,7 @@ int main(int argc, char** argv) {
   }
   if (wanted("cost")) weir::perf::cost();
   if (wanted("rate")) weir::perf::rate();
+  if (wanted("calls")) weir::perf::calls();
   if (wanted("largest")) weir::perf::largest();
   return 0;
 }
