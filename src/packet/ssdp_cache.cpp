@@ -52,21 +52,21 @@ Ssdp moved(Ssdp ssdp, const std::uint8_t* from, const std::uint8_t* to) noexcept
   return ssdp;
 }
 
-/// A text and what it says, whose views are of this copy.
-struct alignas(kCacheLine_bytes) Place {
-  Ssdp ssdp;
-  std::size_t size = 0;
-  std::array<std::uint8_t, SsdpCache::kText_bytes> text;
-};
-
-struct Set {
-  std::array<std::uint32_t, kWays> tags{};  // of a hash; 0: nothing there
-  std::uint32_t next = 0;                   // to be taken
-};
-
 }  // namespace
 
 struct SsdpCache::Tables {
+  /// A text and what it says, whose views are of this copy.
+  struct alignas(kCacheLine_bytes) Place {
+    Ssdp ssdp;
+    std::size_t size = 0;
+    std::array<std::uint8_t, SsdpCache::kText_bytes> text;
+  };
+
+  struct Set {
+    std::array<std::uint32_t, kWays> tags{};  // of a hash; 0: nothing there
+    std::uint32_t next = 0;                   // to be taken
+  };
+
   std::array<Set, kSets> sets{};
   std::array<std::uint16_t, kSeen> seen{};  // of the hash that came last, by other bits of it
   std::array<Place, kPlaces> places;
@@ -83,10 +83,10 @@ Ssdp SsdpCache::parse(std::span<const std::uint8_t> payload) {
   const std::uint64_t key = hash(text, size);
   const std::size_t s = key % kSets;
   const auto tag = static_cast<std::uint32_t>(key >> 32U) | 1U;
-  Set& set = tables_->sets[s];
+  Tables::Set& set = tables_->sets[s];
   for (std::size_t way = 0; way < kWays; ++way) {
     if (set.tags[way] != tag) continue;
-    const Place& place = tables_->places[s * kWays + way];
+    const Tables::Place& place = tables_->places[s * kWays + way];
     if (place.size != size || std::memcmp(place.text.data(), text, size) != 0) continue;
     ++hits_;
     return moved(place.ssdp, place.text.data(), text);
@@ -100,7 +100,7 @@ Ssdp SsdpCache::parse(std::span<const std::uint8_t> payload) {
     return ssdp;
   }
   set.tags[set.next] = tag;
-  Place& place = tables_->places[s * kWays + set.next];
+  Tables::Place& place = tables_->places[s * kWays + set.next];
   set.next = (set.next + 1) % kWays;
   std::memcpy(place.text.data(), text, size);
   place.size = size;
