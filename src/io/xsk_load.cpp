@@ -78,7 +78,10 @@ Result<std::unique_ptr<LoadQueue>> LoadQueue::open(const std::string& interface,
       mmap(nullptr, kLoad_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
   if (made->memory_ == MAP_FAILED) return refused(errno);
   xsk_umem_config memory{};
-  memory.fill_size = memory.comp_size = kLoadRing;
+  // The kernel shows packets before it shows that their places in the fill ring are free: twice as
+  // many places as there are frames in it, so that a frame has one at any time.
+  memory.fill_size = 2 * kLoadRing;
+  memory.comp_size = kLoadRing;
   memory.frame_size = LoadPort::kFrame_bytes;
   int error = -xsk_umem__create(&made->umem_, made->memory_, kLoad_bytes, &made->fill_,
                                 &made->completion_, &memory);
@@ -146,7 +149,7 @@ std::size_t LoadQueue::receive(const std::function<void(LoadPort::Bytes)>& see) 
       recvfrom(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, nullptr);
     return 0;
   }
-  // As many were taken from the ring as are put back: there is room.
+  // As many were taken from the ring as are put back: there is room (see fill_size).
   std::uint32_t to = 0;
   WEIR_CHECK(xsk_ring_prod__reserve(&fill_, got, &to) == got);
   for (std::uint32_t i = 0; i < got; ++i) {
