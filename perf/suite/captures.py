@@ -8,16 +8,27 @@ import subprocess
 import tempfile
 import time
 
-from . import MODEL, WEIR, spread
+from . import MODEL, REPEATS_MAX, STOLEN_MAX, WEIR, spread
 
 JUDGED = "weir, every packet judged, {} workers"
 NOT_STEERED = "weir, a capture of which nothing is steered"
 
 
+def cpu_times():
+    """(stolen by the hypervisor, all), of all cores since the start."""
+    fields = [int(word) for word in pathlib.Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return fields[7], sum(fields)
+
+
 def timed(command):
-    start = time.monotonic()
-    ran = subprocess.run(command, capture_output=True, text=True)
-    return time.monotonic() - start, ran
+    """Seconds and what ran; repeated while time is stolen from this machine."""
+    for _ in range(REPEATS_MAX):
+        before, start = cpu_times(), time.monotonic()
+        ran = subprocess.run(command, capture_output=True, text=True)
+        took, after = time.monotonic() - start, cpu_times()
+        if after[0] - before[0] <= STOLEN_MAX * (after[1] - before[1]):
+            break
+    return took, ran
 
 
 def synth(capture, scenario, packets):
@@ -35,7 +46,7 @@ def ways(folder, packets):
     found = {JUDGED.format(w): [*replay, ssdp, "-c", shadow, "--workers", str(w)] for w in (0, 1, 2)}
     found["weir, sources blocked as they are found"] = [*replay, ssdp, "-m", str(MODEL)]
     found[NOT_STEERED] = [*replay, other, "-m", str(MODEL)]
-    found["tcpdump -r to /dev/null"] = ["tcpdump", "-r", ssdp, "-w", "/dev/null"]
+    found["tcpdump -r to /dev/null"] = ["tcpdump", "-Z", "root", "-r", ssdp, "-w", "/dev/null"]  # else it gives /dev/null away
     rule = os.path.join(folder, "one.rules")
     pathlib.Path(rule).write_text('alert udp any 1900 -> any any (msg:"ssdp"; content:"HTTP/1.1 200"; sid:1;)\n')
     found["suricata, one rule"] = ["suricata", "-r", ssdp, "-S", rule, "-l", folder, "--runmode", "single"]

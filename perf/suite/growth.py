@@ -24,8 +24,9 @@ def on_the_line(packets):
         "not steered, by blocks in the map": ("blocks", {
             b: ["weir", "udp", n, f"blocks={b}", "toml=[tables];blocks_max=1048576"] for b in (0, 1_000, 10_000, 100_000, 1_000_000)}),
         "not steered, by bytes of the frame": ("bytes", {b: ["weir", "udp", n, f"bytes={b}"] for b in (64, 256, 512, 1024, 1500)}),
-        "not steered, by prefixes on the allowlist": ("prefixes", {
-            p: ["weir", "udp", n, "toml=[allow];prefixes=[" + ",".join(f'"10.{i // 256}.{i % 256}.0/24"' for i in range(p)) + "]"]
+        "a blocked source dropped, by prefixes on the allowlist (looked up for a source that a block is of)": ("prefixes", {
+            p: ["weir", "ssdp", n, "blocks=1", "toml=[allow];prefixes=["
+                + ",".join(f'"10.{i // 256}.{i % 256}.0/24"' for i in range(p)) + "]"]
             for p in (0, 100, 1_000, 4_000)}),
         "a blocked source dropped, by blocks in the map": ("blocks", {
             b: ["weir", "ssdp", n, f"blocks={b}", f"sources={b}", "toml=[tables];blocks_max=1048576"]
@@ -91,10 +92,12 @@ def limits(packets, say):
         rows.append({"name": name, "left_out": trouble})
     else:
         add(name, "MiB", 192, (result["held_bytes"] - UMEM_bytes) / MIB, command="line " + " ".join(full))
-    steered = {"weir": ["weir", "ssdp", "sources=200", SHADOW], "testpmd": ["testpmd", "ssdp", "sources=200"]}
-    for box, arguments in steered.items():
-        rate, trouble = lossless_rate(arguments, 2_000_000, packets // 20, say)
-        name = f"highest rate of SSDP without a loss, {box}"
+    kinds = {"SSDP": (2_000_000, packets // 20, {"weir": ["weir", "ssdp", "sources=200", SHADOW],
+                                                 "testpmd": ["testpmd", "ssdp", "sources=200"]}),
+             "UDP that is not steered": (8_000_000, packets // 5, {"weir": ["weir", "udp"], "a bare devmap redirect": ["devmap", "udp"]})}
+    for kind, most, some, box, arguments in [(k, m, s, b, a) for k, (m, s, boxes) in kinds.items() for b, a in boxes.items()]:
+        rate, trouble = lossless_rate(arguments, most, some, say)
+        name = f"highest rate of {kind} without a loss, {box}"
         rows.append({"name": name, "left_out": trouble} if rate is None else
                     {"name": name, "unit": "Mpps", "goal": None, "value": rate * 1e-6, "less_is_better": False,
                      "command": "line " + " ".join(arguments)})
