@@ -352,18 +352,20 @@ class Examination {
 
   void busy_poll(const std::string& name) {
     const fs::path net = sys_ / "class/net" / name;
-    const auto defer = number_of(net / "napi_defer_hard_irqs");
-    const auto flush = number_of(net / "gro_flush_timeout");
-    if (defer.value_or(0) == 0 || flush.value_or(0) == 0)
-      slower(
-          name + ": busy polling",
-          fmt::format("napi_defer_hard_irqs {}, gro_flush_timeout {}: interrupts go on beside it",
-                      defer.value_or(0), flush.value_or(0)),
-          fmt::format("echo 2 > /sys/class/net/{0}/napi_defer_hard_irqs; echo 200000 > "
-                      "/sys/class/net/{0}/gro_flush_timeout",
-                      name));
+    const auto while_running = [&](std::uint64_t set, const char* file) -> std::uint64_t {
+      return set != 0 ? set : static_cast<std::uint64_t>(number_of(net / file).value_or(0));
+    };
+    const auto defer = while_running(question_.tuning.napi_defer_hard_irqs, "napi_defer_hard_irqs");
+    const auto flush_ns = while_running(question_.tuning.gro_flush_ns, "gro_flush_timeout");
+    const std::string what = name + ": busy polling";
+    if (defer != 0 && flush_ns != 0)
+      good(what, "interrupts are put off while weir runs");
     else
-      good(name + ": busy polling", "interrupts are put off");
+      slower(what,
+             fmt::format(
+                 "napi_defer_hard_irqs {}, gro_flush_timeout {} ns: interrupts go on beside it",
+                 defer, flush_ns),
+             "set channels.napi_defer_hard_irqs = 2 and channels.gro_flush_us = 200");
   }
 
   void pair() {

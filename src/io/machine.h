@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "base/types.h"
+#include "io/host.h"
 
 namespace weir::io {
 
@@ -44,6 +45,7 @@ struct MachineQuestion {
   std::uint32_t channels = 0;          ///< that are wanted; 0: as many as there are queues
   std::vector<std::uint32_t> cpus;     ///< that threads are pinned to; empty: none
   bool busy_poll = false;
+  Tuning tuning;
   std::string pin_directory;
   std::string root;  ///< in front of /proc and /sys: for tests
 };

@@ -216,6 +216,9 @@ TEST_F(MachineTest, RealInterfacesAreAsked) {
   question.busy_poll = true;
   put("sys/class/net/wan/napi_defer_hard_irqs", "0");
   EXPECT_EQ(of("wan: busy polling", question).state, State::slower);
+  question.tuning = {.napi_defer_hard_irqs = 2, .gro_flush_ns = 200'000};
+  EXPECT_EQ(of("wan: busy polling", question).state, State::good) << "weir sets them itself";
+  question.tuning = {};
   put("sys/class/net/wan/napi_defer_hard_irqs", "2");
   put("sys/class/net/wan/gro_flush_timeout", "200000");
   EXPECT_EQ(of("wan: busy polling", question).state, State::good);
