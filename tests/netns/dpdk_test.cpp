@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: BSD-2-Clause
-// The box with DPDK's devices: over the interfaces of namespaces (net_af_packet, net_af_xdp), and
-// over captures (net_pcap). None of these has flow rules: those are tested over the same devices
-// with a NIC of the test's own (flow_nic.cpp) in front.
+// The box with DPDK's devices: over the interfaces of namespaces (net_af_packet, net_af_xdp),
+// captures (net_pcap) and a loop (net_ring). None of these has flow rules: those are tested over the
+// same devices with a NIC of the test's own (flow_nic.cpp) in front.
 #include <fmt/format.h>
 #include <gtest/gtest.h>
 
@@ -422,6 +422,27 @@ TEST_F(Dpdk, ForwardsOfACaptureWhatAReplayForwards) {
   std::sort(here.begin(), here.end());
   std::sort(there.begin(), there.end());
   EXPECT_TRUE(here == there) << here.size() << " and " << there.size();
+}
+
+// A ring of DPDK's is a loop: what goes out by it comes in by it.
+TEST_F(Dpdk, WhatARingGivesBackGoesBack) {
+  std::vector<Bytes> frames;
+  for (unsigned round = 0; round < 40; ++round)
+    for (const Shape shape : {Shape::ip4, Shape::ip6, Shape::vlan, Shape::qinq, Shape::pppoe})
+      frames.push_back(background(shape));
+  const std::string in = "/run/weir/in.pcap", back = "/run/weir/back.pcap";
+  write_capture(in, frames);
+  box_->configure(
+      fmt::format("[dpdk]\nwan = \"net_pcap0,rx_pcap={},tx_pcap={}\"\nlan = \"net_ring0\"\n"
+                  "hugepages = false\nmemory_mb = 256",
+                  in, back),
+      "backend = \"dpdk\"");
+  ASSERT_TRUE(box_->start()) << box_->trouble();
+  EXPECT_TRUE(eventually([&] {
+    return box_->totals().received[index(Side::lan)] == frames.size();
+  })) << box_->totals().received[index(Side::lan)];
+  EXPECT_EQ(box_->stop(SIGTERM), 0) << box_->trouble();
+  EXPECT_TRUE(read_capture(back) == frames);
 }
 
 }  // namespace
