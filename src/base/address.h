@@ -70,7 +70,9 @@ class Address {
   /// fixed one. Every step is a bijection of what it is given, so no seed is weak: with any one,
   /// different IPv4 addresses, or IPv6 addresses that differ in one half, have different hashes.
   [[nodiscard]] std::uint64_t hash(std::uint64_t seed) const noexcept {
-    const Words w = words();
+    Words w = words();
+    if constexpr (std::endian::native == std::endian::big)  // the same on all machines
+      for (std::uint64_t& word : w) word = __builtin_bswap64(word);
     const auto mix = [](std::uint64_t x, std::uint64_t odd) noexcept {
       x *= odd;
       return x ^ (x >> 32U);

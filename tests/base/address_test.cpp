@@ -47,6 +47,13 @@ std::vector<std::uint64_t> suspicious_seeds() {
   return seeds;
 }
 
+/// A table's estimates go by hashes, and verdicts by estimates.
+TEST(Address, HasTheSameHashOnEveryMachine) {
+  const std::uint8_t six[16] = {0x20, 1, 0xd, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12};
+  EXPECT_EQ(Address::v4(be32::from_host(0xc0000201U)).hash(7), 11'703'926'409'243'685'882ULL);
+  EXPECT_EQ(Address::v6(six).hash(7), 9'569'914'946'554'930'577ULL);
+}
+
 TEST(AddressHash, NoSeedIsWeak) {
   std::array<std::uint8_t, 16> six{0x20, 0x01, 0x0d, 0xb8};
   for (std::uint64_t seed : suspicious_seeds()) {
