@@ -191,7 +191,7 @@ void print_help(const CLI::App& command) {
 
 /// What CLI11 says in its own words of a value that is no number, or is not there.
 std::string plain(const CLI::ParseError& error) {
-  const std::string said = error.what();
+  std::string said = error.what();
   constexpr std::string_view kConvert = "Could not convert: ";
   const auto equals = said.find(" = ");
   if (said.starts_with(kConvert) && equals != std::string::npos) {

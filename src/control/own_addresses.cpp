@@ -19,7 +19,7 @@ void add(std::vector<Prefix>& list, const Address& address) {
   if (std::find(list.begin(), list.end(), prefix) == list.end()) list.push_back(prefix);
 }
 
-std::string read(const char* path) {
+std::string text_of_file(const char* path) {
   std::ifstream file(path);
   std::stringstream text;
   text << file.rdbuf();
@@ -74,8 +74,8 @@ std::vector<Prefix> gateways6(std::string_view ipv6_route) {
 }
 
 std::vector<Prefix> own_addresses() {
-  std::vector<Prefix> list = gateways4(read("/proc/net/route"));
-  for (const Prefix& gateway : gateways6(read("/proc/net/ipv6_route")))
+  std::vector<Prefix> list = gateways4(text_of_file("/proc/net/route"));
+  for (const Prefix& gateway : gateways6(text_of_file("/proc/net/ipv6_route")))
     add(list, gateway.address());
   ifaddrs* all = nullptr;
   if (getifaddrs(&all) != 0) return list;
