@@ -2,6 +2,7 @@
 """How weir's cost grows, and the figures that have a goal but no peer."""
 import json
 import os
+import statistics
 import subprocess
 import tempfile
 
@@ -10,6 +11,7 @@ from .pairs import lossless_rate, run_line
 
 UMEM_bytes = 8192 * 4096  # the lab's frames of a channel
 MIB = 1 << 20
+BLOCK_RUNS = 9
 
 
 def ns(result, of="sent_per_s"):
@@ -76,14 +78,19 @@ def limits(packets, say):
         rows.append({"name": name, "unit": unit, "goal": goal, "value": value, "less_is_better": less_is_better, "command": command})
 
     attack = ["weir", "ssdp", "packets=2000000", "rate=1000000", "sources=10000"]
-    say("time to block")
-    result, trouble = run_line(attack)
-    for quantile, goal in (("median", 1), ("p99", 5)):
-        name = f"first packet of a source to its block in the kernel, 1 Mpps from 10,000 sources, {quantile}"
+    times, trouble = [], None  # a run has one block, of all sources' victim
+    for number in range(BLOCK_RUNS):
+        say(f"time to block: run {number + 1} of {BLOCK_RUNS}")
+        result, trouble = run_line(attack)
         if result is None:
+            break
+        times.append(result["block_us"]["median"] * 1e-3)
+    for what, goal, of in (("median", 1, statistics.median), ("the longest", 5, max)):
+        name = f"first packet of a source to its block in the kernel, 1 Mpps from 10,000 sources, {what} of {BLOCK_RUNS} runs"
+        if trouble:
             rows.append({"name": name, "left_out": trouble})
         else:
-            add(name, "ms", goal, result["block_us"][quantile] * 1e-3, command="line " + " ".join(attack))
+            add(name, "ms", goal, of(times), command="line " + " ".join(attack))
     full = ["weir", "ssdp", "packets=3000000", "sources=1000000", "blocks=100000", SHADOW]
     say("memory")
     result, trouble = run_line(full)
