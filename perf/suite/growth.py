@@ -99,12 +99,11 @@ def limits(packets, say):
         rows.append({"name": name, "left_out": trouble})
     else:
         add(name, "MiB", 192, (result["held_bytes"] - UMEM_bytes) / MIB, command="line " + " ".join(full))
-    kinds = {"SSDP": (2_000_000, packets // 20, {"weir": ["weir", "ssdp", "sources=200", SHADOW],
-                                                 "testpmd": ["testpmd", "ssdp", "sources=200"]}),
-             "UDP that is not steered": (8_000_000, packets // 5, {"weir": ["weir", "udp"], "a bare devmap redirect": ["devmap", "udp"]})}
-    for kind, most, some, box, arguments in [(k, m, s, b, a) for k, (m, s, boxes) in kinds.items() for b, a in boxes.items()]:
-        rate, trouble = lossless_rate(arguments, most, some, say)
-        name = f"highest rate of {kind} without a loss, {box}"
+    # What is not steered loses nothing at any rate: generator, program and sink take turns on one core.
+    steered = {"weir": ["weir", "ssdp", "sources=200", SHADOW], "testpmd": ["testpmd", "ssdp", "sources=200"]}
+    for box, arguments in steered.items():
+        rate, trouble = lossless_rate(arguments, 2_000_000, packets // 20, say)
+        name = f"highest rate of SSDP without a loss, {box}"
         rows.append({"name": name, "left_out": trouble} if rate is None else
                     {"name": name, "unit": "Mpps", "goal": None, "value": rate * 1e-6, "less_is_better": False,
                      "command": "line " + " ".join(arguments)})
