@@ -374,7 +374,7 @@ static __always_inline int weir_decide_plain(struct weir_tables *tables, const s
   return WEIR_OUTCOME_peer_not_steered;
 }
 
-/* The same; `h` is filled. */
+/* The same of a packet whose headers nobody has read yet; `h` is room for them. */
 static __always_inline int weir_decide(struct weir_tables *tables, const struct weir_packet *packet,
                                        struct weir_headers *h)
 {
