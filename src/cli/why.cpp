@@ -111,6 +111,7 @@ control::WhySources sources_of(const Replayed& done, const Options& options) {
           .columns = all_feature_names(),
           .threshold = done.setup.replay.policy.threshold,
           .shadow = done.setup.replay.policy.shadow,
+          .score_alone = done.setup.replay.policy.score_alone,
           .trees = options.trees};
 }
 

@@ -91,7 +91,8 @@ Status Service::Impl::load_model() {
   config.datapath.screen = screen;
   config.tables.hash_seed = random_seed();
   config.policy.hash_seed = random_seed();
-  WEIR_ASSIGN(bound, pipeline::bind(&model, config.tables, pipeline::Extract::model_features));
+  WEIR_ASSIGN(bound, pipeline::bind(&model, config.tables, pipeline::Extract::model_features,
+                                    pipeline::scores_of(config.policy)));
   evaluator = bound.evaluator->describe();
   return {};
 }
@@ -249,7 +250,7 @@ Answer Service::Impl::reload() {
   };
   auto read = load_judge(config, config.model_path);
   if (!read) return keep(read.error());
-  auto fresh = pipeline::rebind(*read, bound.model_columns);
+  auto fresh = pipeline::rebind(*read, bound.model_columns, pipeline::scores_of(config.policy));
   if (!fresh) return keep(fresh.error());
   auto fresh_screen = load_screen(config);
   if (!fresh_screen) return keep(fresh_screen.error());
@@ -364,6 +365,7 @@ Answer Service::Impl::why(const Json& request) {
                            .columns = bound.model_columns,
                            .threshold = config.policy.threshold,
                            .shadow = config.policy.shadow,
+                           .score_alone = config.policy.score_alone,
                            .trees = request.value("trees", std::size_t{3})},
                           *address, *ledger, monotonic_now());
   if (!config.datapath.shadow) agree_with(told, *address, (**blocks)["blocks"]);

@@ -61,7 +61,7 @@ void add_explanation(Json& json, const WhySources& from, const std::vector<float
     const forest::Explainer explainer(*from.model);
     forest::Explanation e = explainer.explain(values);
     std::vector<float> neutral = pipeline::neutral_row(*from.model, values);
-    if (auto other = explainer.explain(neutral); other.margin > e.margin) {
+    if (auto other = explainer.explain(neutral); !from.score_alone && other.margin > e.margin) {
       e = std::move(other);
       values = std::move(neutral);
       json["neutral"] = true;

@@ -32,7 +32,8 @@ struct WhySources {
   std::vector<std::string> columns;      ///< the names of a row's features, in its order
   float threshold = 0;
   bool shadow = false;
-  std::size_t trees = 3;  ///< paths to tell
+  bool score_alone = false;  ///< scores are the model's own (pipeline::Scores)
+  std::size_t trees = 3;     ///< paths to tell
 };
 
 /// What is known of `address` at `now`.

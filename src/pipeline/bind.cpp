@@ -68,18 +68,25 @@ Result<std::vector<std::uint32_t>> places(const std::vector<std::string>& wanted
   return found;
 }
 
+Result<std::unique_ptr<forest::Evaluator>> make_judge(const forest::Model& model, Scores scores) {
+  WEIR_ASSIGN(auto evaluator, forest::make_evaluator(model));
+  return scores == Scores::alone ? std::move(evaluator) : guard(std::move(evaluator), model);
+}
+
 }  // namespace
 
 Result<std::unique_ptr<forest::Evaluator>> rebind(const forest::Model& model,
-                                                  const std::vector<std::string>& model_columns) {
+                                                  const std::vector<std::string>& model_columns,
+                                                  Scores scores) {
   WEIR_TRY(judges_two_classes(model));
   auto found = places(model.features, model_columns);
   if (!found) return fail(fmt::format("model '{}': {}", model.name, found.error().message));
-  WEIR_ASSIGN(auto evaluator, forest::make_evaluator(model));
-  return std::make_unique<Picks>(guard(std::move(evaluator), model), std::move(*found));
+  WEIR_ASSIGN(auto evaluator, make_judge(model, scores));
+  return std::make_unique<Picks>(std::move(evaluator), std::move(*found));
 }
 
-Result<Bound> bind(const forest::Model* model, const detect::TableConfig& tables, Extract extract) {
+Result<Bound> bind(const forest::Model* model, const detect::TableConfig& tables, Extract extract,
+                   Scores scores) {
   Bound bound;
   std::vector<std::string> features;
   if (model != nullptr) {
@@ -89,8 +96,7 @@ Result<Bound> bind(const forest::Model* model, const detect::TableConfig& tables
     if (!extractor)
       return fail(fmt::format("model '{}': {}", model->name, extractor.error().message));
     bound.extractor = std::move(*extractor);
-    WEIR_ASSIGN(auto evaluator, forest::make_evaluator(*model));
-    bound.evaluator = guard(std::move(evaluator), *model);
+    WEIR_ASSIGN(bound.evaluator, make_judge(*model, scores));
     features = bound.model_columns = model->features;
   } else {
     bound.evaluator = std::make_unique<Acquit>();

@@ -5,6 +5,8 @@
 ///
 /// So the score of a packet is never below what the box's own counts alone say of it: whatever a
 /// sender writes into its packets can speak against it and never for it.
+/// Alone     without the policy's rules (policy.rules = false) the model's own score is what was asked
+///           for, and nothing is guarded (bind.h).
 /// Headers   a model that asks for features of the group `header` alone has nothing of the box's to
 ///           lean on: it is taken as it was trained, as the kernel takes it (bpf/header_features.h).
 /// Neutral   detect::FeatureInfo::neutral: what most real devices send.

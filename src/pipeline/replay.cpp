@@ -358,7 +358,7 @@ Result<std::unique_ptr<Replay>> Replay::make(const ReplayConfig& config,
   if (config.batch_packets < 1 || config.batch_packets > kBatchPackets)
     return fail(fmt::format("a batch of {} packets: 1 to {} are possible", config.batch_packets,
                             kBatchPackets));
-  WEIR_ASSIGN(Bound bound, bind(model, config.tables, config.extract));
+  WEIR_ASSIGN(Bound bound, bind(model, config.tables, config.extract, scores_of(config.policy)));
   auto replay = std::make_unique<ReplayRun>(config, std::move(bound));
   WEIR_TRY(replay->start());
   return replay;

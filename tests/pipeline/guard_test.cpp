@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "detect/extractor.h"
+#include "pipeline/bind.h"
 #include "pipeline/stages.h"
 
 namespace weir::pipeline {
@@ -137,6 +138,41 @@ TEST(Guard, AModelOfHeadersAloneIsTakenAsItIs) {
   EXPECT_EQ(guard(std::move(evaluator), model).get(), same);
   model.nodes[1].feature = 2;  // now there is something of the box's to lean on
   EXPECT_EQ(sender_features(model), std::vector<std::uint32_t>{0});
+}
+
+// Without the policy's rules a packet is judged by the model's score, which is what the kernel would
+// say: a port's neutral value that the model knows as an attack's made all of a host's traffic one.
+TEST(Guard, NothingIsGuardedWhereTheScoreAloneJudges) {
+  forest::Model model;
+  model.features = {"dest_port", "payload_bytes"};
+  model.classes = {{"fine"}, {"bad"}};
+  model.units.resize(2);
+  model.bias = {0.0};
+  model.values = {0.0, 1.0};
+  model.nodes.resize(7);
+  const auto split = [&model](std::size_t n, std::int32_t feature, double threshold,
+                              std::uint32_t left, std::uint32_t right) {
+    model.nodes[n].feature = feature;
+    model.nodes[n].threshold = threshold;
+    model.nodes[n].left = left;
+    model.nodes[n].right = right;
+  };
+  split(0, 0, 1900.5, 1, 2);
+  split(1, 0, 1899.5, 3, 4);
+  split(3, 1, 60'000, 5, 6);
+  model.nodes[4].value = model.nodes[6].value = 1;
+  model.trees.resize(1);
+  detect::PolicyConfig policy;
+  for (const bool alone : {false, true}) {
+    policy.score_alone = alone;
+    auto bound = bind(&model, {}, Extract::model_features, scores_of(policy));
+    ASSERT_TRUE(bound) << bound.error().message;
+    auto again = rebind(model, bound->model_columns, scores_of(policy));
+    ASSERT_TRUE(again) << again.error().message;
+    EXPECT_EQ(score(*bound->evaluator, {22, 100}), alone ? 0.0F : 1.0F);
+    EXPECT_EQ(score(**again, {22, 100}), alone ? 0.0F : 1.0F);
+    EXPECT_EQ(score(*bound->evaluator, {1900, 100}), 1.0F);
+  }
 }
 
 /// Whatever decided: packets that make a block may be forged.
