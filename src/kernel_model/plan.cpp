@@ -139,7 +139,16 @@ Status set_decision(const Model& model, const Options& options, Plan& plan) {
     return fail(
         "a threshold is for models of one margin, and this one has one for each class; "
         "leave it out");
-  if (options.on_decision || model.link == Link::identity) {
+  // A vote of trees by mean is a probability, and there is no other number.
+  const bool votes = model.kind == Model::Kind::trees && model.link == Link::identity &&
+                     !model.classes.empty() &&
+                     (model.vote == Vote::mean || model.trees.size() == 1);
+  if (options.on_decision && votes)
+    return fail(
+        "the model has no decision function, for its trees vote by probability; give a threshold "
+        "on "
+        "that");
+  if (options.on_decision || (model.link == Link::identity && !votes)) {
     plan.cut = threshold;
     return {};
   }
@@ -148,7 +157,7 @@ Status set_decision(const Model& model, const Options& options, Plan& plan) {
         fmt::format("the threshold {} is no probability of at least 0 and below 1, as {} is "
                     "expected to be{}",
                     threshold, options.words.threshold, options.words.other_threshold));
-  plan.cut = margin_of(model, threshold);
+  plan.cut = votes ? threshold : margin_of(model, threshold);
   return {};
 }
 

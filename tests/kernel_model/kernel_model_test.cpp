@@ -86,6 +86,9 @@ TEST(Plan, SaysWhatTheKernelCannotCompute) {
   EXPECT_THAT(error_of(model), HasSubstr("did you mean tcp_window_size?"));
   model.features = {"ip_ttl"};
   EXPECT_THAT(error_of(model, {.precision = 0.1}), HasSubstr("a precision is for linear models"));
+  EXPECT_THAT(error_of(model, {.threshold = 0.3, .on_decision = true}),
+              HasSubstr("has no decision function"));
+  EXPECT_THAT(error_of(model, {.threshold = 7.0}), HasSubstr("is no probability"));
   EXPECT_THAT(error_of(model, {.drop = {"good"}}), HasSubstr("it has 'fine', 'bad'"));
   model.classes.clear();
   EXPECT_THAT(error_of(model), HasSubstr("give --threshold"));
@@ -274,9 +277,15 @@ TEST_F(KernelModel, EmittedCGivesTheSameVerdicts) {
         plan_of(linear_model()), plan_of(wide_sums(), {.reading = WEIR_READING_skx})}) {
     const std::string source = folder + "/model.bpf.c", object = folder + "/model.bpf.o";
     std::ofstream(source) << c_source(plan);
-    const auto compiled =
-        test::run({"clang-14", "-O2", "-g", "-target", "bpf", "-Wall", "-Wextra", "-Werror",
-                   "-idirafter", WEIR_MULTIARCH, "-c", source, "-o", object});
+    // By the command that the file itself gives.
+    const std::string text_of_it = c_source(plan);
+    const std::size_t begin = text_of_it.find("clang -O2");
+    ASSERT_NE(begin, std::string::npos);
+    std::string command = text_of_it.substr(begin, text_of_it.find('\n', begin) - begin);
+    ASSERT_NE(command.find(" -c FILE.c -o FILE.o"), std::string::npos) << command;
+    command = "clang-14 -Wall -Wextra -Werror" + command.substr(5, command.find(" -c FILE.c") - 5) +
+              " -c " + source + " -o " + object;
+    const auto compiled = test::run({"sh", "-c", command});
     ASSERT_EQ(compiled.status, 0) << compiled.err;
     std::ifstream in(object, std::ios::binary);
     const std::string text{std::istreambuf_iterator<char>(in), {}};
