@@ -109,9 +109,9 @@ TEST_F(KernelTest, AnotherWeirsProgramIsNamedAsSuchWithTheWayToTakeItOff) {
   ASSERT_TRUE(kernel);
   const std::uint32_t id = program_on("wan");
   options_.pin_directory = std::string(kPins) + "-other";
-  EXPECT_THAT(error(),
-              testing::AllOf(HasSubstr("a weir with another pin directory"),
-                             HasSubstr("`weir detach -c FILE`"), HasSubstr(std::to_string(id))));
+  EXPECT_THAT(error(), testing::AllOf(HasSubstr("a weir with another pin directory"),
+                                      HasSubstr("`weir detach`, and -c FILE where"),
+                                      HasSubstr(std::to_string(id))));
   EXPECT_EQ(program_on("wan"), id);
   EXPECT_FALSE(std::filesystem::exists(options_.pin_directory));
 }
