@@ -142,7 +142,9 @@ Status set_decision(const Model& model, const Options& options, Plan& plan) {
   // A vote of trees by mean is a probability, and there is no other number.
   const bool votes = model.kind == Model::Kind::trees && model.link == Link::identity &&
                      !model.classes.empty() &&
-                     (model.vote == Vote::mean || model.trees.size() == 1);
+                     (model.vote == Vote::mean || model.trees.size() == 1) &&
+                     std::all_of(model.values.begin(), model.values.end(),
+                                 [](double value) { return value >= 0 && value <= 1; });
   if (options.on_decision && votes)
     return fail(
         "the model has no decision function, for its trees vote by probability; give a threshold "
