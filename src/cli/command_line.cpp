@@ -14,6 +14,7 @@
 #include <limits>
 #include <string_view>
 #include <system_error>
+#include <type_traits>
 #include <utility>
 
 #include "base/nearest.h"
@@ -98,31 +99,27 @@ CLI::Option* not_empty(CLI::Option* option) {
       ""));
 }
 
+/// All of `word` as a T, and what is said where it is none.
 template <typename T>
-CLI::Option* whole(CLI::Option* option) {
+CLI::Option* number(CLI::Option* option, const std::string& expected) {
   return option->check(CLI::Validator(
-      [](const std::string& word) {
+      [expected](const std::string& word) {
         T value = 0;
         const char* const end = word.data() + word.size();
         const auto [stop, error] = std::from_chars(word.data(), end, value);
-        if (error == std::errc{} && stop == end) return std::string();
-        return fmt::format("'{}' is no whole number from 0 to {}", word,
-                           std::numeric_limits<T>::max());
+        bool good = error == std::errc{} && stop == end;
+        if constexpr (std::is_floating_point_v<T>) good = good && std::isfinite(value);
+        return good ? std::string() : fmt::format("'{}' is no {}", word, expected);
       },
       ""));
 }
 
-CLI::Option* finite(CLI::Option* option) {
-  return option->check(CLI::Validator(
-      [](const std::string& word) {
-        double value = 0;
-        const char* const end = word.data() + word.size();
-        const auto [stop, error] = std::from_chars(word.data(), end, value);
-        const bool good = error == std::errc{} && stop == end && std::isfinite(value);
-        return good ? std::string() : fmt::format("'{}' is no number", word);
-      },
-      ""));
+template <typename T>
+CLI::Option* whole(CLI::Option* option) {
+  return number<T>(option, fmt::format("whole number from 0 to {}", std::numeric_limits<T>::max()));
 }
+
+CLI::Option* finite(CLI::Option* option) { return number<double>(option, "number"); }
 
 }  // namespace
 
