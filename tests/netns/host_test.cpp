@@ -358,6 +358,7 @@ TEST_F(Host, AKernelModelThatTheKernelCannotJudgeFallsBackToUserspace) {
            process.err().find("userspace judges wan instead") != std::string::npos;
   }));
   EXPECT_NE(process.err().find("'payload_bytes' is none that the kernel reads"), std::string::npos);
+  EXPECT_NE(process.err().find("'wan' is of veth: frames of its neighbours"), std::string::npos);
   EXPECT_NE(box.wire.box.must("ip link show wan").find("xdpgeneric"), std::string::npos);
   const Fd far = socket_in(box.wire.wan, SOCK_DGRAM, at(kFar, 40000));
   const Fd here = socket_in(box.wire.box, SOCK_DGRAM, at(kHost, 40000));
