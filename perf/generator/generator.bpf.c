@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause)
-/* Writes one frame of the mix over the page that BPF_PROG_TEST_RUN hands in, and redirects it to the interface. */
+/* Writes one frame of the mix over the page that BPF_PROG_TEST_RUN hands in, and sends it out of the interface. */
 #include <linux/bpf.h>
 
 #include <bpf/bpf_endian.h>
@@ -20,6 +20,8 @@ struct {
   __type(key, __u32);
   __type(value, struct stream);
 } streams SEC(".maps");
+
+const volatile __u32 spreads; /* tx queues to spread the frames over; 0: they are redirected */
 
 __u8 schedule[GENERATOR_SCHEDULE];
 __u32 schedule_length = 1;
@@ -84,7 +86,14 @@ int generate(struct xdp_md *ctx) {
   }
   sent[index] = sequence + 1;
   position = now + 1;
-  return bpf_redirect_map(&port, 0, XDP_ABORTED);
+  return spreads ? XDP_PASS : bpf_redirect_map(&port, 0, XDP_ABORTED);
+}
+
+/* At the interface's ingress, where the stack gets what `generate` passes: out again, by the flow's queue. */
+SEC("tc")
+int spread(struct __sk_buff *skb) {
+  skb->queue_mapping = bpf_get_hash_recalc(skb) % spreads + 1; /* as of a received one: 0 is none */
+  return bpf_redirect(skb->ifindex, 0);
 }
 
 char LICENSE[] SEC("license") = "Dual BSD/GPL";

@@ -6,8 +6,12 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/bpf.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <sched.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -36,6 +40,21 @@ void sleep_until(std::uint64_t ns) noexcept {
                        static_cast<long>(ns % 1'000'000'000)};
   while (clock_nanosleep(CLOCK_MONOTONIC, TIMER_ABSTIME, &until, nullptr) == EINTR) {
   }
+}
+
+Result<std::uint32_t> tx_queues(const std::string& interface) {
+  ethtool_channels channels{};
+  channels.cmd = ETHTOOL_GCHANNELS;
+  ifreq request{};
+  interface.copy(request.ifr_name, sizeof request.ifr_name - 1);
+  request.ifr_data = reinterpret_cast<char*>(&channels);
+  const int socket = ::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+  const bool told = ioctl(socket, SIOCETHTOOL, &request) == 0;
+  const int error = errno;
+  close(socket);
+  if (!told)
+    return fail_errno(fmt::format("generator: count the queues of '{}'", interface), error);
+  return std::max(1U, channels.tx_count + channels.combined_count);
 }
 
 Result<stream> lay_out(const Stream& from, std::size_t number) {
@@ -73,6 +92,7 @@ struct Generator::Impl {
   generator_bpf* program = nullptr;
   bpf_link* parked = nullptr;
   int parking_fd = -1;
+  unsigned ingress = 0;  // the interface that frames come in by, where they are spread; else 0
   std::vector<std::uint8_t> page = std::vector<std::uint8_t>(kPage_bytes);
 
   ~Impl() {
@@ -100,6 +120,23 @@ struct Generator::Impl {
     return {};
   }
 
+  // The qdisc and its filter go with the interface.
+  Status spread(unsigned ifindex) {
+    bpf_tc_hook hook{};
+    hook.sz = sizeof hook;
+    hook.ifindex = static_cast<int>(ifindex);
+    hook.attach_point = BPF_TC_INGRESS;
+    if (const int error = bpf_tc_hook_create(&hook); error != 0 && error != -EEXIST)
+      return fail_errno("generator: make a clsact qdisc", -error);
+    bpf_tc_opts options{};
+    options.sz = sizeof options;
+    options.prog_fd = bpf_program__fd(program->progs.spread);
+    if (const int error = bpf_tc_attach(&hook, &options); error != 0)
+      return fail_errno("generator: attach what spreads frames", -error);
+    ingress = ifindex;
+    return {};
+  }
+
   Status run(std::uint64_t packets) {
     bpf_test_run_opts options{};
     options.sz = sizeof options;
@@ -108,6 +145,13 @@ struct Generator::Impl {
     options.repeat = static_cast<int>(packets);
     options.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
     options.batch_size = kBatch;
+    xdp_md context{};
+    if (ingress != 0) {
+      context.data_end = options.data_size_in;
+      context.ingress_ifindex = ingress;
+      options.ctx_in = &context;
+      options.ctx_size_in = sizeof context;
+    }
     const std::uint64_t before = program->bss->position;
     const int error = bpf_prog_test_run_opts(bpf_program__fd(program->progs.generate), &options);
     if (error != 0) return fail_errno("run the generator's program", -error);
@@ -120,16 +164,22 @@ struct Generator::Impl {
 Generator::Generator(std::unique_ptr<Impl> impl) : impl_(std::move(impl)) {}
 Generator::~Generator() = default;
 
-Result<std::unique_ptr<Generator>> Generator::create(const std::string& interface) {
+Result<std::unique_ptr<Generator>> Generator::create(const std::string& interface, bool spread) {
   const unsigned ifindex = if_nametoindex(interface.c_str());
   if (ifindex == 0) return fail_errno(fmt::format("generator: interface '{}'", interface), errno);
   auto impl = std::make_unique<Impl>();
-  impl->program = generator_bpf__open_and_load();
-  if (impl->program == nullptr) return fail_errno("load the generator's program", errno);
+  impl->program = generator_bpf__open();
+  if (impl->program == nullptr) return fail_errno("open the generator's program", errno);
+  if (spread) {
+    WEIR_ASSIGN(impl->program->rodata->spreads, tx_queues(interface));
+  }
+  if (const int error = generator_bpf__load(impl->program); error != 0)
+    return fail_errno("load the generator's program", -error);
   const std::uint32_t key = 0;
   if (bpf_map_update_elem(bpf_map__fd(impl->program->maps.port), &key, &ifindex, BPF_ANY) != 0)
     return fail_errno(fmt::format("generator: send out of '{}'", interface), errno);
   WEIR_TRY(impl->park());
+  if (spread) WEIR_TRY(impl->spread(ifindex));
   return std::unique_ptr<Generator>(new Generator(std::move(impl)));
 }
 

@@ -29,7 +29,7 @@ namespace weir::perf {
 
 /// One frame of the mix.
 struct Stream {
-  std::vector<std::uint8_t> frame;  ///< Ethernet header on; at most 1584 bytes
+  std::vector<std::uint8_t> frame;  ///< Ethernet header on; at most 3376 bytes
   std::uint32_t flow = 0;           ///< number in the stamp, below 64
   bool stamped = true;              ///< false: the frame leaves exactly as it is
   std::uint32_t sources = 1;        ///< IP source addresses to run through, from the frame's own on
@@ -37,8 +37,13 @@ struct Stream {
 
 class Generator {
  public:
-  /// Sends out of `interface`: the frames arrive at what is at its other end.
-  static Result<std::unique_ptr<Generator>> create(const std::string& interface);
+  /// Sends out of `interface`: the frames arrive at what is at its other end. With `spread` they do
+  /// so as skbs, by the interface's tx queues (a veth's are the rx queues of its other end), a flow
+  /// by a hash of its addresses and ports as a NIC's RSS has it: three times as dear. Without, a
+  /// veth takes them into the queue of the sender's CPU. A generator that spreads is to be used
+  /// inside the interface's namespace.
+  static Result<std::unique_ptr<Generator>> create(const std::string& interface,
+                                                   bool spread = false);
   ~Generator();
 
   /// Replaces the mix and sets all counts to zero. `schedule` names streams by their place; empty:
@@ -83,7 +88,7 @@ class Sink {
   [[nodiscard]] std::uint64_t others() const noexcept;  ///< frames without a stamp
   void reset();                                         ///< all counts to zero
 
-  /// From here on, keeps a copy of each frame (room for about 7,000).
+  /// From here on, keeps a copy of each frame (room for about 7,000), the first 2,047 bytes of it.
   void record(bool on) noexcept;
   /// Takes out what was recorded since the last call. An error where some did not fit.
   Result<std::vector<Recorded>> take();

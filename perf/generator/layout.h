@@ -8,8 +8,10 @@
 #define GENERATOR_STREAMS \
   64 /* frames that one generator can mix; also the flows that a sink tells apart */
 #define GENERATOR_SCHEDULE 65536   /* slots of the schedule; each names a stream */
-#define GENERATOR_FRAME_BYTES 2048 /* room for a frame with its stamp */
-#define GENERATOR_LENGTH_MAX 1600  /* the longest frame that is sent */
+#define GENERATOR_FRAME_BYTES 4096 /* room for a frame with its stamp */
+#define GENERATOR_LENGTH_MAX \
+  3392 /* the longest frame that is sent; the kernel's own takes the rest of its page */
+#define GENERATOR_RECORD_BYTES 2048 /* of a frame that is recorded; a longer one is cut */
 
 /* The last bytes of each frame, behind the IP datagram, where Ethernet pads: no checksum covers
  * them. */
@@ -48,7 +50,7 @@ struct record {
   __u64 time_ns;
   __u32 length;
   __u32 queue;
-  __u8 bytes[GENERATOR_FRAME_BYTES];
+  __u8 bytes[GENERATOR_RECORD_BYTES];
 };
 
 #endif

@@ -32,9 +32,9 @@ static __always_inline void keep(struct xdp_md *ctx, __u32 length) {
   }
   r->time_ns = bpf_ktime_get_ns();
   r->queue = ctx->rx_queue_index;
-  if (length >= GENERATOR_FRAME_BYTES) length = GENERATOR_FRAME_BYTES - 1;
+  if (length >= GENERATOR_RECORD_BYTES) length = GENERATOR_RECORD_BYTES - 1;
   asm volatile("" : "+r"(length)); /* the verifier must see the bound in the register that is used */
-  length &= GENERATOR_FRAME_BYTES - 1;
+  length &= GENERATOR_RECORD_BYTES - 1;
   r->length = length;
   if (length == 0 || bpf_xdp_load_bytes(ctx, 0, r->bytes, length)) r->length = 0;
   bpf_ringbuf_submit(r, 0);

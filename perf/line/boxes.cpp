@@ -4,6 +4,7 @@
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>
 #include <fmt/format.h>
+#include <linux/bpf.h>
 #include <net/if.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "bare.skel.h"
+#include "datapath/kernel.h"
 
 namespace weir::perf {
 
@@ -38,23 +40,31 @@ class ProcessBox : public Box {
   std::unique_ptr<Process> process_;
 };
 
+// The largest that every driver takes a program of one buffer for.
+constexpr std::uint32_t kPlainMtuMax = 3'000;
+
 class Devmap final : public Box {
  public:
   ~Devmap() override {
     for (bpf_link* link : links_) bpf_link__destroy(link);
     for (bare_bpf* program : programs_) bare_bpf__destroy(program);
   }
-  Status start(const Appliance& appliance) {
+  Status start(const Appliance& appliance, std::uint32_t mtu) {
     const Inside inside(appliance.wire.box);
-    WEIR_TRY(attach("wan", "lan"));
-    return attach("lan", "wan");
+    WEIR_TRY(attach("wan", "lan", mtu));
+    return attach("lan", "wan", mtu);
   }
 
  private:
-  Status attach(const char* from, const char* to) {
-    bare_bpf* const program = bare_bpf__open_and_load();
-    if (program == nullptr) return fail_errno("load the bare redirect", errno);
+  Status attach(const char* from, const char* to, std::uint32_t mtu) {
+    bare_bpf* const program = bare_bpf__open();
+    if (program == nullptr) return fail_errno("open the bare redirect", errno);
     programs_.push_back(program);
+    if (mtu > kPlainMtuMax)
+      bpf_program__set_flags(program->progs.redirect,
+                             bpf_program__flags(program->progs.redirect) | BPF_F_XDP_HAS_FRAGS);
+    if (const int error = bare_bpf__load(program); error != 0)
+      return fail_errno("load the bare redirect", -error);
     const std::uint32_t key = 0;
     const std::uint32_t peer = if_nametoindex(to);
     if (bpf_map__update_elem(program->maps.peer, &key, sizeof key, &peer, sizeof peer, 0) != 0)
@@ -68,6 +78,21 @@ class Devmap final : public Box {
 
   std::vector<bare_bpf*> programs_;
   std::vector<bpf_link*> links_;
+};
+
+class Datapath final : public Box {
+ public:
+  ~Datapath() override { static_cast<void>(datapath::Kernel::remove(kPins, false)); }
+  Status start(const Appliance& appliance) {
+    const Inside inside(appliance.wire.box);
+    WEIR_ASSIGN(kernel_, datapath::Kernel::attach(
+                             {}, {.pin_directory = kPins, .interfaces = {"wan", "lan"}}));
+    return kernel_->keep();
+  }
+
+ private:
+  static constexpr const char* kPins = "/sys/fs/bpf/weir-line";
+  std::unique_ptr<datapath::Kernel> kernel_;
 };
 
 /// Copies the value of the one entry that a pinned hash of IPv4 addresses (what else a key has is
@@ -182,11 +207,17 @@ Result<std::unique_ptr<Box>> start_box(const std::string& name, Appliance& appli
   if (name == "bridge") return bridge(appliance);
   if (name == "devmap") {
     auto box = std::make_unique<Devmap>();
+    WEIR_TRY(box->start(appliance, options.mtu));
+    return box;
+  }
+  if (name == "weir-xdp") {
+    auto box = std::make_unique<Datapath>();
     WEIR_TRY(box->start(appliance));
     return box;
   }
   return fail(fmt::format(
-      "no box '{}': weir, weir-dpdk, devmap, bridge, xdp-filter or testpmd is expected", name));
+      "no box '{}': weir, weir-xdp, weir-dpdk, devmap, bridge, xdp-filter or testpmd is expected",
+      name));
 }
 
 }  // namespace weir::perf

@@ -3,6 +3,8 @@
 /// two interfaces `wan` and `lan` of a `Wire`.
 ///
 ///   devmap      a bare XDP redirect, nothing read: the floor
+///   weir-xdp    weir's XDP program without `weir run`, so without sockets: for an MTU that
+///               `weir run` refuses (a frame of several buffers goes into no socket)
 ///   bridge      the kernel's bridge, with GRO on
 ///   xdp-filter  of xdp-tools, native mode, on WAN; what it passes goes nowhere
 ///   testpmd     DPDK's, io mode, `driver` on both interfaces, one core
@@ -28,6 +30,7 @@ struct BoxOptions {
   std::uint32_t blocks = 0;  ///< weir, xdp-filter: IPv4 sources to block, from `first_block` on
   std::uint32_t first_block = 0;
   std::string driver = "net_af_xdp";  ///< testpmd, weir-dpdk
+  std::uint32_t mtu = 1500;           ///< of the interfaces, set before
 };
 
 class Box {

@@ -2,6 +2,14 @@
 // One measurement: a box, a kind of traffic, so many packets. Prints one JSON object.
 //
 //   line BOX TRAFFIC [packets=N] [rate=PPS] [sources=N] [blocks=N] [bytes=N] [toml=TEXT] [latency=1] [driver=NAME]
+//                    [queues=N] [spread=1] [circle=FRAMES] [cpus=N] [seconds=S]
+//
+// bytes    of a frame with its check sequence; above 1518 the interfaces' MTU is raised
+// queues   rx queues of the box's interfaces, and so channels of weir
+// spread   the generator spreads flows over those queues, as RSS does; else it fills the one of its CPU
+// circle   so many frames on each of `cpus` CPUs, made once, cross the box again and again for
+//          `seconds` (circle.h): for frames of more than a page, and without a sender's cost; `sent`
+//          are then laps
 //
 // Everything is in namespaces of its own and ends with the process. perf/run alternates many.
 #include <fmt/format.h>
@@ -16,6 +24,7 @@
 
 #include "base/clock.h"
 #include "boxes.h"
+#include "circle.h"
 #include "frames.h"
 #include "perf/generator/layout.h"
 
@@ -25,7 +34,8 @@ namespace {
 using test::Shape;
 
 constexpr std::uint32_t kFlow = 1;
-constexpr std::size_t kMixBytes = 200;  // of a flow's packet, at least
+constexpr std::size_t kMixBytes = 200;                              // of a flow's packet, at least
+constexpr std::size_t kFrameMost_bytes = 1518, kHeader_bytes = 18;  // with the check sequence
 constexpr std::uint32_t kFirstSource = 203U << 24U | 0U << 16U | 113U << 8U;  // as reflection() has
 
 struct Request {
@@ -41,11 +51,25 @@ struct Request {
   }
 };
 
-/// Frames that a wire carries, by kind; empty where there is no such kind. Those that are not SSDP
+/// A reply that nobody asked for, of at least `bytes` with the stamp that is put behind it.
+test::Bytes reflection_of(std::size_t bytes, unsigned number) {
+  constexpr std::size_t kHeaders = 14 + 20 + 8;
+  test::Bytes frame = test::reflection(Shape::ip4, number);
+  const std::size_t length = frame.size() + sizeof(stamp) + 4;
+  if (bytes <= length) return frame;
+  std::string text(frame.begin() + kHeaders, frame.end() - 2);  // the empty line ends the headers
+  const std::string name = "X-FILL: ", end = "\r\n\r\n";
+  const std::size_t fixed = name.size() + 2;
+  text += name + std::string(bytes - length - std::min(fixed, bytes - length), 'x') + end;
+  return test::udp_frame(Shape::ip4, test::reflector(Shape::ip4, number), test::host(Shape::ip4),
+                         1900, 80, text);
+}
+
+/// Frames that a wire carries, by kind; empty where there is no such kind. They
 /// are of `bytes`, or as little more as their headers need, with the frame check sequence that no
 /// one sees here; the stamp that is put behind them is the end of their payload, for a bridge cuts
 /// off what is behind.
-test::Bytes frame_of(const std::string& kind, std::size_t bytes) {
+test::Bytes frame_of(const std::string& kind, std::size_t bytes, unsigned number = 0) {
   const auto udp = [bytes](Shape shape) {
     constexpr std::size_t kIp4Headers = 14 + 20 + 8 + 4;  // the last four: the check sequence
     const std::size_t room = bytes > kIp4Headers ? bytes - kIp4Headers : 0;
@@ -63,7 +87,7 @@ test::Bytes frame_of(const std::string& kind, std::size_t bytes) {
     frame[23] = 6;  // the protocol; nobody on the way looks at what follows
     return frame;
   }
-  if (kind == "ssdp") return test::reflection(Shape::ip4);
+  if (kind == "ssdp") return reflection_of(bytes, number);
   return {};
 }
 
@@ -158,15 +182,130 @@ Result<std::vector<double>> latencies(test::Appliance& box, std::uint64_t packet
   return us;
 }
 
+/// CPU time that a process's threads have had, with the softirqs that ran on top of them.
+double cpu_s(pid_t pid) {
+  double ns = 0;
+  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid))) {
+    double ran = 0;
+    if (std::ifstream(task.path() / "schedstat") >> ran) ns += ran;
+  }
+  return ns * 1e-9;
+}
+
+/// What was measured of a box.
+struct Measured {
+  std::uint64_t sent = 0, delivered = 0;
+  double send_s = 0, arrive_s = 0;
+  double stolen = 0;
+  double box_cpu_s = 0;     ///< weir alone
+  std::uint64_t split = 0;  ///< frames that go round and are of several buffers
+  std::vector<double> us;   ///< latencies, in order
+};
+
+void print(const Request& request, test::Appliance& appliance, const Measured& found) {
+  const auto rate = [](std::uint64_t packets, double s) {
+    return packets > 1 && s > 0 ? static_cast<double>(packets) / s : 0.0;
+  };
+  fmt::print(
+      "{{\"box\": \"{}\", \"traffic\": \"{}\", \"sent\": {}, \"delivered\": {}, "
+      "\"sent_per_s\": {:.0f}, \"delivered_per_s\": {:.0f}, \"stolen\": {:.4f}",
+      request.box, request.traffic, found.sent, found.delivered, rate(found.sent, found.send_s),
+      rate(found.delivered, found.arrive_s), found.stolen);
+  if (const auto& us = found.us; !us.empty())
+    fmt::print(", \"latency_us\": {{\"median\": {:.2f}, \"p99\": {:.2f}}}", us[us.size() / 2],
+               us[us.size() * 99 / 100]);
+  if (request.box == "weir") {
+    const auto time = appliance.status().at("time_to_block");
+    fmt::print(
+        ", \"blocks\": {}, \"block_us\": {{\"median\": {:.1f}, \"p99\": {:.1f}}}, \"held_bytes\": "
+        "{}, \"box_cpu_s\": {:.6f}, \"channel_received\": [{}]",
+        time.at("count").get<std::uint64_t>(), time.at("median_us").get<double>(),
+        time.at("p99_us").get<double>(), held_bytes(appliance.process().pid()), found.box_cpu_s,
+        fmt::join(appliance.totals().channel_received, ", "));
+  }
+  if (request.number("circle", 0) > 0) fmt::print(", \"split\": {}", found.split);
+  fmt::print("}}\n");
+}
+
+double stolen_between(const Steal& before, const Steal& after) {
+  if (after.all == before.all) return 0;
+  return static_cast<double>(after.stolen - before.stolen) /
+         static_cast<double>(after.all - before.all);
+}
+
+/// Frames that were made once cross the box again and again.
+Result<Measured> go_round(const Request& request, test::Appliance& appliance, test::Bytes frame) {
+  const auto frames = static_cast<unsigned>(request.number("circle", 0));
+  frame.resize(frame.size() + sizeof(stamp));
+  WEIR_ASSIGN(const auto circle, Circle::close(appliance, frame.size()));
+  const auto cpus = static_cast<unsigned>(request.number("cpus", 1));
+  for (unsigned i = 0; i < cpus; ++i) {
+    const test::OnCpu one((test::kGeneratorCpu + i) % std::thread::hardware_concurrency());
+    WEIR_TRY(circle->insert(frame, frames));
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds(100));
+  Measured found;
+  const Steal before = Steal::now();
+  const std::uint64_t laps = circle->laps();
+  const PacketTime start = monotonic_now();
+  std::this_thread::sleep_for(std::chrono::duration<double>(request.number("seconds", 0.5)));
+  found.sent = circle->laps() - laps;
+  found.send_s = found.arrive_s = seconds(monotonic_now() - start);
+  found.stolen = stolen_between(before, Steal::now());
+  const std::uint64_t lost = std::uint64_t{frames} * cpus - circle->end();
+  found.delivered = found.sent - std::min(lost, found.sent);
+  found.split = circle->split();
+  return found;
+}
+
+Result<Measured> flow_through(const Request& request, test::Appliance& appliance) {
+  appliance.equip();
+  appliance.hush();
+  Sink& sink = appliance.sink(Side::lan);
+  const test::OnCpu one(test::kGeneratorCpu);
+  const Mix mix = mix_of(request.traffic, static_cast<std::size_t>(request.number("bytes", 64)),
+                         static_cast<std::uint32_t>(request.number("sources", 1)));
+  const double pps = request.number("rate", 0);
+  const test::Inside wan(appliance.wire.wan);
+  std::unique_ptr<Generator> spreading;
+  if (request.number("spread", 0) > 0) {
+    WEIR_ASSIGN(spreading, Generator::create("wan0", true));
+  }
+  Generator& generator = spreading ? *spreading : appliance.generator(Side::wan);
+  Measured found;
+  found.sent = static_cast<std::uint64_t>(request.number("packets", 1'000'000));
+  // Caches, tables and power states settle; what the box learns by first packets, it has learnt.
+  WEIR_TRY(generator.set(mix.streams, mix.schedule));
+  WEIR_TRY(generator.send(found.sent / 10 + 1, pps));
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  sink.reset();
+  WEIR_TRY(generator.set(mix.streams, mix.schedule));
+
+  const bool has_process = request.box == "weir";
+  const double cpu = has_process ? cpu_s(appliance.process().pid()) : 0;
+  const Steal before = Steal::now();
+  const PacketTime start = monotonic_now();
+  if (request.number("latency", 0) > 0) {
+    WEIR_ASSIGN(found.us, latencies(appliance, found.sent, pps));
+  } else {
+    WEIR_TRY(generator.send(found.sent, pps));
+  }
+  found.send_s = seconds(monotonic_now() - start);
+  std::this_thread::sleep_for(std::chrono::milliseconds(50));
+  found.stolen = stolen_between(before, Steal::now());
+  if (has_process) found.box_cpu_s = cpu_s(appliance.process().pid()) - cpu;
+  const Flow flow = sink.flow(kFlow);
+  found.delivered = flow.packets;
+  found.arrive_s = static_cast<double>(flow.last_ns - flow.first_ns) * 1e-9;
+  return found;
+}
+
 Status measure(const Request& request) {
-  const auto sources = static_cast<std::uint32_t>(request.number("sources", 1));
-  const Mix mix =
-      mix_of(request.traffic, static_cast<std::size_t>(request.number("bytes", 64)), sources);
-  if (mix.streams.empty())
+  const auto bytes = static_cast<std::size_t>(request.number("bytes", 64));
+  const test::Bytes frame = frame_of(request.traffic == "mix" ? "ssdp" : request.traffic, bytes);
+  if (frame.empty())
     return fail(fmt::format("no traffic '{}': udp, tcp, ip6, vlan, ssdp or mix is expected",
                             request.traffic));
-  const auto packets = static_cast<std::uint64_t>(request.number("packets", 1'000'000));
-  const double rate = request.number("rate", 0);
   BoxOptions options;
   options.toml = request.text("toml");
   std::replace(options.toml.begin(), options.toml.end(), ';', '\n');
@@ -174,54 +313,23 @@ Status measure(const Request& request) {
   options.first_block = kFirstSource;
   if (request.options.contains("driver")) options.driver = request.text("driver");
 
-  test::Appliance appliance;
+  test::Appliance appliance(static_cast<unsigned>(request.number("queues", 1)));
+  if (bytes > kFrameMost_bytes) {
+    options.mtu = static_cast<std::uint32_t>(bytes - kHeader_bytes);
+    for (const char* port : {"wan", "lan"})
+      appliance.wire.box.must(fmt::format("ip link set {} mtu {}", port, options.mtu));
+    appliance.wire.wan.must(fmt::format("ip link set wan0 mtu {}", options.mtu));
+    appliance.wire.lan.must(fmt::format("ip link set lan0 mtu {}", options.mtu));
+  }
   WEIR_ASSIGN(const auto box, start_box(request.box, appliance, options));
-  appliance.equip();
-  appliance.hush();
-  Generator& generator = appliance.generator(Side::wan);
-  Sink& sink = appliance.sink(Side::lan);
-  const test::OnCpu one(test::kGeneratorCpu);
-  WEIR_TRY(generator.set(mix.streams, mix.schedule));
-  // Caches, tables and power states settle; what the box learns by first packets, it has learnt.
-  WEIR_TRY(generator.send(packets / 10 + 1, rate));
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  sink.reset();
-  WEIR_TRY(generator.set(mix.streams, mix.schedule));
-
-  const Steal before = Steal::now();
-  std::vector<double> us;
-  const PacketTime start = monotonic_now();
-  if (request.number("latency", 0) > 0) {
-    WEIR_ASSIGN(us, latencies(appliance, packets, rate));
-  } else {
-    WEIR_TRY(generator.send(packets, rate));
+  if (request.number("circle", 0) > 0) {
+    appliance.hush();
+    WEIR_ASSIGN(const Measured found, go_round(request, appliance, frame));
+    print(request, appliance, found);
+    return {};
   }
-  const double send_s = seconds(monotonic_now() - start);
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  const Steal after = Steal::now();
-
-  const Flow flow = sink.flow(kFlow);
-  const double arrive_s = static_cast<double>(flow.last_ns - flow.first_ns) * 1e-9;
-  fmt::print(
-      "{{\"box\": \"{}\", \"traffic\": \"{}\", \"sent\": {}, \"delivered\": {}, "
-      "\"sent_per_s\": {:.0f}, \"delivered_per_s\": {:.0f}, \"stolen\": {:.4f}",
-      request.box, request.traffic, packets, flow.packets, static_cast<double>(packets) / send_s,
-      flow.packets > 1 && arrive_s > 0 ? static_cast<double>(flow.packets) / arrive_s : 0.0,
-      after.all == before.all ? 0.0
-                              : static_cast<double>(after.stolen - before.stolen) /
-                                    static_cast<double>(after.all - before.all));
-  if (!us.empty())
-    fmt::print(", \"latency_us\": {{\"median\": {:.2f}, \"p99\": {:.2f}}}", us[us.size() / 2],
-               us[us.size() * 99 / 100]);
-  if (request.box == "weir") {
-    const auto time = appliance.status().at("time_to_block");
-    fmt::print(
-        ", \"blocks\": {}, \"block_us\": {{\"median\": {:.1f}, \"p99\": {:.1f}}}, \"held_bytes\": "
-        "{}",
-        time.at("count").get<std::uint64_t>(), time.at("median_us").get<double>(),
-        time.at("p99_us").get<double>(), held_bytes(appliance.process().pid()));
-  }
-  fmt::print("}}\n");
+  WEIR_ASSIGN(const Measured found, flow_through(request, appliance));
+  print(request, appliance, found);
   return {};
 }
 

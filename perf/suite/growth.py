@@ -3,71 +3,142 @@
 import json
 import os
 import statistics
-import subprocess
 import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
 
-from . import MODEL, SHADOW, WEIR, captures
+from . import MODEL, SHADOW, WEIR, captures, spread
 from .pairs import lossless_rate, run_line
 
 UMEM_bytes = 8192 * 4096  # the lab's frames of a channel
 MIB = 1 << 20
 BLOCK_RUNS = 9
+PASSES = 3  # over the points of the curves
+PACKETS = 1_000_000  # of a point
 
 
-def ns(result, of="sent_per_s"):
-    return 1e9 / result[of] if result[of] else None
+@dataclass
+class Curve:
+    of: str  # what is varied
+    points: dict  # value -> arguments of the line
+    figure: Callable  # ns a packet, of a result
+    beside: str = ""  # a second line, and how it is got: of another box with the same arguments, or of the same run
+    beside_box: str = ""
+    beside_figure: Callable | None = None
 
 
-def on_the_line(packets):
-    """Curve -> (what is varied, its unit, value -> arguments)."""
-    n = f"packets={packets}"
-    some = f"packets={packets // 10}"
+def sent(result):
+    return 1e9 / result["sent_per_s"] if result["sent_per_s"] else None
+
+
+def delivered(result):
+    return 1e9 / result["delivered_per_s"] if result["delivered_per_s"] else None
+
+
+def of_cpu(result):
+    """What weir's threads and the softirqs on top of them took of a CPU, the kernel's half of the sockets with it."""
+    return result["box_cpu_s"] * 1e9 / result["delivered"] if result["delivered"] else None
+
+
+def not_steered(n):
+    """Name -> curve of what the kernel sends on by itself. Frames that go round are made once: nothing of a sender is in the figure."""
+    bare = {"figure": sent, "beside": "a bare redirect", "beside_box": "devmap"}
     return {
-        "not steered, by blocks in the map": ("blocks", {
-            b: ["weir", "udp", n, f"blocks={b}", "toml=[tables];blocks_max=1048576"] for b in (0, 1_000, 10_000, 100_000, 1_000_000)}),
-        "not steered, by bytes of the frame": ("bytes", {b: ["weir", "udp", n, f"bytes={b}"] for b in (64, 256, 512, 1024, 1500)}),
-        "a blocked source dropped, by prefixes on the allowlist (looked up for a source that a block is of)": ("prefixes", {
+        "not steered, by blocks in the map": Curve("blocks", {
+            b: ["weir", "udp", n, f"blocks={b}", "toml=[tables];blocks_max=1048576"]
+            for b in (0, 1_000, 10_000, 100_000, 1_000_000)}, sent),
+        "not steered, by bytes of the frame, which the generator copies": Curve("bytes", {
+            b: ["weir", "udp", n, f"bytes={b}"] for b in (64, 256, 512, 1024, 1500, 3392)}, **bare),
+        "not steered, frames that go round, by bytes, of several buffers from 4,000 on": Curve("bytes", {
+            b: ["weir-xdp", "udp", f"bytes={b}", "circle=64"] for b in (64, 1500, 3400, 4000, 6000, 9000)}, **bare),
+        "not steered, spread over channels": Curve("channels", {
+            c: ["weir", "udp", n, "sources=200", "spread=1", f"queues={c}"] for c in (1, 2, 4)}, **bare),
+        "not steered, frames that go round on several CPUs, one channel each": Curve("CPUs", {
+            c: ["weir-xdp", "udp", "circle=64", f"queues={c}", f"cpus={c}"] for c in range(1, min(os.cpu_count(), 4) + 1)}, **bare),
+        "a blocked source dropped, by prefixes on the allowlist": Curve("prefixes", {
             p: ["weir", "ssdp", n, "blocks=1", "toml=[allow];prefixes=["
                 + ",".join(f'"10.{i // 256}.{i % 256}.0/24"' for i in range(p)) + "]"]
-            for p in (0, 100, 1_000, 4_000)}),
-        "a blocked source dropped, by blocks in the map": ("blocks", {
+            for p in (0, 100, 1_000, 4_000)}, sent),
+        "a blocked source dropped, by blocks in the map": Curve("blocks", {
             b: ["weir", "ssdp", n, f"blocks={b}", f"sources={b}", "toml=[tables];blocks_max=1048576"]
-            for b in (1, 1_000, 10_000, 100_000)}),
-        "judged and forwarded, by sources": ("sources", {
-            s: ["weir", "ssdp", some, f"sources={s}", SHADOW] for s in (1, 1_000, 100_000, 1_000_000)}),
-        "judged and forwarded, by workers": ("workers", {
-            w: ["weir", "ssdp", some, "sources=200", SHADOW + f";[workers];count={w}"] for w in (0, 1, 2, 4)}),
+            for b in (1, 1_000, 10_000, 100_000)}, sent),
     }
 
 
-def replay_curves(packets, say):
+def judged(packets):
+    """Name -> curve of what sockets take to userspace and back. The generator outruns it: what is delivered is what the box can do."""
+    n = f"packets={packets}"
+    both = {"figure": delivered, "beside": "CPU time of weir's threads", "beside_figure": of_cpu}
+    return {
+        "judged and forwarded, by sources": Curve("sources", {
+            s: ["weir", "ssdp", f"packets={max(packets, 3 * s)}", f"sources={s}", SHADOW] for s in (1, 1_000, 100_000, 1_000_000)}, **both),
+        "judged and forwarded, by workers": Curve("workers", {
+            w: ["weir", "ssdp", n, "sources=200", SHADOW + f";[workers];count={w}"] for w in (0, 1, 2, 4)}, **both),
+        "judged and forwarded, by bytes of the frame": Curve("bytes", {
+            b: ["weir", "ssdp", n, "sources=200", f"bytes={b}", SHADOW] for b in (400, 1000, 2000, 3000)}, **both),
+        "judged and forwarded, spread over channels": Curve("channels", {
+            c: ["weir", "ssdp", n, "sources=200", "spread=1", f"queues={c}", SHADOW + ";[channels];io_cpus=[0]"] for c in (1, 2, 4)}, **both),
+    }
+
+
+def replays(folder, packets):
+    """Name -> (what is varied, value -> command)."""
+    capture, shadow = os.path.join(folder, "c.pcap"), os.path.join(folder, "s.toml")
+    captures.synth(capture, "reflection", packets)
+    with open(shadow, "w", encoding="utf-8") as file:
+        file.write(f'[model]\npath = "{MODEL}"\n[policy]\nmode = "shadow"\n')
+    return {f"replay, every packet judged, by {what}": (what, {
+        value: [WEIR, "replay", capture, "-c", shadow, "--json", f"--{what}", str(value)] for value in values})
+        for what, values in (("workers", (0, 1, 2, 4)), ("channels", (1, 2, 4, 8)))}
+
+
+class Point:
+    """What the passes have found at one value."""
+
+    def __init__(self):
+        self.ns, self.beside, self.trouble = [], [], None
+
+    def run(self, curve, arguments):
+        self.add(arguments, (curve.figure, self.ns), (curve.beside_figure, self.beside))
+        if curve.beside_box:
+            self.add([curve.beside_box, *arguments[1:]], (curve.figure, self.beside))
+
+    def add(self, arguments, *figures):
+        result, trouble = run_line(arguments)
+        for figure, found in figures:
+            value = figure(result) if result and figure else None
+            if value is not None:
+                found.append(value)
+            elif figure:
+                self.trouble = f"{arguments[0]}: {trouble or 'nothing was delivered'}"
+
+    def row(self, value):
+        if self.trouble:
+            return {"at": value, "left_out": self.trouble}
+        return {"at": value, "ns": spread(self.ns)} | ({"beside_ns": spread(self.beside)} if self.beside else {})
+
+
+def curves(packets, passes, say):
+    """All points of all curves in turn, and that so often: what a machine does for a while meets no curve alone."""
+    lines = not_steered(f"packets={packets}") | judged(packets)
+    found = {name: {value: Point() for value in curve.points} for name, curve in lines.items()}
     with tempfile.TemporaryDirectory() as folder:
-        capture, shadow = os.path.join(folder, "c.pcap"), os.path.join(folder, "s.toml")
-        captures.synth(capture, "reflection", packets)
-        with open(shadow, "w", encoding="utf-8") as file:
-            file.write(f'[model]\npath = "{MODEL}"\n[policy]\nmode = "shadow"\n')
-        found = {}
-        for what, values in (("workers", (0, 1, 2, 4)), ("channels", (1, 2, 4, 8))):
-            points = []
-            for value in values:
-                say(f"replay, every packet judged, {what}={value}")
-                ran = subprocess.run([WEIR, "replay", capture, "-c", shadow, "--json", f"--{what}", str(value)], check=True,
-                                     capture_output=True, text=True)
-                points.append({"at": value, "ns": json.loads(ran.stdout)["ns_per_packet"]})
-            found[f"replay, every packet judged, by {what}"] = {"of": what, "points": points}
-    return found
-
-
-def curves(packets, say):
-    found = {}
-    for name, (what, points) in on_the_line(packets).items():
-        found[name] = {"of": what, "points": []}
-        for value, arguments in points.items():
-            say(f"{name}: {value}")
-            result, trouble = run_line(arguments)
-            found[name]["points"].append({"at": value, "left_out": trouble} if result is None else
-                                         {"at": value, "ns": ns(result, "delivered_per_s" if "judged" in name else "sent_per_s")})
-    return found | replay_curves(packets // 5, say)
+        played = replays(folder, packets)
+        found |= {name: {value: Point() for value in values} for name, (_, values) in played.items()}
+        for number in range(passes):
+            for name, curve in lines.items():
+                for value, arguments in curve.points.items():
+                    say(f"pass {number + 1} of {passes}: {name}: {value}")
+                    found[name][value].run(curve, arguments)
+            for name, (_, commands) in played.items():
+                for value, command in commands.items():
+                    say(f"pass {number + 1} of {passes}: {name}: {value}")
+                    _, ran = captures.timed(command)
+                    ran.check_returncode()
+                    found[name][value].ns.append(json.loads(ran.stdout)["ns_per_packet"])
+    of = {name: {"of": curve.of, "beside": curve.beside} for name, curve in lines.items()}
+    of |= {name: {"of": what, "beside": ""} for name, (what, _) in played.items()}
+    return {name: about | {"points": [point.row(value) for value, point in found[name].items()]} for name, about in of.items()}
 
 
 def limits(packets, say):

@@ -29,6 +29,8 @@ def pairs(packets):
     found += [
         Pair("not steered, 100,000 blocks of scope ssdp, against a bare devmap redirect", 0.90,
              ["weir", "udp", n, "blocks=100000"], ["devmap", "udp", n]),
+        Pair("not steered, 9,000 bytes in several buffers, going round, against a bare devmap redirect", None,
+             ["weir-xdp", "udp", "bytes=9000", "circle=64"], ["devmap", "udp", "bytes=9000", "circle=64"], quick=True),
         Pair("start-line test on, against off", 0.97, ["weir", "udp", n],
              ["weir", "udp", n, "toml=[steer];ssdp_payload=false"]),
         Pair("not steered, against the kernel bridge", 6, ["weir", "udp", n], ["bridge", "udp", n]),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-"""What was measured, as a table for a terminal, and as one HTML file that needs nothing else (and a PNG of its bars)."""
+"""What was measured, as a table for a terminal, and as one HTML file that needs nothing else (and a PNG of its pictures)."""
 import html
 import shutil
 import subprocess
@@ -64,20 +64,44 @@ def bars(results):
     return "".join(out) + "</svg>"
 
 
+CURVE_WIDTH, CURVE_HEIGHT = 470, 210
+
+
 def curve(name, found):
-    """One SVG: ns a packet over what is varied, evenly spaced."""
-    points = [p for p in found["points"] if p.get("ns")]
-    most = max((p["ns"] for p in points), default=1)
-    place = lambda i, p: (60 + i * 300 / max(len(points) - 1, 1), 150 - p["ns"] / most * 120)
-    line = " ".join("{:.1f},{:.1f}".format(*place(i, p)) for i, p in enumerate(points))
-    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="420" height="190" font-family="sans-serif" font-size="11"><text x="8" y="14">'
-           f'{html.escape(name)}: ns a packet</text><polyline points="{line}" fill="none" stroke="{WEIR_COLOUR}" stroke-width="2"/>']
-    for i, p in enumerate(points):
-        x, y = place(i, p)
-        out.append(f'<circle cx="{x:.1f}" cy="{y:.1f}" r="3" fill="{WEIR_COLOUR}"/>'
-                   f'<text x="{x:.1f}" y="{y - 8:.1f}" text-anchor="middle">{p["ns"]:.0f}</text>'
-                   f'<text x="{x:.1f}" y="170" text-anchor="middle">{p["at"]:,}</text>')
+    """One SVG: ns a packet over what is varied, evenly spaced; medians, and least and most as whiskers. The second line is orange."""
+    points = [p for p in found["points"] if "ns" in p]
+    most = max((p[of]["max"] for p in points for of in ("ns", "beside_ns") if of in p), default=1)
+    x = lambda i: 50 + i * (CURVE_WIDTH - 100) / max(len(points) - 1, 1)
+    y = lambda ns: 170 - ns / most * 115
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{CURVE_WIDTH}" height="{CURVE_HEIGHT}" font-family="sans-serif" font-size="11">'
+           f'<rect width="100%" height="100%" fill="#fff"/><text x="8" y="14" font-size="10">{html.escape(name)}</text>'
+           f'<text x="8" y="30" fill="{WEIR_COLOUR}">ns a packet</text>']
+    if found["beside"]:
+        out.append(f'<text x="90" y="30" fill="{PEER_COLOUR}">{html.escape(found["beside"])}</text>')
+    out.append(f'<line x1="30" x2="{CURVE_WIDTH - 20}" y1="170" y2="170" stroke="#999"/>')
+    for of, other, colour in (("beside_ns", "ns", PEER_COLOUR), ("ns", "beside_ns", WEIR_COLOUR)):
+        line = [(x(i), p[of], p.get(other)) for i, p in enumerate(points) if of in p]
+        path = " ".join(f"{at:.1f},{y(s['median']):.1f}" for at, s, _ in line)
+        out.append(f'<polyline points="{path}" fill="none" stroke="{colour}" stroke-width="2"/>')
+        for at, s, beside in line:
+            aside = 14 if beside and s["median"] < beside["median"] else -8
+            middle = y(s["median"])
+            out.append(f'<path d="M{at:.1f} {y(s["min"]):.1f}V{y(s["max"]):.1f}M{at - 4:.1f} {y(s["min"]):.1f}h8M{at - 4:.1f} {y(s["max"]):.1f}h8" '
+                       f'stroke="{colour}"/><circle cx="{at:.1f}" cy="{middle:.1f}" r="3" fill="{colour}"/>'
+                       f'<text x="{at + 6:.1f}" y="{middle + aside:.1f}" fill="{colour}">{s["median"]:.0f}</text>')
+    out += [f'<text x="{x(i):.1f}" y="185" text-anchor="middle">{p["at"]:,}</text>' for i, p in enumerate(points)]
+    out.append(f'<text x="{CURVE_WIDTH / 2}" y="201" text-anchor="middle">{html.escape(found["of"])}</text>')
     return "".join(out) + "</svg>"
+
+
+def growth_lines(results):
+    """Each curve in a line: value, median and, in brackets, least and most; what stands beside it behind a stroke."""
+    told = lambda s: f"{s['median']:,.0f} ({s['min']:,.0f}-{s['max']:,.0f})"
+    for name, found in results.get("growth", {}).items():
+        cells = [f"{p['at']:,}: " + (p["left_out"] if "left_out" in p else
+                                     told(p["ns"]) + (" / " + told(p["beside_ns"]) if "beside_ns" in p else ""))
+                 for p in found["points"]]
+        yield f"{name}{', / ' + found['beside'] if found['beside'] else ''}, ns a packet: " + "; ".join(cells)
 
 
 def page(results):
@@ -92,16 +116,31 @@ def page(results):
     out += ["<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) + "</tr>" for row in table(results)]
     out += ["</table>", bars(results)]
     if "growth" in results:
-        out.append("<h2>How the cost grows</h2>" + "".join(curve(*item) for item in results["growth"].items()))
+        out.append("<h2>How the cost grows</h2><p>ns a packet: medians of alternating passes, with the least and the most.</p>" + "".join(curve(*item) for item in results["growth"].items()))
     out.append("<h2>Commands</h2><p>")
     for r in results.get("line", []):
         out += [f"<code>line {html.escape(c)}</code><br>" for c in r.get("commands", [])]
     return "\n".join(out) + "</html>\n"
 
 
+def picture(results):
+    """One SVG: the bars, and below them the curves, two in a row."""
+    measured = sum("left_out" not in r for r in results.get("line", []))
+    bars_height = measured * 46 + 30 if measured else 0
+    found = list(results.get("growth", {}).items())
+    height = bars_height + (len(found) + 1) // 2 * CURVE_HEIGHT
+    out = [f'<svg xmlns="http://www.w3.org/2000/svg" width="960" height="{height or 1}"><rect width="100%" height="100%" fill="#fff"/>']
+    if measured:
+        out.append(bars(results))
+    for number, item in enumerate(found):
+        at = f'x="{number % 2 * 480}" y="{bars_height + number // 2 * CURVE_HEIGHT}"'
+        out.append(curve(*item).replace("<svg ", f"<svg {at} ", 1))
+    return "".join(out) + "</svg>"
+
+
 def write_png(results, path):
-    """The bars as PNG, where rsvg-convert (librsvg2-bin) is installed; False where it is not."""
+    """Bars and curves as PNG, where rsvg-convert (librsvg2-bin) is installed; False where it is not."""
     if not shutil.which("rsvg-convert"):
         return False
-    subprocess.run(["rsvg-convert", "-o", str(path)], input=bars(results).encode(), check=True)
+    subprocess.run(["rsvg-convert", "-o", str(path)], input=picture(results).encode(), check=True)
     return True
