@@ -178,11 +178,10 @@ std::size_t add_row(const Model& model, const forest::Tree& tree, const forest::
 
 Status plan_one_tree(const Model& model, const std::vector<int>& slots, Plan& plan) {
   plan.kind = plan.outputs > 2 || plan.against_first ? Plan::Kind::sums : Plan::Kind::sum;
-  const Plan rule = plan;
-  const Call only{0, 0, model.trees[0].output};
+  Plan one = plan;  // one row at a time is in it
+  one.calls = {{0, 0, model.trees[0].output}};
   const auto verdict = [&](const forest::Tree& tree, const forest::Node& node) -> std::uint64_t {
-    Plan one = rule;
-    one.calls = {only};
+    one.exact.values.clear();
     add_row(model, tree, node, one);
     return drops(one, exact_class(one, [](const Call&) { return std::size_t{0}; })) ? 1 : 0;
   };

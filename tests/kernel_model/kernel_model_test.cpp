@@ -354,6 +354,7 @@ TEST_F(Attached, SwapsRefusesAndGoesAway) {
   EXPECT_TRUE((*before)->there && (*before)->native);
   EXPECT_STREQ((*before)->about.sha256, std::string(64, 'a').c_str());
 
+  // The least of these trees that has more than a million instructions.
   const auto refused = attach(plan_of(deep_tree(19)), options_);
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().why, LoadError::Why::refused);
