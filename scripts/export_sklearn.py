@@ -204,7 +204,7 @@ def ridge(model):
     if len(model.classes_) != 2 or weights.shape[0] != 1:
         raise Refused(f"a ridge classifier of {len(model.classes_)} classes is not supported: train one of two")
     return {"link": "sigmoid", "outputs": 1, "bias": np.ravel(model.intercept_).astype(float).tolist(),
-            "weights": weights[0].tolist(), "threshold": {"on": "margin", "above": 0.0}}
+            "weights": weights[0].tolist(), "threshold": {"on": "margin", "above": 0.0}, "probabilities": False}
 
 
 def threshold_of(model, body, probability, decision):

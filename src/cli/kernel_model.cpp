@@ -71,12 +71,8 @@ Result<Ready> ready(const Options& options) {
   WEIR_ASSIGN(made.model, forest::load_model(options.model));
   WEIR_TRY(detect::name_features(made.model.features, {}, {}));
   WEIR_ASSIGN(made.options, plan_options(options));
-  const double threshold = options.threshold.value_or(0);
-  if (!made.model.classes.empty() && !(threshold >= 0 && threshold <= 1))
-    return fail(fmt::format(
-        "--threshold is {}: a probability from 0 to 1 is expected; --decision is for the decision "
-        "function",
-        threshold));
+  if (const Status fits = check_threshold(made.model, made.options); !fits)
+    return fail(fmt::format("{}: {}", options.model, fits.error().message));
   // Its scores are to have their 0.5 where packets are dropped from.
   if (made.options.threshold && made.model.classes.size() == 2)
     made.model.decision = {

@@ -45,6 +45,8 @@ void show_classes(const forest::Model& model) {
 
 void show_threshold(const forest::Model& model) {
   const forest::Decision& decision = model.decision;
+  if (!model.probabilities)
+    fmt::print("  its trainer gives no probabilities: scores are good to compare\n");
   if (decision.usual()) return;
   fmt::print("  threshold {} where the {} is above {}; the score is 0.5 there\n",
              model.classes.back().name,

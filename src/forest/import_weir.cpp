@@ -225,6 +225,10 @@ Status read_rules(const View& root, Model& model) {
     WEIR_ASSIGN(const View bias, root.at("bias"));
     WEIR_ASSIGN(model.bias, bias.numbers(kClassesMax));
   }
+  if (root.has("probabilities")) {
+    WEIR_ASSIGN(const View probabilities, root.at("probabilities"));
+    WEIR_ASSIGN(model.probabilities, probabilities.boolean());
+  }
   return read_threshold(root, model);
 }
 
@@ -247,8 +251,8 @@ Result<Model> import_weir_json(const Json& document, std::string_view text,
                                const std::string& name) {
   const View root(document, name + ": ");
   WEIR_TRY(root.only({"format", "version", "name", "kind", "provenance", "features", "classes",
-                      "outputs", "vote", "link", "sums", "compare", "bias", "threshold", "trees",
-                      "weights", "sha256"}));
+                      "outputs", "vote", "link", "sums", "compare", "bias", "threshold",
+                      "probabilities", "trees", "weights", "sha256"}));
   WEIR_ASSIGN(const View version, root.at("version"));
   WEIR_ASSIGN(const std::int64_t number, version.integer());
   if (number != kVersion)

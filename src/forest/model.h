@@ -82,6 +82,9 @@ struct Model {
   Link link = Link::identity;
   Sums sums = Sums::float64;
   Decision decision;  ///< of a binary classifier
+  /// Whether the trainer's library calls its scores probabilities. Where not (a ridge classifier),
+  /// a threshold stands on the margin alone.
+  bool probabilities = true;
 };
 
 /// Columns of scores that an evaluator writes: 1 for a binary classifier (probability of the last

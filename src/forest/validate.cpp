@@ -75,6 +75,9 @@ Status check_decision(const Model& model, const std::string& name) {
   if (model.classes.size() != 2)
     return fail(fmt::format("{}: a threshold belongs to a classifier of two classes, this has {}",
                             name, model.classes.size()));
+  if (decision.on == Decision::On::probability && !model.probabilities)
+    return fail(fmt::format(
+        "{}: a threshold on a probability, and the model has none; put it on the margin", name));
   if (decision.on == Decision::On::probability && !(decision.above > 0 && decision.above < 1))
     return fail(
         fmt::format("{}: a threshold of {} on a probability, expected is one between 0 and 1", name,

@@ -115,13 +115,23 @@ Result<std::uint64_t> drop_mask(const Model& model, const Options& options) {
   return mask;
 }
 
+/// A vote of trees by mean is a probability, and there is no other number.
+bool votes(const Model& model) noexcept {
+  return model.kind == Model::Kind::trees && model.link == Link::identity &&
+         !model.classes.empty() && (model.vote == Vote::mean || model.trees.size() == 1) &&
+         std::all_of(model.values.begin(), model.values.end(),
+                     [](double value) { return value >= 0 && value <= 1; });
+}
+
+/// What is compared with the threshold as it stands: a decision function, or an output.
+bool is_margin(const Model& model, const Options& options) noexcept {
+  return options.on_decision || (model.link == Link::identity && !votes(model));
+}
+
 /// Where the decision stands: `cut` or `against_first`.
 Status set_decision(const Model& model, const Options& options, Plan& plan) {
   const bool binary = model.classes.size() == 2 || model.classes.empty();
   const bool two = model.classes.size() == 2 && model.outputs == 2;
-  if (!binary && options.threshold)
-    return fail(fmt::format("a threshold is for two classes, and the model has {}; leave it out",
-                            model.classes.size()));
   if (model.classes.empty() && model.outputs != 1)
     return fail(
         fmt::format("the model has {} outputs and no classes; one output can be compared "
@@ -133,33 +143,12 @@ Status set_decision(const Model& model, const Options& options, Plan& plan) {
     plan.cut = model.link == Link::identity ? 0.5 : margin_of(model, 0.5);
     return {};
   }
-  const double threshold = *options.threshold;
-  if (!std::isfinite(threshold)) return fail("the threshold is no finite number; give one");
   if (two && (model.link != Link::identity || model.kind == Model::Kind::linear))
     return fail(
         "a threshold is for models of one margin, and this one has one for each class; "
         "leave it out");
-  // A vote of trees by mean is a probability, and there is no other number.
-  const bool votes = model.kind == Model::Kind::trees && model.link == Link::identity &&
-                     !model.classes.empty() &&
-                     (model.vote == Vote::mean || model.trees.size() == 1) &&
-                     std::all_of(model.values.begin(), model.values.end(),
-                                 [](double value) { return value >= 0 && value <= 1; });
-  if (options.on_decision && votes)
-    return fail(
-        "the model has no decision function, for its trees vote by probability; give a threshold "
-        "on "
-        "that");
-  if (options.on_decision || (model.link == Link::identity && !votes)) {
-    plan.cut = threshold;
-    return {};
-  }
-  if (threshold < 0 || threshold >= 1)
-    return fail(
-        fmt::format("the threshold {} is no probability of at least 0 and below 1, as {} is "
-                    "expected to be{}",
-                    threshold, options.words.threshold, options.words.other_threshold));
-  plan.cut = votes ? threshold : margin_of(model, threshold);
+  const double threshold = *options.threshold;
+  plan.cut = is_margin(model, options) || votes(model) ? threshold : margin_of(model, threshold);
   return {};
 }
 
@@ -422,6 +411,29 @@ Options with_threshold(const Model& model, Options options) {
 
 }  // namespace
 
+Status check_threshold(const Model& model, const Options& options) {
+  if (!options.threshold) return {};
+  const double threshold = *options.threshold;
+  if (model.classes.size() > 2)
+    return fail(fmt::format("a threshold is for two classes, and the model has {}; leave it out",
+                            model.classes.size()));
+  if (!std::isfinite(threshold)) return fail("the threshold is no finite number; give one");
+  if (options.on_decision && votes(model))
+    return fail(
+        "the model has no decision function, for its trees vote by probability; give a threshold "
+        "on that");
+  if (!options.on_decision && !model.probabilities)
+    return fail(fmt::format("the model has no probabilities, as {} is expected to be one{}",
+                            options.words.threshold, options.words.other_threshold));
+  const bool may_be_0 = options.reading == WEIR_READING_exact;  // SkimXDP takes the logit
+  if (is_margin(model, options) ||
+      ((threshold > 0 || (threshold == 0 && may_be_0)) && threshold < 1))
+    return {};
+  return fail(fmt::format(
+      "the threshold {} is no probability {} 0 and below 1, as {} is expected to be{}", threshold,
+      may_be_0 ? "of at least" : "above", options.words.threshold, options.words.other_threshold));
+}
+
 Result<Plan> make_plan(const Model& model, const Options& given) {
   const Options options = with_threshold(model, given);
   Plan plan;
@@ -432,6 +444,7 @@ Result<Plan> make_plan(const Model& model, const Options& given) {
   if (model.outputs > kOutputsMax)
     return fail(fmt::format("the model has {} outputs, and a kernel model has room for {}",
                             model.outputs, kOutputsMax));
+  WEIR_TRY(check_threshold(model, options));
   const bool skx = options.reading == WEIR_READING_skx;
   WEIR_ASSIGN(
       const std::vector<int> slots,

@@ -143,6 +143,9 @@ struct Plan {
 };
 
 Result<Plan> make_plan(const forest::Model& model, const Options& options);
+/// The part of it that says whether the threshold of the options means anything for this model,
+/// whoever judges by it.
+Status check_threshold(const forest::Model& model, const Options& options);
 
 /// What the program will say of a packet with these features: 1 drop, 0 pass. `was_exact` is set
 /// where the sum stood so near the decision that it was added once more.

@@ -77,6 +77,9 @@ TEST(WeirJson, KeepsTheModelsOwnThreshold) {
             "m.json: a threshold of 1 on a probability, expected is one between 0 and 1");
   EXPECT_EQ(error_of(at(R"({"on": "margin", "above": 0})")),
             "m.json: a threshold on the margin goes with link sigmoid only");
+  const std::string none = R"({"on": "probability", "above": 0.9}, "probabilities": false)";
+  EXPECT_EQ(error_of(at(none)),
+            "m.json: a threshold on a probability, and the model has none; put it on the margin");
   EXPECT_NE(error_of(at(R"({"on": "score", "above": 0.5})")).find("is none of"), std::string::npos);
   EXPECT_NE(error_of(at(R"({"above": 0.5})")).find("'on'"), std::string::npos);
 }

@@ -84,6 +84,14 @@ TEST(Plan, SaysWhatTheKernelCannotCompute) {
   add_tree(model, 1, 8, [] { return 1.0; });
   EXPECT_THAT(error_of(model), HasSubstr("'tcp_windw_size' is none that the kernel reads"));
   EXPECT_THAT(error_of(model), HasSubstr("did you mean tcp_window_size?"));
+  Model ridge = linear_model();
+  ridge.probabilities = false;
+  for (const weir_reading reading : {WEIR_READING_exact, WEIR_READING_skx}) {
+    EXPECT_THAT(error_of(ridge, {.threshold = 0.7, .reading = reading}),
+                AllOf(HasSubstr("has no probabilities"), HasSubstr("; --decision is for")));
+    EXPECT_EQ(plan_of(ridge, {.threshold = 0.7, .on_decision = true, .reading = reading}).outputs,
+              1U);
+  }
   model.features = {"ip_ttl"};
   EXPECT_THAT(error_of(model, {.precision = 0.1}), HasSubstr("a precision is for linear models"));
   EXPECT_THAT(error_of(model, {.threshold = 0.3, .on_decision = true}),

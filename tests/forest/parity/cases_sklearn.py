@@ -127,6 +127,7 @@ def thresholds(cases, seed):
     at = float(np.median(few.predict_proba(np.round(rows / 500))[:, 1]))
     add_threshold(cases, "threshold-at-a-probability.json", few, np.round(rows / 500), probability=at)
     add_threshold(cases, "ridge-classifier.json", ridge, rows)
+    assert [json.loads(export(m)).get("probabilities", True) for m in (ridge, logistic)] == [False, True]
     for name, model, scale in (("ridge", ridge, 1), ("boosted", boosted, 1), ("logistic", logistic, 100),
                                ("multinomial", multinomial, 100)):
         at = float(np.quantile(model.decision_function(rows / scale), 0.7))
