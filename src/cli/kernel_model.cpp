@@ -389,7 +389,8 @@ void add_model_options(Command command, Options& options) {
   command
       .add_option("--precision", options.precision,
                   "Linear models: how far a decision may be off; as little as can be, else")
-      .type_name("E");
+      .type_name("E")
+      .positive();
   command
       .add_option("--compat", options.compat,
                   "Judge as that program does (its reading of headers, cut numbers, votes by "

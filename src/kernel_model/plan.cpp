@@ -365,6 +365,29 @@ void set_terms(const Model& model, const std::vector<int>& slots, int shift, Pla
                     : plan.error;
 }
 
+/// How far the decision function can be from where it decides, over all that features can be: an
+/// error of as much may change any verdict.
+double reach_of(const Model& model, const std::vector<int>& slots, const Plan& plan) {
+  const std::size_t features = model.features.size();
+  // The most that `sign` times output a, less output b where there is one, can be.
+  const auto most = [&](double sign, std::size_t a, std::optional<std::size_t> b) {
+    const auto of = [&](const std::vector<double>& values, std::size_t place, std::size_t count) {
+      return sign * (values[a * count + place] - (b ? values[*b * count + place] : 0));
+    };
+    double sum = of(model.bias, 0, 1);
+    for (std::size_t f = 0; f < features; ++f)
+      sum += std::max(0.0, of(model.weights, f, features)) * largest(slots[f], plan.reading);
+    return sum;
+  };
+  if (plan.outputs == 1)
+    return std::max(most(1, 0, std::nullopt) - plan.cut, most(-1, 0, std::nullopt) + plan.cut);
+  double reach = 0;
+  for (std::size_t a = 0; a < plan.outputs; ++a)
+    for (std::size_t b = 0; b < plan.outputs; ++b)
+      if (a != b) reach = std::max(reach, most(1, a, b));
+  return reach;
+}
+
 Status plan_linear(const Model& model, const Options& options, const std::vector<int>& slots,
                    Plan& plan) {
   plan.kind = Plan::Kind::linear;
@@ -386,6 +409,12 @@ Status plan_linear(const Model& model, const Options& options, const std::vector
                     most));
   set_terms(model, slots, finest, plan);
   if (!options.precision) return {};
+  const double reach = reach_of(model, slots, plan);
+  if (*options.precision >= reach)
+    return fail(fmt::format(
+        "a precision of {:g} bounds nothing: the decision function is never farther than {:.3g} "
+        "from where it decides, so that each verdict could be another; give a smaller one",
+        *options.precision, reach));
   if (plan.error > *options.precision)
     return fail(
         fmt::format("a precision of {:g} is finer than 64 bits allow for this model, which "

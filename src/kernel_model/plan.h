@@ -50,7 +50,8 @@ struct Options {
   /// where that has one. A regressor needs one.
   std::optional<double> threshold = std::nullopt;
   bool on_decision = false;
-  /// Linear: how far a decision may be from the exact one. Without, as near as 64 bits allow.
+  /// Linear: how far a decision may be from the exact one; less than the decision function is ever
+  /// away from where it decides. Without, as near as 64 bits allow.
   std::optional<double> precision = std::nullopt;
   /// Classes whose packets are dropped; none: the last.
   std::vector<std::string> drop = {};

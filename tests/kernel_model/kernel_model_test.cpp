@@ -134,6 +134,16 @@ TEST(Plan, PrecisionBoundsTheError) {
   EXPECT_LE(coarse.error, 0.5);
   EXPECT_LT(coarse.shift, finest.shift - 20);
   EXPECT_THAT(error_of(model, {.precision = 1e-30}), HasSubstr("finer than 64 bits allow"));
+  // From -12.7 - 255 / 3 to 65535 * 0.0123456789 - 12.7: an error of 796.4 may change any verdict.
+  EXPECT_EQ(plan_of(model, {.precision = 796}).outputs, 1U);
+  EXPECT_THAT(error_of(model, {.precision = 797}),
+              HasSubstr("never farther than 796 from where it decides"));
+  model.outputs = 2;  // of two outputs it is their difference that decides
+  model.link = forest::Link::softmax;
+  model.weights = {0.01, 0, 0.01, 1};
+  model.bias = {0, 0};
+  EXPECT_EQ(plan_of(model, {.precision = 254}).outputs, 2U);
+  EXPECT_THAT(error_of(model, {.precision = 256}), HasSubstr("never farther than 255 from"));
 }
 
 TEST(Explain, VerifiersReasonsInWords) {
