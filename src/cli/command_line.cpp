@@ -24,7 +24,7 @@ namespace weir::cli {
 
 namespace {
 
-/// Of numbers: what is none is told before.
+/// Of numbers, which `number` has left as from_chars reads them.
 CLI::Validator where(std::function<bool(double)> holds, const std::string& expected,
                      const std::string& help) {
   return {[holds = std::move(holds), expected](const std::string& word) {
@@ -43,8 +43,23 @@ Option Option::capture_default_str() { return Option(option_->capture_default_st
 Option Option::default_str(const std::string& value) { return Option(option_->default_str(value)); }
 Option Option::delimiter(char between) { return Option(option_->delimiter(between)); }
 Option Option::allow_extra_args(bool several) { return Option(option_->allow_extra_args(several)); }
+namespace {
+
+/// What help shows of them, and what is said of another word.
+CLI::Validator among(const std::vector<std::string>& values) {
+  return {[values](const std::string& word) {
+            if (std::find(values.begin(), values.end(), word) != values.end()) return std::string();
+            const std::vector<std::string_view> names(values.begin(), values.end());
+            return fmt::format("'{}' is none of {}{}", word, fmt::join(values, ", "),
+                               did_you_mean(word, names));
+          },
+          fmt::format("{{{}}}", fmt::join(values, ","))};
+}
+
+}  // namespace
+
 Option Option::one_of(const std::vector<std::string>& values) {
-  return Option(option_->check(CLI::IsMember(values)));
+  return Option(option_->check(among(values)));
 }
 Option Option::positive() {
   return Option(option_->check(
@@ -65,6 +80,7 @@ Command Command::add_subcommand(const std::string& name, const std::string& help
   return Command(app_->add_subcommand(name, help));
 }
 void Command::require_subcommand(int count) { app_->require_subcommand(count); }
+void Command::version(const std::string& text) { app_->set_version_flag("-V,--version", text); }
 void Command::footer(const std::string& text) { app_->footer(text); }
 void Command::callback(std::function<void()> chosen, std::vector<OptionRule> rules) {
   app_->callback([this_command = *this, chosen = std::move(chosen), rules = std::move(rules)] {
@@ -99,19 +115,22 @@ CLI::Option* not_empty(CLI::Option* option) {
       ""));
 }
 
-/// All of `word` as a T, and what is said where it is none.
+/// All of `word` as a T, decimal, with a sign or without; what is said where it is none. CLI11, which
+/// would take 010 for 8, gets the number as it is printed.
 template <typename T>
 CLI::Option* number(CLI::Option* option, const std::string& expected) {
-  return option->check(CLI::Validator(
-      [expected](const std::string& word) {
-        T value = 0;
-        const char* const end = word.data() + word.size();
-        const auto [stop, error] = std::from_chars(word.data(), end, value);
-        bool good = error == std::errc{} && stop == end;
-        if constexpr (std::is_floating_point_v<T>) good = good && std::isfinite(value);
-        return good ? std::string() : fmt::format("'{}' is no {}", word, expected);
-      },
-      ""));
+  const auto read = [expected](std::string& word) {
+    T value = 0;
+    const char* const end = word.data() + word.size();
+    const bool plus = word.size() > 1 && word[0] == '+' && word[1] != '-';
+    const auto [stop, error] = std::from_chars(word.data() + (plus ? 1 : 0), end, value);
+    bool good = error == std::errc{} && stop == end;
+    if constexpr (std::is_floating_point_v<T>) good = good && std::isfinite(value);
+    if (!good) return fmt::format("'{}' is no {}", word, expected);
+    word = fmt::format("{}", value);
+    return std::string();
+  };
+  return option->transform(CLI::Validator(read, "", "number"));
 }
 
 template <typename T>
@@ -163,7 +182,7 @@ Option Command::add_word(const std::string& names,
                          const std::function<void(const std::string&)>& taken,
                          const std::string& help, const std::vector<std::string>& words) {
   return Option(app_->add_option_function<std::string>(names, taken, help)
-                    ->check(CLI::IsMember(words))
+                    ->check(among(words))
                     ->option_text("NAME"));
 }
 
@@ -262,10 +281,20 @@ int run_command_line(const std::string& name, const std::string& description, in
     print_help(*chosen(app));
     return kOk;
   };
+  std::vector<const char*> words(argv, argv + argc);
+  if (words.size() > 1 && std::string_view(words[1]) == "help") {  // help run: run --help
+    words.erase(words.begin() + 1);
+    words.push_back("--help");
+  }
   try {
-    app.parse(argc, argv);
+    app.parse(static_cast<int>(words.size()), words.data());
   } catch (const CLI::CallForHelp&) {
     return written(help);
+  } catch (const CLI::CallForVersion& asked) {
+    return written([&asked] {
+      fmt::print("{}\n", asked.what());
+      return static_cast<int>(kOk);
+    });
   } catch (const CLI::ParseError& error) {
     return refuse(app, error);
   }

@@ -64,6 +64,7 @@ class Command {
 
   Command add_subcommand(const std::string& name, const std::string& help);
   void require_subcommand(int count);
+  void version(const std::string& text);  ///< what --version prints; of the program itself
   void footer(const std::string& text);
   /// Called where this command was chosen and its options keep the rules.
   void callback(std::function<void()> chosen, std::vector<OptionRule> rules = {});
@@ -102,8 +103,8 @@ class Command {
 };
 
 /// Parses the arguments of a program of this name, with the commands that `add` adds, and runs the
-/// command that they name. Prints help where it is asked for or no command is named; a wrong
-/// argument is refused in one sentence on stderr, with the nearest word that is known.
+/// command that they name. Prints help where it is asked for (`help COMMAND` is `COMMAND --help`) or
+/// no command is named; a wrong argument is refused in one sentence on stderr, with the nearest word that is known.
 int run_command_line(const std::string& name, const std::string& description, int argc,
                      const char* const* argv, const std::function<void(Command, Run&)>& add);
 

@@ -119,10 +119,24 @@ TEST_F(CommandLine, UsageThatIsWrongIsOneLineAndStatus2) {
     EXPECT_THAT(ran.err, StartsWith("weir: "));
   }
   refuses(weir({"check", "-c"}), 2, "weir: --config: its value is missing (see weir check --help)");
+  refuses(weir({"run", "-i", "lo", "--judge", "guart"}), 2,
+          "weir: --judge: 'guart' is none of observe, guard; did you mean guard? (see weir run "
+          "--help)");
   for (const char* wrong : {"-1", "x", "1.5", "99999999999999999999"}) {
     refuses(weir({"replay", "x.pcap", "--workers", wrong}), 2,
             std::string("weir: --workers: '") + wrong +
                 "' is no whole number from 0 to 4294967295 (see weir replay --help)");
+  }
+  for (const char* wrong : {"++5", "+-5", "+", "0x5", "5 "})
+    EXPECT_THAT(weir({"synth", "--seconds", wrong}).err, HasSubstr("' is no number (see"));
+}
+
+TEST_F(CommandLine, ANumberIsDecimalWithASignOrWithout) {
+  const std::string path = folder_ + "/n.pcapng";
+  for (const char* ten : {"10", "+10", "010"}) {
+    const Ran ran = weir({"synth", "--packets", ten, "--seconds", "+1e2", "-o", path});
+    EXPECT_EQ(ran.status, 0) << ran.err;
+    EXPECT_THAT(ran.out, HasSubstr(": 10 packets")) << ten;
   }
 }
 
@@ -313,10 +327,14 @@ TEST_F(CommandLine, SynthWritesTheSameBytesAgainAndSaysWhat) {
 }
 
 TEST_F(CommandLine, VersionIsOneLine) {
-  const Ran ran = weir({"version"});
-  EXPECT_EQ(ran.status, 0);
-  EXPECT_THAT(ran.out, StartsWith("weir 0."));
-  EXPECT_EQ(std::count(ran.out.begin(), ran.out.end(), '\n'), 1);
+  for (const char* word : {"version", "--version", "-V"}) {
+    const Ran ran = weir({word});
+    EXPECT_EQ(ran.status, 0) << word;
+    EXPECT_THAT(ran.out, StartsWith("weir 0."));
+    EXPECT_EQ(std::count(ran.out.begin(), ran.out.end(), '\n'), 1);
+  }
+  EXPECT_EQ(weir({"help", "block", "add"}).out, weir({"block", "add", "-h"}).out);
+  EXPECT_EQ(weir({"help"}).out, weir({}).out);
 }
 
 TEST_F(CommandLine, AFallbackThatCouldNotJudgeTheSameIsRefusedBeforeAnythingIsLoaded) {
