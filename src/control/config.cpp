@@ -20,38 +20,38 @@
 namespace weir::control {
 namespace {
 
-Status check_host(const Parsed& parsed, const std::string& name) {
+Status check_host(const Parsed& parsed) {
   const Settings& s = parsed.settings;
   if (s.interfaces_backend == "dpdk") {
     return fail(fmt::format(
         "{}: interfaces.backend is \"dpdk\" and interfaces.mode \"host\"; a device of DPDK "
         "has no stack behind it: leave the backend out",
-        parsed.where(name, "interfaces.backend")));
+        parsed.where("interfaces.backend")));
   }
   if (s.interfaces_host.empty()) {
     return fail(fmt::format(
         "{}: interfaces.host is missing; name the interface to look after, as host = \"eth0\"",
-        parsed.where(name, "interfaces.mode")));
+        parsed.where("interfaces.mode")));
   }
   if (s.host_judge == "observe" && !s.policy_rules && s.policy_mode == "active") {
     return fail(fmt::format(
         "{}: policy.rules is false, and host.judge \"observe\": what is observed has passed, and "
         "without rules nothing is blocked; set judge = \"guard\", or policy.mode = \"shadow\" to "
         "count only",
-        parsed.where(name, "policy.rules")));
+        parsed.where("policy.rules")));
   }
   return {};
 }
 
 /// Two interfaces, or two devices, by the backend; in host mode one.
-Status check_interfaces(const Parsed& parsed, const std::string& name) {
+Status check_interfaces(const Parsed& parsed) {
   const Settings& s = parsed.settings;
-  if (s.interfaces_mode == "host") return check_host(parsed, name);
+  if (s.interfaces_mode == "host") return check_host(parsed);
   if (!s.interfaces_host.empty()) {
     return fail(fmt::format(
         "{}: interfaces.host is \"{}\", and interfaces.mode is \"inline\"; set mode = \"host\", or "
         "name wan and lan in its place",
-        parsed.where(name, "interfaces.host"), s.interfaces_host));
+        parsed.where("interfaces.host"), s.interfaces_host));
   }
   const bool dpdk = s.interfaces_backend == "dpdk";
   const std::string section = dpdk ? "dpdk" : "interfaces";
@@ -59,99 +59,96 @@ Status check_interfaces(const Parsed& parsed, const std::string& name) {
   const std::string& lan = dpdk ? s.dpdk_lan : s.interfaces_lan;
   for (const auto& [key, value] : {std::pair{"wan", &wan}, {"lan", &lan}}) {
     if (!value->empty()) continue;
-    return fail(fmt::format("{}: {}.{} is missing; name {}, as {} = \"{}\"", name, section, key,
-                            dpdk ? "a device" : "an interface", key,
+    return fail(fmt::format("{}: {}.{} is missing; name {}, as {} = \"{}\"", parsed.source.name,
+                            section, key, dpdk ? "a device" : "an interface", key,
                             dpdk ? "0000:03:00.0" : "eth0"));
   }
   if (dpdk ? !io::is_same_device(wan, lan) : wan != lan) return {};
   return fail(fmt::format("{}: {}.lan is \"{}\", which is {}.wan too; allowed are two {}",
-                          parsed.where(name, section + ".lan"), section, lan, section,
+                          parsed.where(section + ".lan"), section, lan, section,
                           dpdk ? "devices" : "interfaces"));
 }
 
 /// What judging or blocking more than SSDP brings with it.
-void check_width(const Parsed& parsed, const std::string& name,
-                 std::vector<std::string>& warnings) {
+void check_width(const Parsed& parsed, std::vector<std::string>& warnings) {
   const Settings& s = parsed.settings;
   const bool all_ip = s.steer_protocols == "all";
   const bool blocks = s.policy_rules && s.policy_mode == "active";
-  if (blocks && (all_ip || s.policy_block_scope == "all"))
-    warnings.push_back(fmt::format(
-        "{}: {} is \"all\": a block cuts off all traffic of its source, and a {}"
-        "packet's source is easily forged; name whoever must not be cut off (resolvers, servers, "
-        "where you log in from) in allow.prefixes{}",
-        parsed.where(name, all_ip ? "steer.protocols" : "policy.block_scope"),
-        all_ip ? "steer.protocols" : "policy.block_scope", all_ip ? "" : "UDP ",
-        all_ip ? ", or set policy.rules = false, which makes no block" : ""));
+  if (!blocks || !(all_ip || s.policy_block_scope == "all")) return;
+  const std::string key = all_ip ? "steer.protocols" : "policy.block_scope";
+  const bool option = parsed.source.options.contains(key);
+  warnings.push_back(fmt::format(
+      "{}: {}a block cuts off all traffic of its source, and a {}packet's source is easily forged; "
+      "name whoever must not be cut off (resolvers, servers, where you log in from) {}{}",
+      parsed.where(key), option ? "" : key + " is \"all\": ", all_ip ? "" : "UDP ",
+      option ? "by `weir allow add`" : "in allow.prefixes",
+      all_ip && !option ? ", or set policy.rules = false, which makes no block" : ""));
 }
 
-/// What keys must say together. `name` is the file in errors.
-Status check_together(const Parsed& parsed, const std::string& name, Purpose purpose,
-                      std::vector<std::string>& warnings) {
+/// What keys must say together.
+Status check_together(const Parsed& parsed, Purpose purpose, std::vector<std::string>& warnings) {
   const Settings& s = parsed.settings;
-  if (purpose == Purpose::run) WEIR_TRY(check_interfaces(parsed, name));
+  if (purpose == Purpose::run) WEIR_TRY(check_interfaces(parsed));
   if (s.steer_udp_ports.empty() && !s.steer_ssdp_payload && s.steer_protocols != "all") {
     return fail(
         fmt::format("{}: steer.udp_ports is empty and steer.ssdp_payload is false, so nothing "
                     "would be judged; set one of them",
-                    parsed.where(name, "steer.udp_ports")));
+                    parsed.where("steer.udp_ports")));
   }
   if (s.channels_frames / io::kFramesPerEntry < s.channels_ring) {
     return fail(fmt::format(
         "{}: channels.frames is {} and channels.ring {}; allowed is at least {} frames an entry: "
         "two fill rings full, and as many in batches and on their way out",
-        parsed.where(
-            name, parsed.places.contains("channels.frames") ? "channels.frames" : "channels.ring"),
+        parsed.where(parsed.places.contains("channels.frames") ? "channels.frames"
+                                                               : "channels.ring"),
         s.channels_frames, s.channels_ring, io::kFramesPerEntry));
   }
   if (s.policy_block_ms > s.policy_block_max_ms) {
-    return fail(fmt::format(
-        "{}: policy.block_ms is {}; allowed is at most policy.block_max_ms, {}",
-        parsed.where(name, parsed.places.contains("policy.block_ms") ? "policy.block_ms"
-                                                                     : "policy.block_max_ms"),
-        s.policy_block_ms, s.policy_block_max_ms));
+    return fail(
+        fmt::format("{}: policy.block_ms is {}; allowed is at most policy.block_max_ms, {}",
+                    parsed.where(parsed.places.contains("policy.block_ms") ? "policy.block_ms"
+                                                                           : "policy.block_max_ms"),
+                    s.policy_block_ms, s.policy_block_max_ms));
   }
-  if (purpose == Purpose::run) check_width(parsed, name, warnings);
-  for (std::string& warning : without_effect(parsed, name)) warnings.push_back(std::move(warning));
+  if (purpose == Purpose::run) check_width(parsed, warnings);
+  for (std::string& warning : without_effect(parsed)) warnings.push_back(std::move(warning));
   for (const bool four : {true, false}) {
     const auto used = static_cast<std::size_t>(
         std::count_if(s.allow_prefixes.begin(), s.allow_prefixes.end(),
                       [four](const Prefix& prefix) { return prefix.address().is_v4() == four; }));
     if (used <= s.tables_allow_max) continue;
     return fail(fmt::format("{}: allow.prefixes has {} of {}; allowed is tables.allow_max, {}",
-                            parsed.where(name, "allow.prefixes"), used, four ? "IPv4" : "IPv6",
+                            parsed.where("allow.prefixes"), used, four ? "IPv4" : "IPv6",
                             s.tables_allow_max));
   }
   constexpr std::size_t kSocketPathMax = sizeof(sockaddr_un::sun_path) - 1;
   if (s.control_socket.size() > kSocketPathMax) {
     return fail(
         fmt::format("{}: control.socket is {} bytes long; a Unix socket's path has at most {}",
-                    parsed.where(name, "control.socket"), s.control_socket.size(), kSocketPathMax));
+                    parsed.where("control.socket"), s.control_socket.size(), kSocketPathMax));
   }
   return {};
 }
 
 /// Keys of a screen that none is named for: the command line may still name one.
-std::vector<std::string> screen_keys(const Parsed& parsed, const std::string& name) {
+std::vector<std::string> screen_keys(const Parsed& parsed) {
   std::vector<std::string> keys;
   if (!parsed.settings.screen_model.empty()) return keys;
   for (const char* key :
        {"screen.threshold", "screen.suspicious", "screen.features", "screen.ssdp"})
-    if (parsed.places.contains(key))
-      keys.push_back(fmt::format("{}: {}", parsed.where(name, key), key));
+    if (parsed.places.contains(key)) keys.push_back(fmt::format("{}: {}", parsed.where(key), key));
   return keys;
 }
 
 /// CPUs that exist, and threads that fit on them.
-Status check_cpus(const Parsed& parsed, const std::string& name, unsigned cpus,
-                  std::vector<std::string>& warnings) {
+Status check_cpus(const Parsed& parsed, unsigned cpus, std::vector<std::string>& warnings) {
   const Settings& s = parsed.settings;
   for (const auto& [key, list] :
        {std::pair{"channels.io_cpus", &s.channels_io_cpus}, {"workers.cpus", &s.workers_cpus}}) {
     for (std::size_t i = 0; i < list->size(); ++i) {
       if ((*list)[i] < cpus) continue;
       return fail(fmt::format("{}: {} names CPU {}; this machine has the CPUs 0 to {}",
-                              parsed.where(name, key, i), key, (*list)[i], cpus - 1));
+                              parsed.where(key, i), key, (*list)[i], cpus - 1));
     }
   }
   const unsigned threads = s.workers_count + s.channels_count;
@@ -159,7 +156,7 @@ Status check_cpus(const Parsed& parsed, const std::string& name, unsigned cpus,
     warnings.push_back(fmt::format(
         "{}: {} workers and {} I/O threads are more than this machine's {} CPUs, which is slower "
         "than fewer",
-        parsed.where(name, "workers.count"), s.workers_count,
+        parsed.where("workers.count"), s.workers_count,
         s.channels_count == 0 ? std::string("as many channels as queues of")
                               : std::to_string(s.channels_count),
         cpus));
@@ -348,22 +345,34 @@ std::string shipped_model() {
   return "/etc/weir/model.json";
 }
 
-}  // namespace
-
-Result<Config> parse_config(std::string_view text, const std::string& name, Purpose purpose,
-                            unsigned cpus) {
-  WEIR_ASSIGN(Parsed parsed, parse_settings(text, name));
+Result<Config> configure(std::string_view text, const Source& source, Purpose purpose,
+                         unsigned cpus) {
+  WEIR_ASSIGN(Parsed parsed, parse_settings(text, source));
   Config config;
-  WEIR_TRY(check_together(parsed, name, purpose, config.warnings));
-  if (purpose == Purpose::run) WEIR_TRY(check_cpus(parsed, name, cpus, config.warnings));
-  config.screen_keys = screen_keys(parsed, name);
-  config.file = name;
+  WEIR_TRY(check_together(parsed, purpose, config.warnings));
+  if (purpose == Purpose::run) WEIR_TRY(check_cpus(parsed, cpus, config.warnings));
+  config.screen_keys = screen_keys(parsed);
+  const std::string& name = config.file = source.name;
+  config.options = source.options;
   config.settings = std::move(parsed.settings);
   config.model_path = beside(name, config.settings.model_path);
   if (!config.settings.screen_model.empty())
     config.screen_path = beside(name, config.settings.screen_model);
   fill_modules(config);
   return config;
+}
+
+}  // namespace
+
+std::string Config::key(const std::string& name) const {
+  const auto option = options.find(name);
+  if (option != options.end()) return option->second;
+  return fmt::format("{}{}{}", file, file.empty() ? "" : ": ", name);
+}
+
+Result<Config> parse_config(std::string_view text, const std::string& name, Purpose purpose,
+                            unsigned cpus) {
+  return configure(text, {name, {}}, purpose, cpus);
 }
 
 Result<Config> load_config(const std::string& path, Purpose purpose) {
@@ -408,19 +417,25 @@ Result<std::string> ports_of(const std::string& text) {
 }  // namespace
 
 Result<Config> host_config(const HostOptions& options) {
-  std::string text =
-      fmt::format("interfaces.mode = \"host\"\ninterfaces.host = {}\n", quoted(options.interface));
-  if (!options.model.empty()) text += fmt::format("model.path = {}\n", quoted(options.model));
-  if (!options.judge.empty()) text += fmt::format("host.judge = {}\n", quoted(options.judge));
+  std::string text = "interfaces.mode = \"host\"\n";
+  Source source{"the command line", {}};
+  const auto say = [&](const char* key, const std::string& value, const char* option) {
+    text += fmt::format("{} = {}\n", key, value);
+    source.options.emplace(key, option);
+  };
+  say("interfaces.host", quoted(options.interface), "--interface");
+  if (!options.judge.empty()) say("host.judge", quoted(options.judge), "--judge");
   if (!options.ports.empty()) {
     WEIR_ASSIGN(const std::string ports, ports_of(options.ports));
-    text += fmt::format("steer.udp_ports = {}\n", ports);
+    say("steer.udp_ports", ports, "--ports");
   }
-  if (options.all_ip) text += "steer.protocols = \"all\"\n";
-  if (options.generic) text += "interfaces.xdp = \"generic\"\n";
-  if (options.score_alone) text += "policy.rules = false\n";
-  WEIR_ASSIGN(Config config, parse_config(text, "the command line", Purpose::run, cpu_count()));
-  if (options.model.empty()) config.model_path = shipped_model();
+  const char* const alone = "--fallback sockets";
+  if (options.all_ip)
+    say("steer.protocols", quoted("all"), options.score_alone ? alone : "--all-ip");
+  if (options.generic) say("interfaces.xdp", quoted("generic"), "--generic");
+  if (options.score_alone) say("policy.rules", "false", alone);
+  WEIR_ASSIGN(Config config, configure(text, source, Purpose::run, cpu_count()));
+  config.model_path = options.model.empty() ? shipped_model() : options.model;
   return config;
 }
 

@@ -2,7 +2,8 @@
 /// The configuration: weir.toml in, every module's own plain struct out.
 ///
 /// Source    config_keys.h lists every section and key once.
-/// Errors    one sentence that starts with FILE:LINE:COLUMN, says what was found and what is
+/// Errors    one sentence that starts with FILE:LINE:COLUMN, or with the option where there is no
+///           file, says what was found and what is
 ///           allowed, and names the nearest key where one is unknown. The first fault ends it:
 ///           nothing partial is returned.
 /// Limits    a file of more than `kConfigFile_bytes` is refused unread.
@@ -10,6 +11,7 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -64,14 +66,21 @@ struct Settings {
 
 /// What the file means, for each module.
 struct Config {
-  std::string file;  ///< where it was read from; empty for the defaults
+  std::string file;                            ///< where it was read from; empty for the defaults
+  std::map<std::string, std::string> options;  ///< of a command line: by "section.key", the option
+  /// What errors call "section.key": with the file, or the option.
+  [[nodiscard]] std::string key(const std::string& name) const;
   Settings settings;
 
   datapath::Config datapath;
   datapath::KernelOptions kernel;
   io::AfXdpConfig af_xdp;
-  io::Tuning tuning;    ///< of the interfaces, where channels poll
-  bool host = false;    ///< the mode: one interface, the first of each pair
+  io::Tuning tuning;  ///< of the interfaces, where channels poll
+  bool host = false;  ///< the mode: one interface, the first of each pair
+  /// Host mode holds packets of all of IP back until they are judged.
+  [[nodiscard]] bool guards_all_ip() const noexcept {
+    return host && datapath.all_ip && !datapath.observe;
+  }
   bool dpdk = false;    ///< the backend: `poll` counts, not `kernel` and `af_xdp`
   io::PollConfig poll;  ///< but for its log
   detect::TableConfig tables;
@@ -100,10 +109,10 @@ Result<Config> parse_config(std::string_view text, const std::string& name, Purp
                             unsigned cpus);
 /// Host mode without a file: what `weir run --interface` was given; all else is at its default.
 struct HostOptions {
-  std::string interface;
-  std::string model;         ///< empty: the one that came with this weir
-  std::string judge;         ///< empty: the default
-  std::string ports;         ///< "all", or numbers with commas in between; empty: the default
+  std::string interface = {};
+  std::string model = {};    ///< empty: the one that came with this weir
+  std::string judge = {};    ///< empty: the default
+  std::string ports = {};    ///< "all", or numbers with commas in between; empty: the default
   bool all_ip = false;       ///< every packet is judged, not UDP alone
   bool score_alone = false;  ///< without the policy's rules and blocks
   bool generic = false;      ///< generic XDP, though native may be there

@@ -108,7 +108,7 @@ bool puts_out(const Cause& cause, std::string_view key) {
 
 }  // namespace
 
-std::vector<std::string> without_effect(const Parsed& parsed, const std::string& name) {
+std::vector<std::string> without_effect(const Parsed& parsed) {
   std::vector<std::string> warnings;
   std::vector<std::string> left = parsed.changed;
   for (const Cause& cause : kCauses) {
@@ -117,7 +117,7 @@ std::vector<std::string> without_effect(const Parsed& parsed, const std::string&
         left.begin(), left.end(), [&](const std::string& key) { return !puts_out(cause, key); });
     const std::span<const std::string> keys(first, left.end());
     if (keys.empty()) continue;
-    warnings.push_back(fmt::format("{}: {} {} no effect: {}", parsed.where(name, keys.front()),
+    warnings.push_back(fmt::format("{}: {} {} no effect: {}", parsed.where(keys.front()),
                                    fmt::join(keys, ", "), keys.size() == 1 ? "has" : "have",
                                    cause.words));
     left.erase(first, left.end());  // one cause is enough

@@ -167,12 +167,21 @@ std::string place(const std::string& name, const Position& at) {
 
 /// Reads one key's node into its field, one `read` a kind.
 struct Reader {
-  const std::string& name;
+  const Source& source;
   const Key& key;
 
+  /// What a fault at this place is a fault of: "FILE:LINE:COLUMN: section.key", or an option.
+  [[nodiscard]] std::string subject(const toml::node& node) const {
+    const std::string name = fmt::format("{}.{}", key.section, key.name);
+    const std::string at = source.place(name, position_of(node));
+    return source.options.contains(name) ? at : fmt::format("{}: {}", at, name);
+  }
+
   [[nodiscard]] tl::unexpected<Error> refuse(const toml::node& node, std::string hint = {}) const {
-    return fail(fmt::format("{}: {}.{} is {}; allowed is {}{}", place(name, position_of(node)),
-                            key.section, key.name, found_text(node), allowed_text(key), hint));
+    Key as_given = key;
+    if (!source.options.empty() && key.kind == Kind::spare) as_given.kind = Kind::interface;
+    return fail(fmt::format("{} is {}; allowed is {}{}", subject(node), found_text(node),
+                            allowed_text(as_given), hint));
   }
 
   Status read(const toml::node& node, std::string& field) const {
@@ -245,9 +254,8 @@ struct Reader {
       T value{};
       WEIR_TRY(element(item, value));
       if (std::find(field.begin(), field.end(), value) != field.end()) {
-        return fail(fmt::format("{}: {}.{} has {} twice; name each once",
-                                place(name, position_of(item)), key.section, key.name,
-                                found_text(item)));
+        return fail(
+            fmt::format("{} has {} twice; name each once", subject(item), found_text(item)));
       }
       field.push_back(std::move(value));
     }
@@ -294,8 +302,7 @@ struct Reader {
       if (!item.is_string()) return refuse(item);
       auto prefix = Prefix::parse(item.as_string()->get());
       if (!prefix) {
-        return fail(fmt::format("{}: {}.{}: {}", place(name, position_of(item)), key.section,
-                                key.name, prefix.error().message));
+        return fail(fmt::format("{}: {}", subject(item), prefix.error().message));
       }
       value = *prefix;
       return {};
@@ -346,12 +353,12 @@ Status check_names(const toml::table& file, const std::string& name) {
   return {};
 }
 
-Status read_keys(const toml::table& file, const std::string& name, Parsed& parsed) {
+Status read_keys(const toml::table& file, const Source& source, Parsed& parsed) {
   std::size_t index = 0;
 #define WEIR_READ(section, key, kind_, default_, allowed, help)                   \
   {                                                                               \
     const toml::node* node = file[#section][#key].node();                         \
-    const Reader reader{name, kKeys[index++]};                                    \
+    const Reader reader{source, kKeys[index++]};                                  \
     if (node != nullptr) {                                                        \
       const auto before = parsed.settings.section##_##key;                        \
       WEIR_TRY(reader.read(*node, parsed.settings.section##_##key));              \
@@ -369,11 +376,14 @@ Status read_keys(const toml::table& file, const std::string& name, Parsed& parse
   return {};
 }
 
-Result<toml::table> parse_toml(std::string_view text, const std::string& name) {
+Result<toml::table> parse_toml(std::string_view text, const Source& source) {
+  const std::string& name = source.name;
   try {
     return toml::parse(text, name);
   } catch (const toml::parse_error& error) {
     const auto begin = error.source().begin;
+    if (!source.options.empty())  // all else of that text is quoted, or was read before
+      return fail(fmt::format("{}: a name is no text in UTF-8; give it as 'ip link' does", name));
     return fail(
         fmt::format("{}:{}:{}: not TOML: {}", name, begin.line, begin.column, error.description()));
   }
@@ -381,28 +391,32 @@ Result<toml::table> parse_toml(std::string_view text, const std::string& name) {
 
 }  // namespace
 
-std::string Parsed::where(const std::string& name, const std::string& key,
-                          std::size_t element) const {
-  const auto found = places.find(key);
-  if (found == places.end()) return name;
-  const std::size_t slot = element == kValue ? 0 : element + 1;
-  return place(name, found->second.at(slot));
+std::string Source::place(const std::string& key, const Position& at) const {
+  const auto option = options.find(key);
+  return option != options.end() ? option->second : control::place(name, at);
 }
 
-Result<Parsed> parse_settings(std::string_view text, const std::string& name) {
+std::string Parsed::where(const std::string& key, std::size_t element) const {
+  const auto found = places.find(key);
+  const std::size_t slot = element == kValue ? 0 : element + 1;
+  return source.place(key, found == places.end() ? Position{} : found->second.at(slot));
+}
+
+Result<Parsed> parse_settings(std::string_view text, const Source& source) {
   std::string defaults;
   for (const auto& key : kKeys) {
     if (key.kind == Kind::interface) continue;
     defaults += fmt::format("{}.{} = {}\n", key.section, key.name, key.fallback);
   }
   Parsed parsed;
-  WEIR_ASSIGN(const toml::table fallback, parse_toml(defaults, "defaults"));
-  WEIR_TRY(read_keys(fallback, "defaults", parsed));
+  parsed.source = source;
+  WEIR_ASSIGN(const toml::table fallback, parse_toml(defaults, {"defaults", {}}));
+  WEIR_TRY(read_keys(fallback, {"defaults", {}}, parsed));
   parsed.places.clear();
   parsed.changed.clear();
-  WEIR_ASSIGN(const toml::table file, parse_toml(text, name));
-  WEIR_TRY(check_names(file, name));
-  WEIR_TRY(read_keys(file, name, parsed));
+  WEIR_ASSIGN(const toml::table file, parse_toml(text, source));
+  WEIR_TRY(check_names(file, source.name));
+  WEIR_TRY(read_keys(file, source, parsed));
   return parsed;
 }
 

@@ -18,25 +18,33 @@ struct Position {
   std::uint32_t column = 0;
 };
 
+/// Where a configuration's text is from, and what its errors call the places in it.
+struct Source {
+  std::string name;                            ///< of the file; "the command line"
+  std::map<std::string, std::string> options;  ///< of a command line: by "section.key", the option
+
+  /// Of something of this key: the option, else "NAME:LINE:COLUMN", else NAME.
+  [[nodiscard]] std::string place(const std::string& key, const Position& at) const;
+};
+
 struct Parsed {
+  Source source;
   Settings settings;
   /// By "section.key": the value's place, then the place of each element of a list.
   std::map<std::string, std::vector<Position>> places;
   /// "section.key" of those whose value is not the default, in the order of config_keys.h.
   std::vector<std::string> changed;
 
-  /// "NAME:LINE:COLUMN" of a key's value or of its element, or NAME alone where the key is not in
-  /// the file.
-  [[nodiscard]] std::string where(const std::string& name, const std::string& key,
-                                  std::size_t element = kValue) const;
+  /// The place of a key's value or of its element in the source.
+  [[nodiscard]] std::string where(const std::string& key, std::size_t element = kValue) const;
   static constexpr std::size_t kValue = static_cast<std::size_t>(-1);
 };
 
 /// Checks names, types and ranges against config_keys.h; what a key's neighbours say is checked by
 /// the caller. Keys that are not in the text have their default; interfaces are empty.
-Result<Parsed> parse_settings(std::string_view text, const std::string& name);
+Result<Parsed> parse_settings(std::string_view text, const Source& source);
 
 /// What of `parsed.changed` the rest of the file puts out of effect: a sentence a cause.
-std::vector<std::string> without_effect(const Parsed& parsed, const std::string& name);
+std::vector<std::string> without_effect(const Parsed& parsed);
 
 }  // namespace weir::control

@@ -58,18 +58,12 @@ Status check_interfaces(const Config& config) {
     if (config.host && side == Side::lan) break;
     const auto facts = io::inspect(config.kernel.interfaces[index(side)]);
     if (facts) continue;
-    return fail(fmt::format("{}: interfaces.{}: {}", config.file,
-                            config.host         ? "host"
-                            : side == Side::wan ? "wan"
-                                                : "lan",
-                            facts.error().message));
+    const char* const key = config.host         ? "interfaces.host"
+                            : side == Side::wan ? "interfaces.wan"
+                                                : "interfaces.lan";
+    return fail(fmt::format("{}: {}", config.key(key), facts.error().message));
   }
   return {};
-}
-
-/// A key with the file that has it.
-std::string key_of(const Config& config, std::string_view key) {
-  return fmt::format("{}{}{}", config.file, config.file.empty() ? "" : ": ", key);
 }
 
 }  // namespace
@@ -78,7 +72,7 @@ Result<forest::Model> load_judge(const Config& config, const std::string& path) 
   WEIR_ASSIGN(forest::Model model, forest::load_model(path));
   WEIR_TRY(forest::put_attack_last(model, config.settings.model_attack));
   WEIR_TRY(detect::name_features(model.features, config.settings.model_features,
-                                 key_of(config, "model.features")));
+                                 config.key("model.features")));
   if (config.decision) model.decision = *config.decision;
   return model;
 }
@@ -87,17 +81,20 @@ std::vector<std::string> judge_warnings(const Config& config, const forest::Mode
   std::vector<std::string> warnings;
   if (auto warning = forest::one_sided(model); !warning.empty())
     warnings.push_back(std::move(warning));
+  const bool option = config.options.contains("steer.protocols");
+  const std::string key = option ? config.key("steer.protocols") : "steer.protocols is \"all\"";
   if (config.datapath.all_ip && !detect::judges_headers(model.features))
     warnings.push_back(
-        fmt::format("steer.protocols is \"all\", but the model '{}' asks for no feature of the "
+        fmt::format("{}, but the model '{}' asks for no feature of the "
                     "group header: it "
                     "knows SSDP alone, and {}; train one on what `weir replay CAPTURE "
                     "--header-features ROWS.csv` "
-                    "writes, or leave protocols at \"udp\"",
-                    model.name,
+                    "writes, or leave {}",
+                    key, model.name,
                     config.settings.policy_others == "model" || !config.settings.policy_rules
                         ? "what it says of all else means nothing"
-                        : "all else passes"));
+                        : "all else passes",
+                    option ? "that option out" : "protocols at \"udp\""));
   return warnings;
 }
 
@@ -105,8 +102,7 @@ Result<std::shared_ptr<const kernel_model::Screen>> load_screen(const Config& co
   if (config.screen_path.empty()) return nullptr;
   const Settings& s = config.settings;
   WEIR_ASSIGN(forest::Model model, forest::load_model(config.screen_path));
-  WEIR_TRY(
-      detect::name_features(model.features, s.screen_features, key_of(config, "screen.features")));
+  WEIR_TRY(detect::name_features(model.features, s.screen_features, config.key("screen.features")));
   kernel_model::Options options;
   if (s.screen_threshold >= 0) options.threshold = s.screen_threshold;
   options.drop = s.screen_suspicious;

@@ -98,6 +98,32 @@ TEST(HostConfig, AllOfIpIsMoreThanSsdp) {
   EXPECT_THAT(idle.error().message, HasSubstr("set judge = \"guard\""));
 }
 
+// Nobody sees the text that is made of a command line: no line and column of it is named.
+TEST(HostConfig, WhatTheCommandLineSaysIsNamedByItsOption) {
+  const auto said = [](const HostOptions& options) {
+    const auto config = host_config(options);
+    if (!config) return config.error().message;
+    return config->warnings.empty() ? std::string() : config->warnings[0];
+  };
+  EXPECT_EQ(said({.interface = "a/b"}),
+            "--interface is \"a/b\"; allowed is the name of an interface, as \"eth0\"");
+  EXPECT_EQ(said({.interface = "\xff"}),
+            "the command line: a name is no text in UTF-8; give it as 'ip link' does");
+  EXPECT_EQ(said({.interface = "e", .ports = "1,7,1"}), "--ports has 1 twice; name each once");
+  EXPECT_THAT(said({.interface = "e", .judge = "x"}), testing::StartsWith("--judge is \"x\"; all"));
+  const std::string wide = said({.interface = "e", .all_ip = true});
+  EXPECT_THAT(wide, testing::StartsWith("--all-ip: a block cuts off all traffic of its source"));
+  EXPECT_THAT(wide, HasSubstr("by `weir allow add`"));
+  auto config = host_config({.interface = "nowhere0", .all_ip = true});
+  ASSERT_TRUE(config);
+  EXPECT_THAT(check_machine(*config).error().message,
+              testing::StartsWith("--interface: interface 'nowhere0' does not exist"));
+  EXPECT_THAT(judge_warnings(*config, forest::Model{}).at(0),
+              testing::AllOf(testing::StartsWith("--all-ip, but the model"),
+                             testing::EndsWith("or leave that option out")));
+  EXPECT_EQ(host_config({.interface = "e", .model = "\xff.json"})->model_path, "\xff.json");
+}
+
 TEST(Config, AFaultOfAScreenNamesItsFileAndTheKeysOfItsSection) {
   const std::string file = testing::TempDir() + "weir-screen.json";
   std::ofstream(file) << R"({"format": "weir-model", "version": 1, "kind": "trees",
