@@ -15,6 +15,7 @@ using io::Finding;
 
 struct Options {
   std::string config;
+  control::HostOptions host;
   std::string wan;
   std::string lan;
   bool json = false;
@@ -40,10 +41,19 @@ std::string painted(Finding::State state) {
   return fmt::format("\x1b[{}m{}\x1b[0m", kColours[static_cast<std::size_t>(state)], text);
 }
 
+/// Defaults, where neither a file nor an interface is named.
+Result<control::Config> config_of(const Options& options) {
+  if (!options.host.interface.empty()) return control::host_config(options.host);
+  if (!options.config.empty())
+    return control::load_config(options.config, control::Purpose::replay);
+  return control::default_config();
+}
+
 io::MachineQuestion question_of(const control::Config& config, const Options& options) {
   io::MachineQuestion question;
-  question.interfaces = config.kernel.interfaces;
-  if (options.config.empty() || config.dpdk) question.interfaces = {};
+  if (!config.dpdk) question.interfaces = config.kernel.interfaces;
+  question.host = config.host;
+  question.guards_all_ip = config.guards_all_ip();
   if (!options.wan.empty()) question.interfaces[index(Side::wan)] = options.wan;
   if (!options.lan.empty()) question.interfaces[index(Side::lan)] = options.lan;
   question.channels = config.settings.channels_count;
@@ -64,9 +74,7 @@ io::MachineQuestion question_of(const control::Config& config, const Options& op
 }
 
 int doctor(const Options& options) {
-  const auto config = options.config.empty()
-                          ? Result<control::Config>(control::default_config())
-                          : control::load_config(options.config, control::Purpose::replay);
+  const auto config = config_of(options);
   if (!config) return report(config.error(), kBadInput);
   auto findings = io::examine(question_of(*config, options));
   if (!options.config.empty() && options.wan.empty() && options.lan.empty()) {
@@ -102,12 +110,27 @@ void add_doctor(Command app, Run& run) {
       .add_option("-c,--config", options->config,
                   "Configuration: its interfaces or DPDK devices, CPUs, channels")
       .type_name("FILE");
+  command
+      .add_option("-i,--interface", options->host.interface,
+                  "Interface that host mode is to look after, without a configuration")
+      .type_name("NAME");
+  command
+      .add_option("--judge", options->host.judge, "With --interface: as `weir run` is to be told")
+      .one_of({"observe", "guard"});
+  command.add_flag("--all-ip", options->host.all_ip, "With --interface: the same");
   command.add_option("--wan", options->wan, "Interface on the WAN side").type_name("NAME");
   command.add_option("--lan", options->lan, "Interface on the LAN side").type_name("NAME");
   command.add_flag("-j,--json", options->json, "Answer as JSON, for programs");
-  command.footer(help_footer("  weir doctor -c weir.toml\n  weir doctor --wan eth0 --lan eth1\n",
-                             {kOk, kFailure, kBadInput}));
-  command.callback([options, &run] { run = [options] { return doctor(*options); }; });
+  command.footer(
+      help_footer("  weir doctor -c weir.toml\n  weir doctor --wan eth0 --lan eth1\n"
+                  "  weir doctor --interface eth0 --judge guard --all-ip\n",
+                  {kOk, kFailure, kBadInput}));
+  command.callback(
+      [options, &run] { run = [options] { return doctor(*options); }; },
+      {excludes("--interface", {"--config", "--wan", "--lan"},
+                "host mode looks after one interface, and asks for no file"),
+       needs("--judge", {"--interface"}, "in a configuration it is host.judge"),
+       needs("--all-ip", {"--interface"}, "in a configuration it is steer.protocols")});
 }
 
 }  // namespace weir::cli

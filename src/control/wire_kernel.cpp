@@ -71,27 +71,14 @@ Status KernelWire::attach(std::vector<std::string>& warnings) {
   return {};
 }
 
-/// Neighbours on one machine give each other frames as the sender's stack left them; the stack that
-/// gets them back from guard takes them for broken.
-std::string unfinished_frames(const Config& config) {
-  if (config.datapath.observe || !config.datapath.all_ip) return {};
-  const std::string& name = config.kernel.interfaces[0];
-  const auto facts = io::inspect(name);
-  if (!facts || (facts->driver != "veth" && facts->driver != "virtio_net")) return {};
-  return fmt::format(
-      "interface '{}' is of {}: frames of its neighbours may have no checksums yet, or be of many "
-      "segments, and TCP that guard holds back is then lost; at the sender run 'ethtool -K IF tx "
-      "off "
-      "gso off tso off'",
-      name, facts->driver);
-}
-
 Status KernelWire::open_channels(std::vector<std::string>& warnings) {
   // Again: drivers may change their queues when a program is attached.
   WEIR_ASSIGN(const std::uint32_t count, channel_count(config_, warnings));
   if (config_.host) {
-    if (auto warning = unfinished_frames(config_); !warning.empty())
-      warnings.push_back(std::move(warning));
+    const std::string& name = config_.kernel.interfaces[0];
+    if (const auto frames = config_.guards_all_ip() ? io::unfinished_frames(name) : std::nullopt)
+      warnings.push_back(
+          fmt::format("interface '{}' is of {}; {}", name, frames->found, frames->remedy));
     return open_host_channels(count);
   }
   for (std::uint32_t i = 0; i < count; ++i) {

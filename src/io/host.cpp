@@ -235,6 +235,13 @@ Result<Ends> look(const std::array<std::string, kSides>& interfaces) {
   return ends;
 }
 
+/// A veth's far end where it is in this namespace, else empty.
+std::string far_end(const LinkFacts& link) {
+  char name[IF_NAMESIZE] = {};
+  if (link.kind != "veth" || link.peer_is_away || link.peer == 0) return {};
+  return if_indextoname(link.peer, name) == nullptr ? std::string() : name;
+}
+
 /// veth hands a redirected frame on only where its far end polls; it vanishes uncounted otherwise.
 Status check_far_end(const std::string& name, const LinkFacts& link,
                      std::vector<std::string>& warnings) {
@@ -247,8 +254,8 @@ Status check_far_end(const std::string& name, const LinkFacts& link,
         name, kRemedy));
     return {};
   }
-  char peer_name[IF_NAMESIZE] = {};
-  if (link.peer == 0 || if_indextoname(link.peer, peer_name) == nullptr) return {};
+  const std::string peer_name = far_end(link);
+  if (peer_name.empty()) return {};
   WEIR_ASSIGN(const Device peer, Device::open(peer_name));
   WEIR_ASSIGN(const LinkFacts peer_link, peer.link());
   const auto features = peer.features();
@@ -376,6 +383,34 @@ Result<InterfaceFacts> inspect(const std::string& interface) {
     facts.tx_queues = link.tx_queues;
   }
   return facts;
+}
+
+std::optional<UnfinishedFrames> unfinished_frames(const std::string& interface) {
+  const auto device = Device::open(interface);
+  if (!device) return std::nullopt;
+  const std::string driver = device->driver();
+  if (driver != "veth" && driver != "virtio_net") return std::nullopt;
+  const auto link = device->link();
+  const std::string peer = link ? far_end(*link) : std::string();
+  if (peer.empty())
+    return UnfinishedFrames{
+        fmt::format("{}: frames of its neighbours may have no checksums yet, or be of many "
+                    "segments, and TCP that guard holds back is then lost",
+                    driver),
+        "at the sender run 'ethtool -K IF tx off gso off tso off'"};
+  const auto far = Device::open(peer);
+  std::string on;
+  if (far)
+    for (const auto& [feature, state] : far->features())
+      if (state.on && (feature.starts_with("tx-checksum-") || feature == "tx-tcp-segmentation" ||
+                       feature == "tx-tcp6-segmentation" || feature == "tx-udp-segmentation"))
+        on += (on.empty() ? "" : ", ") + feature;
+  if (far && on.empty()) return std::nullopt;
+  return UnfinishedFrames{
+      fmt::format("{}: frames from its far end '{}' are unfinished ({}), and TCP that guard holds "
+                  "back is lost",
+                  driver, peer, on),
+      fmt::format("run 'ethtool -K {} tx off gso off tso off'", peer)};
 }
 
 Status HostSettings::check(const std::array<std::string, kSides>& interfaces) {

@@ -21,6 +21,7 @@
 
 #include <array>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -46,6 +47,16 @@ struct InterfaceFacts {
 
 /// An interface that does not exist, is down, or is no Ethernet, is an error.
 Result<InterfaceFacts> inspect(const std::string& interface);
+
+/// Where neighbours on one machine give each other frames as the sender's stack left them, without
+/// checksums or of many segments: what takes such a frame off the interface and gives it to the
+/// stack again later (host mode's guard) loses it there.
+struct UnfinishedFrames {
+  std::string found;   ///< begins with the driver
+  std::string remedy;  ///< an ethtool command, for the sender
+};
+/// None where frames come as from a wire, or where the far end is seen to finish them.
+std::optional<UnfinishedFrames> unfinished_frames(const std::string& interface);
 
 /// Numbers of an interface in sysfs that are set while weir runs; 0: left as they are.
 struct Tuning {

@@ -292,6 +292,7 @@ class Examination {
     else
       good(name + ": MTU", fmt::format("{}", facts->mtu));
     offloads(name);
+    if (question_.guards_all_ip) frames(name);
     if (question_.busy_poll) busy_poll(name);
     mtus_.push_back(facts->mtu);
   }
@@ -337,17 +338,28 @@ class Examination {
     std::vector<std::string> on;
     for (const auto& [feature, state] : device->features()) {
       const bool matters = feature == "rx-lro" || feature == "rx-gro-hw" ||
-                           feature == "rx-vlan-hw-parse" || feature == "rx-vlan-filter";
+                           feature == "rx-vlan-hw-parse" ||
+                           (feature == "rx-vlan-filter" && !question_.host);
       if (!matters || !state.on) continue;
       (state.fixed ? fixed : on).push_back(feature);
     }
-    if (!fixed.empty())
+    if (!fixed.empty() && question_.host)
+      slower(name + ": offloads", fmt::format("on for good: {}", fmt::join(fixed, ", ")),
+             "another NIC: what is judged may not be what was on the wire");
+    else if (!fixed.empty())
       stops(name + ": offloads", fmt::format("on for good: {}", fmt::join(fixed, ", ")),
             "another NIC: XDP would not see what is on the wire");
     else
       good(name + ": offloads", on.empty()
                                     ? "none that change frames"
                                     : fmt::format("off while weir runs: {}", fmt::join(on, ", ")));
+  }
+
+  void frames(const std::string& name) {
+    if (auto unfinished = unfinished_frames(name))
+      slower(name + ": frames", std::move(unfinished->found), std::move(unfinished->remedy));
+    else
+      good(name + ": frames", "whole as they come");
   }
 
   void busy_poll(const std::string& name) {

@@ -44,6 +44,8 @@ struct MachineQuestion {
   std::vector<std::string> arguments;  ///< more for DPDK
   std::uint32_t channels = 0;          ///< that are wanted; 0: as many as there are queues
   std::vector<std::uint32_t> cpus;     ///< that threads are pinned to; empty: none
+  bool host = false;                   ///< host mode: the first interface alone, which is no wire
+  bool guards_all_ip = false;          ///< host mode: TCP too is held back until it is judged
   bool busy_poll = false;
   Tuning tuning;
   std::string pin_directory;

@@ -207,6 +207,13 @@ TEST_F(CommandLine, DoctorLooksAtTheConfigurationsDevices) {
   EXPECT_EQ(found.count("eth0"), 1U);
 }
 
+TEST_F(CommandLine, DoctorLooksAtTheInterfaceThatRunIsToldOf) {
+  const Ran ran = weir({"doctor", "--json", "-i", "nowhere0", "--judge", "guard", "--all-ip"});
+  EXPECT_EQ(ran.status, 1) << ran.err;
+  EXPECT_THAT(ran.out, HasSubstr("\"subject\": \"nowhere0\""));
+  EXPECT_THAT(weir({"doctor", "--all-ip"}).err, HasSubstr("no effect without --interface"));
+}
+
 TEST_F(CommandLine, OutputThatCannotBeWrittenIsAFailure) {
   for (const std::string words : {"version", "--help", "check --defaults", "synth --list"}) {
     const Ran ran = run({"sh", "-c", std::string(WEIR_PROGRAM) + " " + words + " > /dev/full"});
