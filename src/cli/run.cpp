@@ -1,4 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
+#include <fmt/format.h>
+
 #include <memory>
 
 #include "cli/commands.h"
@@ -35,15 +37,35 @@ int run_appliance(const RunOptions& options) {
   return kOk;
 }
 
+/// One line of what is gone.
+void print_detached(const control::Detached& found, const std::string& pins, bool dpdk,
+                    bool keep_blocks) {
+  std::string line =
+      found.stopped != 0 ? fmt::format("weir, process {}, has stopped", found.stopped)
+      : found.attached   ? std::string("the program that a weir left on its interfaces is off")
+                         : std::string("no weir ran or was attached");
+  if (!dpdk && keep_blocks)
+    line += fmt::format("; block- and allowlist stay in {} for the next start", pins);
+  else if (!dpdk)
+    line += fmt::format("; nothing of it is left in {}", pins);
+  fmt::print("{}\n", line);
+}
+
 int detach(const Target& target, bool keep_blocks) {
   const auto config = load_target(target);
   if (!config) return report(config.error());
   const auto detached = control::detach_all(*config, keep_blocks);
   if (!detached) return report(Error{detached.error().message}, status_of(detached.error().kind));
-  if (*detached) return kOk;
-  return report(Error{"nothing to detach: no weir runs, and none left anything in " +
-                      config->kernel.pin_directory},
-                kNotRunning);
+  const std::string& pins = config->kernel.pin_directory;
+  if (!detached->nothing()) {
+    print_detached(*detached, pins, config->dpdk, keep_blocks);
+    return kOk;
+  }
+  return report(
+      Error{config->dpdk ? "nothing to detach: no weir runs"
+                         : fmt::format("nothing to detach: no weir runs, and none left {} in {}",
+                                       keep_blocks ? "a program" : "anything", pins)},
+      kNotRunning);
 }
 
 }  // namespace

@@ -128,11 +128,12 @@ tl::expected<void, Refused> run_service(const Config& config,
   return {};
 }
 
-tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks) {
+tl::expected<Detached, Refused> detach_all(const Config& config, bool keep_blocks) {
   if (auto missing = missing_privileges(); !config.dpdk && !missing.empty()) {
     return refuse(Refusal::not_permitted, std::move(missing));
   }
-  bool found = false;
+  Detached found;
+  found.attached = !config.dpdk && datapath::Kernel::forwards(config.kernel.pin_directory);
   if (const long pid = Lock::holder(config.lock_file); pid != 0) {
     const auto asked = ask(config.settings.control_socket, Json{{"verb", "stop"}});
     // One that is on its way out answers no more, but holds its lock until all is given back.
@@ -144,16 +145,16 @@ tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks) {
     }
     constexpr int kTries = 200;  // 20 s: it gives host settings back, some drivers reset for that
     for (int i = 0; i < kTries && Lock::holder(config.lock_file) != 0; ++i) usleep(100'000);
-    found = true;
+    found.stopped = pid;
   }
   auto lock = Lock::take(config.lock_file);
   if (!lock) return refuse(Refusal::failed, lock.error().message);
-  found = remove_socket(config.settings.control_socket) || found;
+  found.left = remove_socket(config.settings.control_socket);
   if (config.dpdk) return found;  // nothing outlives that one
   const auto removed = datapath::Kernel::remove(config.kernel.pin_directory, keep_blocks);
   if (!removed) return refuse(Refusal::failed, removed.error().message);
   std::error_code ignored;
-  found = found || *removed || std::filesystem::exists(config.state_file, ignored);
+  found.left = found.left || *removed || std::filesystem::exists(config.state_file, ignored);
   if (const auto restored = io::HostSettings::restore(config.state_file); !restored) {
     return refuse(Refusal::failed, restored.error().message);
   }

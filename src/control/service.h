@@ -56,8 +56,15 @@ class Service {
 tl::expected<void, Refused> run_service(const Config& config,
                                         const std::function<void()>& started = {});
 
+/// What there was to take away.
+struct Detached {
+  long stopped = 0;       ///< the process of the weir that ran; 0: none did
+  bool attached = false;  ///< a program was on the interfaces
+  bool left = false;      ///< anything else: tables, block- and allowlist, a socket, host settings
+  [[nodiscard]] bool nothing() const noexcept { return stopped == 0 && !attached && !left; }
+};
 /// Takes away what a weir of this configuration left, running or not: asks a running one to stop,
-/// then removes program and pins, and gives host settings back. False where nothing was there.
-tl::expected<bool, Refused> detach_all(const Config& config, bool keep_blocks);
+/// then removes program and pins, and gives host settings back.
+tl::expected<Detached, Refused> detach_all(const Config& config, bool keep_blocks);
 
 }  // namespace weir::control

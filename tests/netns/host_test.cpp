@@ -383,6 +383,7 @@ TEST_F(Host, AKernelModelThatTheKernelCannotJudgeFallsBackToUserspace) {
   EXPECT_NE(model.err.find("`weir detach`, and -c FILE where"), std::string::npos) << model.err;
   const Ran detach = box.bare({"detach"});
   EXPECT_EQ(detach.status, 0) << detach.err;
+  EXPECT_EQ(detach.out.find("weir, process "), 0U) << detach.out;
   EXPECT_EQ(process.wait(std::chrono::seconds(20)), 0) << process.err();
   EXPECT_EQ(box.settings(), before);
   with_ttl(64, large);

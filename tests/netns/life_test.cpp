@@ -336,6 +336,8 @@ TEST_F(Life, DetachWithoutADaemonTakesEverythingAway) {
   EXPECT_TRUE(std::filesystem::exists(socket));
   const Ran detach = box.weir({"detach"});
   EXPECT_EQ(detach.status, 0) << detach.err;
+  EXPECT_EQ(detach.out.find("the program that a weir left on its interfaces is off; "), 0U)
+      << detach.out;
   EXPECT_EQ(settings(box), before);
   EXPECT_FALSE(std::filesystem::exists(socket));
 }

@@ -139,6 +139,8 @@ TEST_F(Start, OverSettingsThatAKilledWeirLeftWithoutItsProgram) {
   ASSERT_TRUE(left());
   const Ran detach = box_->weir({"detach"});
   EXPECT_EQ(detach.status, 0) << detach.err;
+  EXPECT_EQ(detach.out,
+            fmt::format("no weir ran or was attached; nothing of it is left in {}\n", kPins));
   EXPECT_FALSE(left());
   EXPECT_EQ(everything(), fresh);
   EXPECT_EQ(box_->weir({"detach"}).status, 3);
