@@ -35,21 +35,25 @@ struct Header {
   std::string value;
 };
 
-std::string join(std::string start, const std::vector<Header>& headers, Style style) {
+std::string join(const char* start, const std::vector<Header>& headers, Style style) {
+  std::string text(start);
+  text.reserve(512);
   for (const Header& header : headers) {
-    if (header.value.empty() && std::string_view(header.name) != "EXT") continue;
-    std::string name = header.name;
-    if (style == Style::mixed) {
-      bool first = true;
-      for (char& c : name) {
-        if (!first && c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
-        first = c == '-';
+    const std::string_view name(header.name);
+    if (header.value.empty() && name != "EXT") continue;
+    const std::size_t at = text.size();
+    text += name;
+    if (style == Style::mixed && name.size() > 3) {
+      for (std::size_t i = at + 1; i < text.size(); ++i) {
+        char& c = text[i];
+        if (text[i - 1] != '-' && c >= 'A' && c <= 'Z') c = static_cast<char>(c + 32);
       }
-      if (name.size() <= 3) name = header.name;
     }
-    start += name + (style == Style::bare ? ":" : ": ") + header.value + "\r\n";
+    text += style == Style::bare ? ":" : ": ";
+    text += header.value;
+    text += "\r\n";
   }
-  return start + "\r\n";
+  return text += "\r\n";
 }
 
 struct Identity {
@@ -106,7 +110,9 @@ std::string make_notify(const Profile& p, const Identity& who, const std::string
   const char* const nts = says == Says::alive    ? "ssdp:alive"
                           : says == Says::byebye ? "ssdp:byebye"
                                                  : "ssdp:update";
-  headers.insert(headers.end(), {{"NT", target}, {"NTS", nts}, {"USN", usn_of(who, target)}});
+  headers.push_back({"NT", target});
+  headers.push_back({"NTS", nts});
+  headers.push_back({"USN", usn_of(who, target)});
   return join("NOTIFY * HTTP/1.1\r\n", headers, p.style);
 }
 
