@@ -3,7 +3,6 @@
 
 #include <arpa/inet.h>
 
-#include <algorithm>
 #include <charconv>
 
 namespace weir {
@@ -69,11 +68,6 @@ const std::vector<Prefix>& private_prefixes() {
     return list;
   }();
   return prefixes;
-}
-
-bool any_contains(const std::vector<Prefix>& prefixes, const Address& address) noexcept {
-  return std::any_of(prefixes.begin(), prefixes.end(),
-                     [&](const Prefix& p) { return p.contains(address); });
 }
 
 }  // namespace weir

@@ -50,6 +50,10 @@ class Address {
     return be32::from_wire(raw);
   }
   [[nodiscard]] const std::array<std::uint8_t, 16>& bytes() const noexcept { return bytes_; }
+  /// Of the address in its own family.
+  [[nodiscard]] std::uint8_t first_byte() const noexcept {
+    return bytes_[is_v4() ? kV4_offset : 0];
+  }
   [[nodiscard]] bool is_multicast() const noexcept {  ///< 224/4, 255.255.255.255 and ff00::/8.
     if (!is_v4()) return bytes_[0] == 0xff;
     return (bytes_[kV4_offset] & 0xf0U) == 0xe0U || as_v4().wire() == 0xffffffffU;
@@ -142,8 +146,5 @@ class Prefix {
 /// The private and link-local ranges of both families: the default LAN side of a capture (RFC 1918,
 /// 3927, 4193, 4291).
 const std::vector<Prefix>& private_prefixes();
-
-[[nodiscard]] bool any_contains(const std::vector<Prefix>& prefixes,
-                                const Address& address) noexcept;
 
 }  // namespace weir

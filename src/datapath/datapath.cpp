@@ -6,15 +6,13 @@ namespace weir::datapath {
 namespace {
 
 struct Entry {
-  Effect effect = Effect::drop;
   const char* name = nullptr;
   const char* help = nullptr;
 };
 
 constexpr std::array<Entry, kOutcomes> kEntries = [] {
   std::array<Entry, kOutcomes> entries{};
-#define WEIR_OUTCOME_ENTRY(number, name, effect, help) \
-  entries[number] = {Effect::effect, #name, help};
+#define WEIR_OUTCOME_ENTRY(number, name, effect, help) entries[number] = {#name, help};
   WEIR_OUTCOMES(WEIR_OUTCOME_ENTRY)
 #undef WEIR_OUTCOME_ENTRY
   return entries;
@@ -28,7 +26,6 @@ const Entry& entry(Outcome outcome) noexcept {
 
 }  // namespace
 
-Effect effect(Outcome outcome) noexcept { return entry(outcome).effect; }
 const char* name(Outcome outcome) noexcept { return entry(outcome).name; }
 const char* help(Outcome outcome) noexcept { return entry(outcome).help; }
 

@@ -39,7 +39,17 @@ enum class Outcome : std::uint8_t {
 
 enum class Effect : std::uint8_t { peer, socket, drop };
 
-Effect effect(Outcome outcome) noexcept;
+/// Of an outcome that there is.
+constexpr Effect effect(Outcome outcome) noexcept {
+  switch (outcome) {
+#define WEIR_OUTCOME_EFFECT(number, name, effect, help) \
+  case Outcome::name:                                   \
+    return Effect::effect;
+    WEIR_OUTCOMES(WEIR_OUTCOME_EFFECT)
+#undef WEIR_OUTCOME_EFFECT
+  }
+  return Effect::drop;
+}
 const char* name(Outcome outcome) noexcept;
 const char* help(Outcome outcome) noexcept;
 

@@ -2,12 +2,14 @@
 /// Many prefixes, asked for each packet: sorted addresses by length, of which only the lengths in use
 /// are looked at.
 ///
-/// Cost      a binary search for each length in use; with 4,096 prefixes of five lengths about 60
-///           comparisons. Nothing where the set is empty.
+/// Cost      one bit for an address whose first byte no prefix has, as most are; else a binary search
+///           for each length in use: with 4,096 prefixes of five lengths about 60 comparisons.
 /// Threads   values.
 #pragma once
 
 #include <algorithm>
+#include <array>
+#include <bitset>
 #include <utility>
 #include <vector>
 
@@ -27,12 +29,19 @@ class PrefixSet {
       list->addresses.push_back(prefix.address());
     }
     for (List& list : lists_) std::sort(list.addresses.begin(), list.addresses.end());
+    for (const Prefix& prefix : prefixes) {
+      auto& begins = begins_[prefix.address().is_v4() ? 1 : 0];
+      const unsigned first = prefix.address().first_byte();
+      const unsigned more = prefix.length() >= 8 ? 0 : 0xffU >> prefix.length();
+      for (unsigned byte = first; byte <= (first | more); ++byte) begins.set(byte);
+    }
   }
 
   [[nodiscard]] bool empty() const noexcept { return lists_.empty(); }
 
   [[nodiscard]] bool contains(const Address& address) const noexcept {
     const bool is_v4 = address.is_v4();
+    if (!begins_[is_v4 ? 1 : 0][address.first_byte()]) return false;
     return std::any_of(lists_.begin(), lists_.end(), [&](const List& list) {
       return list.key.first == is_v4 &&
              std::binary_search(list.addresses.begin(), list.addresses.end(),
@@ -60,6 +69,7 @@ class PrefixSet {
     std::vector<Address> addresses;  // sorted
   };
   std::vector<List> lists_;
+  std::array<std::bitset<256>, 2> begins_;  // by family (1: IPv4): first bytes of addresses in some
 };
 
 }  // namespace weir::detect

@@ -14,6 +14,7 @@
 
 #include "base/ring.h"
 #include "datapath/native.h"
+#include "detect/prefix_set.h"
 #include "pipeline/replay_labels.h"
 
 namespace weir::pipeline {
@@ -63,6 +64,7 @@ class ReplayRun final : public Replay {
         datapath_(config.datapath),
         policy_(config.policy),
         ledger_(std::make_shared<detect::Ledger>(ledger_config(config, bound_))),
+        lan_(config.lan_prefixes),
         pacer_(config.pace),
         returned_(kReplayBatches) {
     for (std::uint32_t c = 0; c < config.channels; ++c)
@@ -174,7 +176,7 @@ class ReplayRun final : public Replay {
   /// No capture says it: what comes from a LAN address comes from the LAN.
   Side side_of(const packet::Frame& frame, const packet::Headers& headers) const noexcept {
     const Address source = packet::source(frame.bytes(), headers);
-    return any_contains(config_.lan_prefixes, source) ? Side::lan : Side::wan;
+    return lan_.contains(source) ? Side::lan : Side::wan;
   }
 
   void steer(const packet::Frame& frame, const packet::Headers& headers, std::int32_t label) {
@@ -325,6 +327,7 @@ class ReplayRun final : public Replay {
   std::shared_ptr<detect::Ledger> ledger_;
   NoSink sink_;
   std::deque<BatchPool> pools_;
+  const detect::PrefixSet lan_;
   const ReplayWatch* watch_ = nullptr;
   std::optional<ReplayOrder> order_;  // where somebody watches
   Pacer pacer_;

@@ -31,20 +31,30 @@ bool ReplaySource::advance(Input& input) {
   return true;
 }
 
-std::optional<Side> ReplaySource::side_of(Input& input) {
-  if (input.side) return input.side;
-  const std::uint32_t number = input.head.interface;
-  while (input.interfaces.size() <= number) {
-    const std::string_view name = input.reader->interface_name(input.interfaces.size());
-    std::optional<Side> side;
-    if (name == "wan") side = Side::wan;
-    if (name == "lan") side = Side::lan;
-    input.interfaces.push_back(side);
-  }
-  return input.interfaces[number];
+std::optional<Side> ReplaySource::side_of(Input& input, std::uint32_t interface) {
+  while (input.interfaces.size() <= interface) [[unlikely]] {
+      const std::string_view name = input.reader->interface_name(input.interfaces.size());
+      std::optional<Side> side = input.side;
+      if (!side && name == "wan") side = Side::wan;
+      if (!side && name == "lan") side = Side::lan;
+      input.interfaces.push_back(side);
+    }
+  return input.interfaces[interface];
 }
 
 io::Step ReplaySource::next(ReplayPacket& packet) {
+  if (inputs_.size() != 1) return merged(packet);
+  // With nothing to merge, a packet goes where it is wanted at once.
+  Input& input = inputs_.front();
+  const io::Step step = input.reader->next(packet.captured);
+  if (step == io::Step::error) [[unlikely]]
+    error_ = input.reader->error();
+  if (step == io::Step::packet) [[likely]]
+    packet.side = side_of(input, packet.captured.interface);
+  return step;
+}
+
+io::Step ReplaySource::merged(ReplayPacket& packet) {
   if (!error_.message.empty()) return io::Step::error;
   if (started_) {
     if (!inputs_[at_].ended && !advance(inputs_[at_])) return io::Step::error;
@@ -61,7 +71,7 @@ io::Step ReplaySource::next(ReplayPacket& packet) {
   if (first == inputs_.size()) return io::Step::end;
   at_ = first;
   packet.captured = inputs_[first].head;
-  packet.side = side_of(inputs_[first]);
+  packet.side = side_of(inputs_[first], packet.captured.interface);
   return io::Step::packet;
 }
 

@@ -49,11 +49,13 @@ class ReplaySource {
     std::unique_ptr<io::CaptureReader> reader;
     std::optional<Side> side;
     std::vector<std::optional<Side>> interfaces;  // by number, as far as seen
-    io::CapturedPacket head;                      // the next one of this file
+    // Where there are several:
+    io::CapturedPacket head;  // the next one of this file
     bool ended = false;
   };
   bool advance(Input& input);
-  static std::optional<Side> side_of(Input& input);
+  io::Step merged(ReplayPacket& packet);
+  static std::optional<Side> side_of(Input& input, std::uint32_t interface);
 
   std::vector<Input> inputs_;
   std::size_t at_ = 0;  // whose head was delivered last

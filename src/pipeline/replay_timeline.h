@@ -30,7 +30,7 @@ class Timeline {
 
   /// The step of `time`. The first call's time is where the timeline starts.
   TimelineStep& at(PacketTime time) {
-    if (steps_.empty()) {
+    if (steps_.empty()) [[unlikely]] {
       start_ = time;
       steps_.emplace_back();
     }
@@ -45,7 +45,7 @@ class Timeline {
   [[nodiscard]] Nanoseconds step_length() const noexcept { return Nanoseconds{length_ns_}; }
 
  private:
-  void go_to(std::int64_t since) {
+  [[gnu::noinline]] void go_to(std::int64_t since) {
     if (since < 0) since = 0;
     while (since / length_ns_ >= static_cast<std::int64_t>(kStepsMax)) halve();
     here_ = static_cast<std::size_t>(since / length_ns_);

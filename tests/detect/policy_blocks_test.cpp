@@ -421,13 +421,27 @@ RC_GTEST_PROP(PolicyForgery, BlocksNeedMoreThanOnePacketAndSpareAllButSsdp, ()) 
 TEST(PrefixSet, FindsWhatALinearSearchFinds) {
   std::vector<Prefix> prefixes;
   for (std::uint32_t i = 0; i < 300; ++i) prefixes.emplace_back(v4(i * 0x01234567U), 8 + i % 25);
-  for (const char* six : {"2001:db8::/32", "fe80::/10", "2001:db8:1:2::3/128"})
-    prefixes.push_back(*Prefix::parse(six));
+  for (const char* text :
+       {"2001:db8::/32", "fe80::/10", "2001:db8:1:2::3/128", "96.0.0.0/6", "4000::/3"})
+    prefixes.push_back(*Prefix::parse(text));
   const PrefixSet set(prefixes);
+  std::size_t held = 0;
   for (std::uint32_t i = 0; i < 20'000; ++i) {
     const Address address = v4(i * 0x9e3779b9U);
-    ASSERT_EQ(set.contains(address), any_contains(prefixes, address)) << address.text();
+    const bool any = std::any_of(prefixes.begin(), prefixes.end(),
+                                 [&](const Prefix& p) { return p.contains(address); });
+    ASSERT_EQ(set.contains(address), any) << address.text();
+    held += any ? 1 : 0;
   }
+  EXPECT_GT(held, 1'000U);
+  EXPECT_LT(held, 19'000U);
+  for (const char* inside : {"96.0.0.0", "99.255.255.255", "4000::", "5fff::1"})
+    EXPECT_TRUE(set.contains(*Address::parse(inside))) << inside;
+  for (const char* outside : {"3fff::1", "6000::", "::"})
+    EXPECT_FALSE(set.contains(*Address::parse(outside))) << outside;
+  EXPECT_TRUE(PrefixSet({*Prefix::parse("0.0.0.0/0")}).contains(v4(0xffffffffU)));
+  EXPECT_TRUE(PrefixSet({*Prefix::parse("::/0")}).contains(*Address::parse("ffff::")));
+  EXPECT_FALSE(PrefixSet({*Prefix::parse("::/0")}).contains(v4(1)));
   EXPECT_TRUE(set.contains(*Address::parse("2001:db8:1:2::3")));
   EXPECT_FALSE(set.contains(*Address::parse("2001:db9::1")));
   EXPECT_FALSE(PrefixSet().contains(v4(1)));
