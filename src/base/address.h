@@ -4,7 +4,8 @@
 /// Shape     16 bytes and the family, so that tables have one key type. IPv4 is kept as
 ///           ::ffff:a.b.c.d (RFC 4291, 2.5.5.2), but is not equal to the IPv6 address of these
 ///           bytes: nothing keeps a stranger from sending IPv6 packets from there, and what is
-///           held against them must not fall on the IPv4 host.
+///           held against them must not fall on the IPv4 host. Inside, everything is done in two
+///           words: bytes that are written one by one and read together stall a processor.
 /// Errors    parsing returns an `Error` that names what was found.
 /// Threads   values.
 #pragma once
@@ -24,50 +25,51 @@
 namespace weir {
 
 class Address {
+  using Words = std::array<std::uint64_t, 2>;  // the bytes in network order, as they stand
+
  public:
   constexpr Address() noexcept = default;
   static Address v4(be32 address) noexcept {
-    Address a;
-    a.bytes_[10] = a.bytes_[11] = 0xff;
-    const std::uint32_t raw = address.wire();
-    std::memcpy(&a.bytes_[kV4_offset], &raw, sizeof raw);
-    a.v4_ = 1;
-    return a;
+    constexpr std::uint64_t kMapped = 0xffff;  // the two bytes before the address
+    const std::uint64_t raw = address.wire();  // as it stands in memory
+    const std::uint64_t low = std::endian::native == std::endian::little
+                                  ? kMapped << 16U | raw << 32U
+                                  : kMapped << 32U | raw;
+    return {{0, low}, 1};
   }
   /// `bytes` points at 16 bytes in network order.
   static Address v6(const std::uint8_t* bytes) noexcept {
-    Address a;
-    std::memcpy(a.bytes_.data(), bytes, sizeof a.bytes_);
-    return a;
+    Words w;
+    std::memcpy(w.data(), bytes, sizeof w);
+    return {w, 0};
   }
   /// "192.0.2.1" or "2001:db8::1"; "::ffff:192.0.2.1" is an IPv6 address.
   static Result<Address> parse(std::string_view text);
 
   [[nodiscard]] bool is_v4() const noexcept { return v4_ != 0; }
   [[nodiscard]] be32 as_v4() const noexcept {  ///< Only where `is_v4()`.
-    std::uint32_t raw = 0;
-    std::memcpy(&raw, &bytes_[kV4_offset], sizeof raw);
-    return be32::from_wire(raw);
+    const std::uint64_t low = words()[1];
+    return be32::from_wire(
+        static_cast<std::uint32_t>(std::endian::native == std::endian::little ? low >> 32U : low));
   }
   [[nodiscard]] const std::array<std::uint8_t, 16>& bytes() const noexcept { return bytes_; }
   /// Of the address in its own family.
   [[nodiscard]] std::uint8_t first_byte() const noexcept {
-    return bytes_[is_v4() ? kV4_offset : 0];
+    const Words w = words();
+    const std::uint64_t word = is_v4() ? w[1] : w[0];
+    const unsigned at = is_v4() ? kV4_offset % sizeof word : 0;
+    return static_cast<std::uint8_t>(
+        word >> 8 * (std::endian::native == std::endian::little ? at : sizeof word - 1 - at));
   }
   [[nodiscard]] bool is_multicast() const noexcept {  ///< 224/4, 255.255.255.255 and ff00::/8.
-    if (!is_v4()) return bytes_[0] == 0xff;
-    return (bytes_[kV4_offset] & 0xf0U) == 0xe0U || as_v4().wire() == 0xffffffffU;
+    if (!is_v4()) return first_byte() == 0xff;
+    return (first_byte() & 0xf0U) == 0xe0U || as_v4().wire() == 0xffffffffU;
   }
   /// Its first `length` bits (0-32 or 0-128, of its own family), the others zero: its network.
   [[nodiscard]] Address first_bits(unsigned length) const noexcept {
     const Words mask = first_ones(is_v4() ? length + 8 * kV4_offset : length);
-    Words w = words();
-    w[0] &= mask[0];
-    w[1] &= mask[1];
-    Address a;
-    std::memcpy(a.bytes_.data(), w.data(), sizeof w);
-    a.v4_ = v4_;
-    return a;
+    const Words w = words();
+    return {{w[0] & mask[0], w[1] & mask[1]}, v4_};
   }
   [[nodiscard]] std::string text() const;  ///< IPv4 dotted, IPv6 as in RFC 5952.
   /// A 64-bit hash keyed by `seed`: tables that strangers can fill take a random seed, replays a
@@ -90,18 +92,22 @@ class Address {
   friend auto operator<=>(const Address&, const Address&) noexcept = default;
   /// Two words: the default would call memcmp, which showed in profiles of the tables.
   friend bool operator==(const Address& a, const Address& b) noexcept {
-    return __builtin_memcmp(a.bytes_.data(), b.bytes_.data(), sizeof a.bytes_) == 0 &&
-           a.v4_ == b.v4_;
+    const Words x = a.words();
+    const Words y = b.words();
+    return ((x[0] ^ y[0]) | (x[1] ^ y[1])) == 0 && a.v4_ == b.v4_;
   }
 
  private:
   friend class Prefix;
   static constexpr unsigned kV4_offset = 12;
-  using Words = std::array<std::uint64_t, 2>;  // the bytes in network order, as they stand
-
+  Address(const Words& words, std::uint8_t v4) noexcept : v4_(v4) {
+    std::memcpy(bytes_.data(), &words[0], sizeof words[0]);
+    std::memcpy(bytes_.data() + sizeof words[0], &words[1], sizeof words[1]);
+  }
   [[nodiscard]] Words words() const noexcept {
     Words w;
-    std::memcpy(w.data(), bytes_.data(), sizeof w);
+    std::memcpy(&w[0], bytes_.data(), sizeof w[0]);
+    std::memcpy(&w[1], bytes_.data() + sizeof w[0], sizeof w[1]);
     return w;
   }
   /// Words whose first `bits` bits are ones.

@@ -25,10 +25,13 @@
 
 #include <algorithm>
 #include <array>
+#include <bit>
 #include <cstdint>
 #include <cstdlib>
+#include <cstring>
 #include <memory>
 #include <type_traits>
+#include <utility>
 
 #include "base/clock.h"
 #include "base/result.h"
@@ -66,10 +69,9 @@ class BoundedTable {
   }
   void fetch_entry(std::uint64_t hash) const noexcept {
     const std::size_t b = bucket_of(hash);
-    const unsigned matches = matches_of(b, tag_of(hash));
+    const Matches matches = matches_of(b, tag_of(hash));
     if (matches == 0) return;  // a newcomer's: which way it gets is not known yet
-    const auto* const entry = reinterpret_cast<const char*>(
-        &entries_[b * kWays + static_cast<unsigned>(__builtin_ctz(matches))]);
+    const auto* const entry = reinterpret_cast<const char*>(&entries_[b * kWays + first(matches)]);
     for (std::size_t at = 0; at < sizeof(Entry); at += kCacheLine_bytes)
       __builtin_prefetch(entry + at, 1);
   }
@@ -148,19 +150,27 @@ class BoundedTable {
     return static_cast<std::uint32_t>(hash >> 32U) | 1U;
   }
 
-  /// A bit for each way with this tag.
-  [[nodiscard]] unsigned matches_of(std::size_t b, std::uint32_t tag) const noexcept {
+  /// A byte for each way, the first one the least: 1 where the tag is this one. Bytes, because the
+  /// compiler makes a comparison of vectors of that and not of single bits.
+  using Matches = std::uint64_t;
+  static_assert(sizeof(Matches) == kWays);
+  [[nodiscard]] Matches matches_of(std::size_t b, std::uint32_t tag) const noexcept {
     const Bucket& bucket = buckets_[b];
-    unsigned matches = 0;
-    for (unsigned way = 0; way < kWays; ++way) {  // vectorised by the compiler
-      matches |= static_cast<unsigned>(bucket.tags[way] == tag) << way;
-    }
+    std::array<std::uint8_t, kWays> equal;
+    for (unsigned way = 0; way < kWays; ++way) equal[way] = bucket.tags[way] == tag ? 1 : 0;
+    Matches matches = 0;
+    std::memcpy(&matches, equal.data(), sizeof matches);
+    if constexpr (std::endian::native == std::endian::big) matches = __builtin_bswap64(matches);
     return matches;
+  }
+  /// The way of the first of them, where there is one.
+  static unsigned first(Matches matches) noexcept {
+    return static_cast<unsigned>(std::countr_zero(matches)) / 8;
   }
 
   [[nodiscard]] unsigned way_of(std::size_t b, const Key& key, std::uint32_t tag) const noexcept {
-    for (unsigned matches = matches_of(b, tag); matches != 0; matches &= matches - 1) {
-      const auto way = static_cast<unsigned>(__builtin_ctz(matches));
+    for (Matches matches = matches_of(b, tag); matches != 0; matches &= matches - 1) {
+      const unsigned way = first(matches);
       if (entries_[b * kWays + way].key == key) return way;
     }
     return kWays;
@@ -216,6 +226,45 @@ class BoundedTable {
   const std::unique_ptr<Entry[], Free> entries_;
   std::uint64_t size_ = 0;
   std::uint64_t evicted_ = 0;
+};
+
+/// Packets ahead whose buckets, and whose entries, are asked for: a few lines a packet, so not too
+/// many packets at once (a core has 10 to 16 line fill buffers).
+inline constexpr std::size_t kBucketsAhead = 8;
+inline constexpr std::size_t kEntriesAhead = 4;
+
+/// Goes through a batch's hashes in a table, and asks the memory for what lies ahead: a bucket
+/// first, its entry when that is there.
+template <typename Entry, typename Hash>  // std::uint64_t(std::size_t i): of packet i
+class LookAhead {
+ public:
+  LookAhead(const BoundedTable<Entry>& table, std::size_t size, Hash hash)
+      : table_(table), size_(size), hash_(std::move(hash)) {
+    for (std::size_t i = 0; i < kBucketsAhead; ++i) look(i);
+  }
+  /// The hash of the next packet.
+  std::uint64_t next() noexcept {
+    const std::uint64_t here = hashes_[at_ % kBucketsAhead];
+    look(at_ + kBucketsAhead);
+    if (at_ + kEntriesAhead < size_)
+      table_.fetch_entry(hashes_[(at_ + kEntriesAhead) % kBucketsAhead]);
+    ++at_;
+    return here;
+  }
+
+ private:
+  void look(std::size_t i) noexcept {
+    if (i >= size_) return;
+    const std::uint64_t hash = hash_(i);
+    table_.fetch_bucket(hash);
+    hashes_[i % kBucketsAhead] = hash;
+  }
+
+  const BoundedTable<Entry>& table_;
+  const std::size_t size_;
+  const Hash hash_;
+  std::size_t at_ = 0;
+  std::array<std::uint64_t, kBucketsAhead> hashes_;
 };
 
 }  // namespace weir::detect

@@ -56,6 +56,7 @@ bool Expectations::has_room(Entry& entry, Standing standing, bool late) noexcept
 Expectations::Admission Expectations::admit(const Address& searcher, std::uint16_t port,
                                             const Address& source, Standing standing,
                                             PacketTime now) noexcept {
+  if (table_.size() == 0) return {};  // nobody searches from the WAN, as a rule
   Entry* entry = table_.find({searcher, port}, hash(searcher, port));
   if (entry == nullptr || now - entry->searched > open_for_) return {};
   Admission admission;

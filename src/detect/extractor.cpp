@@ -51,7 +51,7 @@ class TableExtractor final : public Extractor {
     std::array<Row, kRows> rows;
     const std::size_t size = packets.frames.size();
     const auto look_ahead = [&](std::size_t i) noexcept {
-      if (i < size) places[i % kBucketsAhead] = place(packets.frames[i], packets.headers[i]);
+      if (i < size) find_place(packets.frames[i], packets.headers[i], places[i % kBucketsAhead]);
     };
     for (std::size_t i = 0; i < kBucketsAhead; ++i) look_ahead(i);
     for (std::size_t i = 0; i < size; ++i) {
@@ -76,10 +76,6 @@ class TableExtractor final : public Extractor {
   }
 
  private:
-  /// Packets ahead whose buckets, and whose entries, are asked for: a few lines a packet, so not too
-  /// many packets at once (a core has 10 to 16 line fill buffers).
-  static constexpr std::size_t kBucketsAhead = 8;
-  static constexpr std::size_t kEntriesAhead = 4;
   /// Rows that are turned into columns at once: a cache line of each column.
   static constexpr std::size_t kRows = kCacheLine_bytes / sizeof(float);
 
@@ -89,15 +85,19 @@ class TableExtractor final : public Extractor {
     std::uint64_t source_hash = 0, destination_hash = 0;
   };
 
-  Place place(const packet::Frame& frame, const packet::Headers& headers) const noexcept {
-    Place place;
-    place.source = packet::source(frame.bytes(), headers);
-    place.destination = packet::destination(frame.bytes(), headers);
-    place.source_hash = place.source.hash(seed_);
-    place.destination_hash = place.destination.hash(seed_);
-    sources_.fetch_bucket(place.source_hash);
-    destinations_.fetch_bucket(place.destination_hash);
-    return place;
+  /// Written where it stays: a copy of what was just written, by wider words, waits for all of it.
+  void find_place(const packet::Frame& frame, const packet::Headers& headers,
+                  Place& place) const noexcept {
+    const Address source = packet::source(frame.bytes(), headers);
+    const Address destination = packet::destination(frame.bytes(), headers);
+    const std::uint64_t source_hash = source.hash(seed_);
+    const std::uint64_t destination_hash = destination.hash(seed_);
+    sources_.fetch_bucket(source_hash);
+    destinations_.fetch_bucket(destination_hash);
+    place.source = source;
+    place.destination = destination;
+    place.source_hash = source_hash;
+    place.destination_hash = destination_hash;
   }
 
   void fetch_entries(const Place& place) const noexcept {
@@ -343,8 +343,7 @@ class TableExtractor final : public Extractor {
   void count_network(Row& row, const Context& context, std::uint64_t source_hash,
                      std::uint64_t destination_hash, bool unasked) noexcept {
     RowWriter out(row);
-    NetworkEntry none;
-    NetworkEntry* entry = &none;
+    NetworkEntry* entry = &no_network_;
     if (!context.multicast) {
       const Address network = network_of(context.destination);
       bool fresh = false;
@@ -377,6 +376,7 @@ class TableExtractor final : public Extractor {
   SourceTable sources_;
   DestinationTable destinations_;
   NetworkTable networks_;
+  NetworkEntry no_network_{};                  // a multicast destination's: nothing counts there
   std::array<Expectations, kSides> asked_by_;  // by the searcher's side
   Flows flows_;
 };

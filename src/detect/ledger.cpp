@@ -25,7 +25,8 @@ std::size_t Ledger::memory_bytes(const LedgerConfig& config) noexcept {
          std::size_t{config.blocks_max} * (sizeof(Kept) + config.columns * sizeof(float));
 }
 
-void Ledger::note_one(const Judged& judged, std::size_t i, std::uint64_t number) noexcept {
+void Ledger::note_one(const Judged& judged, std::size_t i, std::uint64_t source_hash,
+                      std::uint64_t number) noexcept {
   const Context& context = judged.contexts[i];
   const Decision& decision = judged.decisions[i];
   const bool made = (decision.block || decision.would_block) && !decision.again;
@@ -36,8 +37,7 @@ void Ledger::note_one(const Judged& judged, std::size_t i, std::uint64_t number)
   ++rules_[rule].packets;
   rules_[rule].asked_for += asked_for ? 1 : 0;
   bool fresh = false;
-  SourceTally& source =
-      sources_.touch(context.source, context.source.hash(config_.hash_seed), context.time, fresh);
+  SourceTally& source = sources_.touch(context.source, source_hash, context.time, fresh);
   if (fresh) source.first = context.time;
   source.last = context.time;
   count_up(source.packets[rule]);

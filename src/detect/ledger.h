@@ -13,6 +13,7 @@
 ///           hold it up for the time of a copy. One lock a batch with something to note.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <mutex>
 #include <optional>
@@ -76,12 +77,17 @@ class Ledger {
   /// `number(i)` of packet i.
   template <typename Number>
   void note(const Judged& judged, Number number) noexcept {
-    std::unique_lock<std::mutex> lock(mutex_, std::defer_lock);
+    const auto is_noted = [](const Decision& decision) {
+      return is_drop(decision.rule) || decision.block || decision.would_block;
+    };
+    if (std::none_of(judged.decisions.begin(), judged.decisions.end(), is_noted)) return;
+    const std::lock_guard lock(mutex_);
+    LookAhead sources(sources_, judged.decisions.size(), [&](std::size_t i) {
+      return judged.contexts[i].source.hash(config_.hash_seed);
+    });
     for (std::size_t i = 0; i < judged.decisions.size(); ++i) {
-      const Decision& decision = judged.decisions[i];
-      if (!is_drop(decision.rule) && !decision.block && !decision.would_block) continue;
-      if (!lock.owns_lock()) lock.lock();
-      note_one(judged, i, number(i));
+      const std::uint64_t source_hash = sources.next();
+      if (is_noted(judged.decisions[i])) note_one(judged, i, source_hash, number(i));
     }
   }
 
@@ -108,7 +114,8 @@ class Ledger {
     std::uint64_t packet = 0;
   };
 
-  void note_one(const Judged& judged, std::size_t i, std::uint64_t number) noexcept;
+  void note_one(const Judged& judged, std::size_t i, std::uint64_t source_hash,
+                std::uint64_t number) noexcept;
   void keep(const Judged& judged, std::size_t i, std::uint64_t number) noexcept;
   [[nodiscard]] Evidence evidence(std::size_t slot) const;
 

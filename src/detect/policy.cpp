@@ -319,6 +319,22 @@ struct Policy::Impl {
     return accused ? decision(Verdict::forward, Reason::spared) : Decision{};
   }
 
+  Decision decide(const Context& context, float score, std::uint64_t source_hash) noexcept {
+    Decision made;
+    if (begin == PacketTime{}) begin = context.time;
+    if (allow.contains(context.source)) {
+      made = decision(Verdict::forward, Reason::allowed);
+    } else if (config.score_alone) {
+      return score > config.threshold ? drop(Reason::scored) : made;
+    } else {
+      if (is_blocked(context, source_hash, made)) return made;
+      made = judge(context, source_hash, score);
+    }
+    if (context.side == Side::lan && context.method == Method::search && config.victim_sources > 0)
+      note_search(made, context);
+    return made;
+  }
+
   const PolicyConfig config;
   PrefixSet allow;  // config's, until it is replaced
   const PrefixSet immune;
@@ -349,22 +365,17 @@ std::size_t Policy::memory_bytes(const PolicyConfig& config) noexcept {
          BoundedTable<SuspectNetwork>::bytes(kNetworks) + BoundedTable<Victim>::bytes(kVictims);
 }
 
-Decision Policy::decide(const Context& context, float score) noexcept {
+void Policy::decide(std::span<const Context> contexts, const float* scores,
+                    Decision* decisions) noexcept {
   Impl& my = *impl_;
-  Decision made;
-  if (my.begin == PacketTime{}) my.begin = context.time;
-  if (my.allow.contains(context.source)) {
-    made = decision(Verdict::forward, Reason::allowed);
-  } else if (my.config.score_alone) {
-    return score > my.config.threshold ? my.drop(Reason::scored) : made;
-  } else {
-    const std::uint64_t source_hash = my.hash(context.source);
-    if (my.is_blocked(context, source_hash, made)) return made;
-    made = my.judge(context, source_hash, score);
-  }
-  if (context.side == Side::lan && context.method == Method::search && my.config.victim_sources > 0)
-    my.note_search(made, context);
-  return made;
+  LookAhead sources(my.suspects, contexts.size(),
+                    [&](std::size_t i) { return my.hash(contexts[i].source); });
+  for (std::size_t i = 0; i < contexts.size(); ++i)
+    decisions[i] = my.decide(contexts[i], scores[i], sources.next());
+}
+
+Decision Policy::decide(const Context& context, float score) noexcept {
+  return impl_->decide(context, score, impl_->hash(context.source));
 }
 
 void Policy::forgive(const Address& address) noexcept {

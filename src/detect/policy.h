@@ -212,6 +212,8 @@ class Policy {
   /// Memory of all its tables, when they are full.
   static std::size_t memory_bytes(const PolicyConfig& config) noexcept;
 
+  /// Of each packet in its turn; `scores` and `decisions` have room for as many as `contexts`.
+  void decide(std::span<const Context> contexts, const float* scores, Decision* decisions) noexcept;
   Decision decide(const Context& context, float score) noexcept;
   /// A block that an administrator removed: forgets the source, victim or network (given without
   /// host bits) of this address.

@@ -107,11 +107,10 @@ void decide(Batch& batch, detect::Policy& policy, BlockSink& sink,
   {
     const StageTimer timer(batch, Stage::decide);
     const std::size_t size = batch.size;
+    policy.decide({batch.contexts.data(), size}, batch.scores.data(), batch.decisions.data());
     for (std::size_t i = 0; i < size; ++i) {
-      const detect::Context& context = batch.contexts[i];
-      const detect::Decision decision = policy.decide(context, batch.scores[i]);
-      batch.decisions[i] = decision;
-      if (decision.block) sink.put(make_block(context, decision), decision.first_seen);
+      const detect::Decision& decision = batch.decisions[i];
+      if (decision.block) sink.put(make_block(batch.contexts[i], decision), decision.first_seen);
     }
     if (ledger != nullptr)
       ledger->note({.contexts = {batch.contexts.data(), size},
