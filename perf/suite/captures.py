@@ -4,6 +4,7 @@ import json
 import os
 import pathlib
 import shutil
+import struct
 import subprocess
 import tempfile
 import time
@@ -11,7 +12,8 @@ import time
 from . import MODEL, REPEATS_MAX, STOLEN_MAX, WEIR, spread
 
 JUDGED = "weir, every packet judged, {} workers"
-NOT_STEERED = "weir, a capture of which nothing is steered"
+NOT_STEERED = "weir, 64-byte frames of which nothing is steered"
+NOT_STEERED_MIX = "weir, a mix of lengths of which nothing is steered"
 
 
 def cpu_times():
@@ -36,16 +38,32 @@ def synth(capture, scenario, packets):
                     "-o", capture], check=True, capture_output=True)
 
 
+def small_frames(capture, packets):
+    """UDP of 64 bytes (60 in a capture, which has no checksum of Ethernet) to port 443, of 251 sources, a microsecond apart."""
+    with open(capture, "wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1))
+        for first in range(0, packets, 100_000):
+            rows = bytearray()
+            for number in range(first, min(first + 100_000, packets)):
+                seconds, micros = divmod(number, 1_000_000)
+                rows += struct.pack("<IIII", 1_700_000_000 + seconds, micros, 60, 60)
+                rows += b"\2\0\0\0\0\2\2\0\0\0\0\1\10\0\x45\0" + struct.pack(">HHHBBH", 46, number & 0xFFFF, 0, 64, 17, 0)
+                rows += bytes((203, 0, 113, number % 251)) + b"\xc0\xa8\1\1" + struct.pack(">HHHH", 40_000, 443, 26, 0) + bytes(18)
+            file.write(rows)
+
+
 def ways(folder, packets):
     """Name -> command, and the captures that they read."""
-    ssdp, other, shadow = (os.path.join(folder, name) for name in ("ssdp.pcap", "other.pcap", "shadow.toml"))
+    ssdp, small, other, shadow = (os.path.join(folder, name) for name in ("ssdp.pcap", "small.pcap", "other.pcap", "shadow.toml"))
     pathlib.Path(shadow).write_text(f'[model]\npath = "{MODEL}"\n[policy]\nmode = "shadow"\n')
     synth(ssdp, "reflection", packets)
+    small_frames(small, packets)
     synth(other, "background", packets)
     replay = [str(WEIR), "replay", "--json"]
     found = {JUDGED.format(w): [*replay, ssdp, "-c", shadow, "--workers", str(w)] for w in (0, 1, 2)}
     found["weir, sources blocked as they are found"] = [*replay, ssdp, "-m", str(MODEL)]
-    found[NOT_STEERED] = [*replay, other, "-m", str(MODEL)]
+    found[NOT_STEERED] = [*replay, small, "-m", str(MODEL)]
+    found[NOT_STEERED_MIX] = [*replay, other, "-m", str(MODEL)]
     found["tcpdump -r to /dev/null"] = ["tcpdump", "-Z", "root", "-r", ssdp, "-w", "/dev/null"]  # else it gives /dev/null away
     rule = os.path.join(folder, "one.rules")
     pathlib.Path(rule).write_text('alert udp any 1900 -> any any (msg:"ssdp"; content:"HTTP/1.1 200"; sid:1;)\n')
