@@ -8,12 +8,11 @@
 #include <benchmark/benchmark.h>
 #include <unistd.h>
 
-#include <condition_variable>
 #include <cstdlib>
 #include <deque>
 #include <filesystem>
 #include <map>
-#include <mutex>
+#include <thread>
 
 #include "base/relax.h"
 #include "base/ring.h"
@@ -40,9 +39,53 @@ class NoSink final : public BlockSink {
   }
 };
 
+/// The least that an engine with a thread of its own can be: it takes batches from a ring and runs the
+/// same stages, one after the other.
+class RingEngine final : public Engine {
+ public:
+  RingEngine(const Judge& judge, Done done)
+      : stages_(make_serial_engine(judge, std::move(done))), thread_([this] { run(); }) {}
+  ~RingEngine() override {
+    stop_.store(true, std::memory_order_release);
+    thread_.join();
+  }
+  void submit(Batch* batch) noexcept override {
+    ++submitted_;
+    while (!ring_.push(batch)) relax_cpu();
+  }
+  void drain() noexcept override {
+    while (judged_.load(std::memory_order_acquire) != submitted_) relax_cpu();
+  }
+  void use(const forest::Evaluator& evaluator) override { stages_->use(evaluator); }
+
+ private:
+  void run() noexcept {
+    while (!stop_.load(std::memory_order_acquire)) {
+      Batch* batch = nullptr;
+      if (!ring_.pop(batch)) {
+        relax_cpu();
+        continue;
+      }
+      stages_->submit(batch);
+      judged_.fetch_add(1, std::memory_order_release);
+    }
+  }
+
+  std::unique_ptr<Engine> stages_;
+  SpscRing<Batch*> ring_{64};
+  std::uint64_t submitted_ = 0;
+  std::atomic<std::uint64_t> judged_{0};
+  std::atomic<bool> stop_{false};
+  std::thread thread_;  // last: it uses all of the above
+};
+
+/// No number of workers: a `RingEngine`.
+constexpr std::int64_t kRing = -1;
+
 /// Batches of empty frames through an engine, 12 in turn, so that any engine works on the same memory.
-/// What a packet takes above the same with no workers is the graph's share; batches of up to 32 go
-/// past the graph while it is empty.
+/// What a packet takes above the same with no workers is what the graph and the way of the batch to
+/// another core cost; above the same by a ring (workers: -1), what the graph alone does. Batches of up
+/// to 32 go past the graph while it is empty.
 void engine_alone(benchmark::State& state) {
   NoExtractor extractor;
   NoSink sink;
@@ -52,10 +95,16 @@ void engine_alone(benchmark::State& state) {
   std::deque<BatchPool> pools;  // of one each
   for (std::uint32_t i = 0; i < kBatches; ++i) pools.emplace_back(i, 1, Columns{});
   SpscRing<Batch*> returned(kBatches);
-  EngineConfig config;
-  config.workers = static_cast<std::uint32_t>(state.range(0));
   const Judge judge{extractor, policy, *bound->evaluator, sink};
-  auto engine = make_engine(config, judge, [&](Batch* batch) { returned.push(batch); });
+  const Done done = [&](Batch* batch) { returned.push(batch); };
+  std::unique_ptr<Engine> engine;
+  if (state.range(0) == kRing) {
+    engine = std::make_unique<RingEngine>(judge, done);
+  } else {
+    EngineConfig config;
+    config.workers = static_cast<std::uint32_t>(state.range(0));
+    engine = std::move(*make_engine(config, judge, done));
+  }
   std::uint32_t turn = 0;
   Batch* batch = nullptr;
   for (auto _ : state) {
@@ -66,16 +115,16 @@ void engine_alone(benchmark::State& state) {
     }
     turn = (turn + 1) % kBatches;
     batch->size = static_cast<std::uint32_t>(state.range(1));
-    (*engine)->submit(batch);
+    engine->submit(batch);
   }
-  (*engine)->drain();
+  engine->drain();
   state.counters["packet"] =
       benchmark::Counter(static_cast<double>(state.iterations() * state.range(1)),
                          benchmark::Counter::kIsRate | benchmark::Counter::kInvert);
 }
 BENCHMARK(engine_alone)
     ->ArgNames({"workers", "packets"})
-    ->ArgsProduct({{0, 1, 2}, {1, 64, 256}})
+    ->ArgsProduct({{0, kRing, 1, 2}, {1, 64, 256}})
     ->UseRealTime();
 
 /// A capture of one kind of traffic, made once.
