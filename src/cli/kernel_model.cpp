@@ -46,12 +46,15 @@ int report_load(const LoadError& error) {
     case LoadError::Why::failed:
       break;
   }
-  return report({error.message}, geteuid() == 0 ? kFailure : kNotPermitted);
+  if (geteuid() == 0) return report({error.message}, kFailure);
+  return report({error.message + "; run it as root"}, kNotPermitted);
 }
 
 Result<kernel_model::Options> plan_options(const Options& options) {
   if (options.threshold && options.decision)
-    return fail("--threshold and --decision are both given; a packet is dropped above one of them");
+    return fail(
+        "--threshold and --decision are both given, and a packet is dropped above one of them; "
+        "leave the other out");
   kernel_model::Options made;
   made.threshold = options.threshold ? options.threshold : options.decision;
   made.on_decision = options.decision.has_value();
@@ -233,7 +236,10 @@ int detach(const Options& options) {
 
 int emit(const Options& options) {
   if (options.c == options.object)
-    return report({"say what to write: --c for C, or --object for an ELF object"}, kBadInput);
+    return report({fmt::format("{}: --c for C, or --object for an ELF object",
+                               options.c ? "say which of the two to write, and leave the other out"
+                                         : "say what to write")},
+                  kBadInput);
   const OutputFile output{"--output", options.output};
   if (const auto spared = keeps_inputs({&output, 1}, {&options.model, 1}); !spared)
     return report(spared.error(), kBadInput);

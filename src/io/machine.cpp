@@ -280,8 +280,11 @@ class Examination {
 
   void interface(const std::string& name) {
     const auto facts = inspect(name);
-    if (!facts) {
-      stops(name, facts.error().message, "name the interface as 'ip link' does, and set it up");
+    if (!facts) {  // what was found; what to do
+      const std::string& said = facts.error().message;
+      const std::size_t end = said.find("; ");
+      stops(name, said.substr(0, end),
+            end == std::string::npos ? "another interface, of 'ip link'" : said.substr(end + 2));
       return;
     }
     driver(*facts);

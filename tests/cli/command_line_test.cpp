@@ -409,6 +409,9 @@ TEST_F(CommandLine, AProbabilityIsFromZeroToOne) {
     EXPECT_THAT(ran.err, HasSubstr("--threshold")) << threshold;
   }
   EXPECT_EQ(weir({"kernel-model", "emit", model, "--c", "--threshold", "0.9"}).status, 0);
+  refuses(weir({"kernel-model", "emit", model, "--c", "--object"}), 2,
+          "weir: say which of the two to write, and leave the other out: --c for C, or --object "
+          "for an ELF object");
 }
 
 }  // namespace

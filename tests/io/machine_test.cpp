@@ -103,6 +103,7 @@ TEST_F(MachineTest, WhatThereIsNotStops) {
   EXPECT_THAT(of("pins", question).remedy, HasSubstr("mount -t bpf"));
   question.interfaces = {"nosuch0", "nosuch0"};
   EXPECT_EQ(of("nosuch0", question).state, State::stops);
+  EXPECT_EQ(of("nosuch0", question).remedy, "'ip link' lists them");
   EXPECT_EQ(of("both interfaces", question).found, "nosuch0 is both");
 }
 
@@ -240,6 +241,7 @@ TEST_F(MachineTest, RealInterfacesAreAsked) {
   EXPECT_EQ(of("both interfaces", question).state, State::stops);
   wire.box.must("ip link set lan down");
   EXPECT_EQ(of("lan", question).state, State::stops);
+  EXPECT_EQ(of("lan", question).remedy, "run 'ip link set dev lan up'");
   // The real /sys has a BPF file system where own_mounts put it.
   MachineQuestion real;
   real.pin_directory = "/sys/fs/bpf/weir";
