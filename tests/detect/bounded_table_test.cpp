@@ -9,6 +9,9 @@
 #include <set>
 #include <unordered_map>
 
+#include "detect/extractor.h"
+#include "detect/ledger.h"
+#include "detect/policy.h"
 #include "detect/source_table.h"
 
 namespace weir::detect {
@@ -116,6 +119,20 @@ TEST(BoundedTable, ErasedIsGone) {
   EXPECT_EQ(table.size(), 0U);
   table.erase(v4(1), v4(1).hash(kSeed));
   EXPECT_EQ(table.size(), 0U);
+}
+
+TEST(Memory, AMillionSourcesAndAllElseIn128MiB) {
+  const TableConfig tables;
+  EXPECT_EQ(tables.sources_max, 1'000'000U);
+  const std::size_t total = Extractor::memory_bytes(tables) + Policy::memory_bytes({}) +
+                            Ledger::memory_bytes({.columns = all_features().size()});
+  EXPECT_LE(total, std::size_t{128} << 20U);
+  TableConfig one_more = tables;
+  one_more.sources_max += 80'000;
+  EXPECT_NEAR(
+      static_cast<double>(Extractor::memory_bytes(one_more) - Extractor::memory_bytes(tables)),
+      80'000 * 104.0, 8 * 104.0)
+      << "config/weir.toml says so";
 }
 
 }  // namespace

@@ -491,19 +491,5 @@ TEST(Ledger, CountsByRuleAndSourceAndKeepsWhatDecided) {
   EXPECT_TRUE(ledger.find(stranger(5)));
 }
 
-TEST(Memory, AMillionSourcesAndAllElseIn128MiB) {
-  const TableConfig tables;
-  EXPECT_EQ(tables.sources_max, 1'000'000U);
-  const std::size_t total = Extractor::memory_bytes(tables) + Policy::memory_bytes({}) +
-                            Ledger::memory_bytes({.columns = all_features().size()});
-  EXPECT_LE(total, std::size_t{128} << 20U);
-  TableConfig one_more = tables;
-  one_more.sources_max += 80'000;
-  EXPECT_NEAR(
-      static_cast<double>(Extractor::memory_bytes(one_more) - Extractor::memory_bytes(tables)),
-      80'000 * 104.0, 8 * 104.0)
-      << "config/weir.toml says so";
-}
-
 }  // namespace
 }  // namespace weir::detect
