@@ -50,10 +50,10 @@ constexpr std::array kOtherLinks = {
     LinkType{274, "Ethernet with mPackets"},
 };
 
-/// 1 MiB: one allocation for some thousand packets; smaller means more of them, larger more waste
-/// in small captures.
+/// From 16 KiB, so that a small capture costs little, to 1 MiB: one allocation for some thousand
+/// packets.
+constexpr std::size_t kFirstBlock_bytes = 1U << 14U;
 constexpr std::size_t kBlock_bytes = 1U << 20U;
-static_assert(kPacketMax_bytes + kEthernetHeader_bytes <= kBlock_bytes);
 
 std::uint16_t be16(const std::uint8_t* p) noexcept {
   return static_cast<std::uint16_t>(p[0] << 8U | p[1]);
@@ -156,10 +156,10 @@ Network network_of(std::span<const std::uint8_t> packet, Framing framing) noexce
 
 std::span<const std::uint8_t> Reframed::add(std::span<const std::uint8_t> payload,
                                             std::uint16_t ethertype) {
-  // The last block has at least room for the largest packet, or there is none.
   const std::size_t size = kEthernetHeader_bytes + payload.size();
-  if (blocks_.empty() || kBlock_bytes - used_ < size) {
-    blocks_.push_back(std::make_unique_for_overwrite<std::uint8_t[]>(kBlock_bytes));
+  if (blocks_.empty() || room_ - used_ < size) {
+    room_ = std::max(size, std::clamp(2 * room_, kFirstBlock_bytes, kBlock_bytes));
+    blocks_.push_back(std::make_unique_for_overwrite<std::uint8_t[]>(room_));
     used_ = 0;
   }
   std::uint8_t* const at = blocks_.back().get() + used_;
@@ -175,7 +175,7 @@ std::span<const std::uint8_t> Reframed::add(std::span<const std::uint8_t> payloa
 
 void Reframed::clear() noexcept {
   blocks_.clear();
-  used_ = 0;
+  room_ = used_ = 0;
 }
 
 }  // namespace weir::io::detail

@@ -48,7 +48,7 @@ class Reframed {
 
  private:
   std::vector<std::unique_ptr<std::uint8_t[]>> blocks_;
-  std::size_t used_ = 0;  // of the last block
+  std::size_t room_ = 0, used_ = 0;  // of the last block
 };
 
 }  // namespace weir::io::detail
