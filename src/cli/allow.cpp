@@ -11,12 +11,12 @@ namespace {
 
 using control::Json;
 
-struct Options {
+struct AllowOptions {
   Target target;
   std::vector<std::string> prefixes;
 };
 
-int list(const Options& options) {
+int list(const AllowOptions& options) {
   const auto config = load_target(options.target);
   if (!config) return report(config.error());
   const auto answer = ask_tables(*config, {{"verb", "allow.list"}});
@@ -29,7 +29,7 @@ int list(const Options& options) {
   return kOk;
 }
 
-int change(const Options& options, const char* verb) {
+int change(const AllowOptions& options, const char* verb) {
   const auto config = load_target(options.target);
   if (!config) return report(config.error());
   if (auto all = all_prefixes(options.prefixes); !all) return report(all.error(), kBadInput);
@@ -61,7 +61,7 @@ void add_allow(Command app, Run& run) {
       "\nThe list of allow.prefixes in the configuration is put there at each start. Without a\n"
       "running weir, these commands work on the tables that it left.\n");
 
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<AllowOptions>();
   Command command = allow.add_subcommand("list", "Print every prefix");
   add_target(command, options->target);
   command.footer(help_footer("  weir allow list\n", statuses));

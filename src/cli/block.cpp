@@ -14,7 +14,7 @@ using control::Json;
 
 constexpr const char* kDefaultFor = "1h";
 
-struct Options {
+struct BlockOptions {
   Target target;
   std::vector<std::string> addresses;
   std::string scope;
@@ -28,7 +28,7 @@ std::string duration(const Json& ms) {
   return control::duration_text(std::max<std::uint64_t>(ms.get<std::uint64_t>(), 1));
 }
 
-int list(const Options& options) {
+int list(const BlockOptions& options) {
   const auto config = load_target(options.target);
   if (!config) return report(config.error());
   const auto answer = ask_tables(*config, {{"verb", "block.list"}});
@@ -55,7 +55,7 @@ int list(const Options& options) {
 
 /// One request an address; the first that the daemon refuses ends it, and what was done before
 /// stays done.
-int each(const Options& options, const Json& request, const char* key) {
+int each(const BlockOptions& options, const Json& request, const char* key) {
   const auto config = load_target(options.target);
   if (!config) return report(config.error());
   if (auto all = all_prefixes(options.addresses); !all) return report(all.error(), kBadInput);
@@ -80,7 +80,7 @@ int each(const Options& options, const Json& request, const char* key) {
   return kOk;
 }
 
-int add(const Options& options) {
+int add(const BlockOptions& options) {
   const auto for_ms = control::parse_duration_ms(options.duration);
   if (!for_ms) return report(Error{"--for: " + for_ms.error().message}, kBadInput);
   return each(options,
@@ -90,13 +90,13 @@ int add(const Options& options) {
               "added");
 }
 
-int del(const Options& options) {
+int del(const BlockOptions& options) {
   Json request{{"verb", "block.del"}};
   if (!options.scope.empty()) request["scope"] = options.scope;
   return each(options, request, "removed");
 }
 
-void add_selectors(Command command, Options& options) {
+void add_selectors(Command command, BlockOptions& options) {
   add_target(command, options.target);
   command.add_option("ADDRESS", options.addresses, "IPv4 or IPv6 address, or several").required();
   command.add_option("--scope", options.scope, "ssdp: SSDP and the steered ports; all: everything")
@@ -112,7 +112,7 @@ void add_block(Command app, Run& run) {
   block.footer(help_footer("  weir block list\n  weir block add 192.0.2.1 --for 4h\n", statuses) +
                "\nWithout a running weir, these commands work on the tables that it left.\n");
 
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<BlockOptions>();
   Command command = block.add_subcommand("list", "Print every block");
   add_target(command, options->target);
   command.footer(help_footer("  weir block list\n", statuses));

@@ -11,7 +11,7 @@
 namespace weir::cli {
 namespace {
 
-struct Options {
+struct CheckOptions {
   std::string config = kDefaultConfig;
   bool defaults = false;
   bool file_only = false;
@@ -38,7 +38,7 @@ Status check_things(control::Config config) {
   return control::try_datapath(config);
 }
 
-int check(const Options& options) {
+int check(const CheckOptions& options) {
   if (options.defaults) {
     fmt::print("{}", control::render_defaults());
     return kOk;
@@ -57,7 +57,7 @@ int check(const Options& options) {
 }  // namespace
 
 void add_check(Command app, Run& run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<CheckOptions>();
   Command command = app.add_subcommand(
       "check",
       "Check a configuration, its model, its screen and its interfaces, and change nothing");

@@ -13,7 +13,7 @@ namespace {
 
 using io::Finding;
 
-struct Options {
+struct DoctorOptions {
   std::string config;
   control::HostOptions host;
   std::string wan;
@@ -42,14 +42,14 @@ std::string painted(Finding::State state) {
 }
 
 /// Defaults, where neither a file nor an interface is named.
-Result<control::Config> config_of(const Options& options) {
+Result<control::Config> config_of(const DoctorOptions& options) {
   if (!options.host.interface.empty()) return control::host_config(options.host);
   if (!options.config.empty())
     return control::load_config(options.config, control::Purpose::replay);
   return control::default_config();
 }
 
-io::MachineQuestion question_of(const control::Config& config, const Options& options) {
+io::MachineQuestion question_of(const control::Config& config, const DoctorOptions& options) {
   io::MachineQuestion question;
   if (!config.dpdk) question.interfaces = config.kernel.interfaces;
   question.host = config.host;
@@ -73,7 +73,7 @@ io::MachineQuestion question_of(const control::Config& config, const Options& op
   return question;
 }
 
-int doctor(const Options& options) {
+int doctor(const DoctorOptions& options) {
   const auto config = config_of(options);
   if (!config) return report(config.error(), kBadInput);
   auto findings = io::examine(question_of(*config, options));
@@ -103,7 +103,7 @@ int doctor(const Options& options) {
 }  // namespace
 
 void add_doctor(Command app, Run& run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<DoctorOptions>();
   Command command = app.add_subcommand(
       "doctor", "Look at this machine: what would stop weir or slow it down, and what to change");
   command

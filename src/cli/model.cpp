@@ -20,7 +20,7 @@
 namespace weir::cli {
 namespace {
 
-struct Options {
+struct ModelOptions {
   std::string model, rows;
   std::size_t explain = 0;  // line of the rows, from 1; 0: none
   double tolerance = 1e-6;
@@ -80,7 +80,7 @@ void show_shape(const forest::Model& model) {
                                                    : "");
 }
 
-int show(const Options& options) {
+int show(const ModelOptions& options) {
   const auto model = forest::load_model(options.model);
   if (!model) return report(model.error(), kBadInput);
   const auto evaluator = forest::make_evaluator(*model);
@@ -106,7 +106,7 @@ int show(const Options& options) {
   return kOk;
 }
 
-int features(const Options& options) {
+int features(const ModelOptions& options) {
   std::vector<std::vector<std::string>> rows{
       {"FEATURE", "GROUP", "SET BY", "COST", "UNIT", "MEANING"}};
   for (const detect::FeatureInfo& f : detect::all_features())
@@ -186,7 +186,7 @@ void explain(const forest::Model& model, const Rows& rows, std::size_t r, std::s
     fmt::print("  (the model has no training rows a node: both sides of a split count alike)\n");
 }
 
-int test(const Options& options) {
+int test(const ModelOptions& options) {
   const auto model = forest::load_model(options.model);
   if (!model) return report(model.error(), kBadInput);
   const auto evaluator = forest::make_evaluator(*model);
@@ -227,7 +227,7 @@ int test(const Options& options) {
 }  // namespace
 
 void add_model(Command app, Run& run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ModelOptions>();
   Command command = app.add_subcommand("model", "Look into a model file, or try it on rows");
   command.require_subcommand(1);
   command.footer(help_footer(

@@ -23,7 +23,7 @@
 namespace weir::cli {
 namespace {
 
-struct Options {
+struct ReplayCommandOptions {
   std::vector<std::string> captures;
   std::string wan;
   std::string lan;
@@ -46,7 +46,7 @@ struct Options {
   bool json = false;
 };
 
-constexpr const char* kExamples =
+constexpr const char* kReplayExamples =
     "  weir replay flood.pcapng\n"
     "  weir replay --wan outside.pcap --lan inside.pcap --workers 2 --json\n"
     "  weir replay office.pcap --lan-prefix 198.51.100.0/24 --features rows.csv\n"
@@ -60,7 +60,7 @@ constexpr const char* kExamples =
 
 constexpr std::uint32_t kSweepRounds = 5;
 
-Result<std::vector<pipeline::ReplayInput>> inputs(const Options& options) {
+Result<std::vector<pipeline::ReplayInput>> inputs(const ReplayCommandOptions& options) {
   std::vector<pipeline::ReplayInput> found;
   for (const std::string& path : options.captures) found.push_back({path, std::nullopt});
   if (!options.wan.empty()) found.push_back({options.wan, Side::wan});
@@ -78,15 +78,15 @@ Result<std::vector<pipeline::ReplayInput>> inputs(const Options& options) {
 }
 
 /// What a replay needs, whatever is done with it.
-struct Ready {
+struct ReplayReady {
   std::vector<pipeline::ReplayInput> files;
   pipeline::ReplayConfig settings;
   std::optional<forest::Model> model;
   std::string screen;
 };
 
-Result<Ready> prepare(const Options& options) {
-  Ready ready;
+Result<ReplayReady> prepare(const ReplayCommandOptions& options) {
+  ReplayReady ready;
   WEIR_ASSIGN(ready.files, inputs(options));
   ReplayOptions wanted = options.replay;
   wanted.model_optional = wanted.all_features = !options.features.empty();
@@ -103,14 +103,14 @@ Result<Ready> prepare(const Options& options) {
   return ready;
 }
 
-Result<pipeline::ReplayReport> run(const Ready& ready, const pipeline::ReplayConfig& settings,
+Result<pipeline::ReplayReport> run(const ReplayReady& ready, const pipeline::ReplayConfig& settings,
                                    const pipeline::ReplayWatch& watch) {
   WEIR_ASSIGN(auto source, pipeline::ReplaySource::open(ready.files));
   WEIR_ASSIGN(auto replay, pipeline::Replay::make(settings, ready.model ? &*ready.model : nullptr));
   return replay->run(source, watch);
 }
 
-Status once(const Options& options, const Ready& ready) {
+Status once(const ReplayCommandOptions& options, const ReplayReady& ready) {
   Progress progress("weir replay");
   pipeline::ReplayWatch watch;
   watch.progress = [&progress](double fraction) { progress.show(fraction); };
@@ -151,7 +151,7 @@ Status once(const Options& options, const Ready& ready) {
   return {};
 }
 
-Status several(const Options& options, const Ready& ready) {
+Status several(const ReplayCommandOptions& options, const ReplayReady& ready) {
   Sweep values{{}, {0}};
   if (!options.sweep.empty()) {
     WEIR_ASSIGN(values, parse_sweep(options.sweep));
@@ -180,7 +180,7 @@ Status several(const Options& options, const Ready& ready) {
 }
 
 /// What judges or reads each packet by itself.
-Status by_headers(const Options& options) {
+Status by_headers(const ReplayCommandOptions& options) {
   CompareOptions wanted{{}, options.features, options.json};
   WEIR_ASSIGN(wanted.captures, inputs(options));
   if (!options.header_features.empty()) {
@@ -191,7 +191,7 @@ Status by_headers(const Options& options) {
   return compare_skx(wanted, *setup.model);
 }
 
-Status spares_what_it_reads(const Options& options) {
+Status spares_what_it_reads(const ReplayCommandOptions& options) {
   const OutputFile outputs[] = {{"--features", options.features},
                                 {"--write-forwarded", options.write_forwarded},
                                 {"--write-dropped", options.write_dropped},
@@ -204,7 +204,7 @@ Status spares_what_it_reads(const Options& options) {
   return keeps_inputs(outputs, inputs);
 }
 
-Status replay(const Options& options) {
+Status replay(const ReplayCommandOptions& options) {
   WEIR_TRY(spares_what_it_reads(options));
   if (!options.compare.empty() || !options.header_features.empty()) return by_headers(options);
   if (!options.live.port.empty()) {
@@ -215,7 +215,7 @@ Status replay(const Options& options) {
                       .loops = options.loops,
                       .json = options.json});
   }
-  WEIR_ASSIGN(const Ready ready, prepare(options));
+  WEIR_ASSIGN(const ReplayReady ready, prepare(options));
   return options.repeat > 0 || !options.sweep.empty() ? several(options, ready)
                                                       : once(options, ready);
 }
@@ -253,7 +253,7 @@ std::vector<OptionRule> rules() {
 }  // namespace
 
 void add_replay(Command app, Run& run) {
-  const auto options = std::make_shared<Options>();
+  const auto options = std::make_shared<ReplayCommandOptions>();
   Command command = app.add_subcommand(
       "replay", "Judge captures (pcap, pcapng) as weir would have judged them live");
   command.add_option("captures", options->captures, "Captures, merged by time")
@@ -325,7 +325,7 @@ void add_replay(Command app, Run& run) {
   command.add_flag("--report", options->report,
                    "Add what was dropped, by rule and source, as weir report does live");
   command.add_flag("--json", options->json, "Print one JSON object");
-  command.footer(help_footer(kExamples, {kOk, kBadInput}));
+  command.footer(help_footer(kReplayExamples, {kOk, kBadInput}));
   command.callback(
       [options, &run] {
         run = [options] {

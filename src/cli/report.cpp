@@ -10,12 +10,12 @@
 namespace weir::cli {
 namespace {
 
-struct Options {
+struct ReportOptions {
   Target target;
   std::uint64_t sources = 20;
 };
 
-int report_command(const Options& options) {
+int report_command(const ReportOptions& options) {
   const auto config = load_target(options.target);
   if (!config) return report(config.error());
   const auto answer = ask_daemon(*config, {{"verb", "report"}, {"sources", options.sources}});
@@ -27,7 +27,7 @@ int report_command(const Options& options) {
 }  // namespace
 
 void add_report(Command app, Run& run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<ReportOptions>();
   Command command = app.add_subcommand(
       "report", "What was dropped, by rule and source, or in shadow mode would have been");
   add_target(command, options->target);

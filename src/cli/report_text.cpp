@@ -11,9 +11,7 @@ namespace weir::cli {
 namespace {
 
 using control::Json;
-using Rows = std::vector<std::vector<std::string>>;
-
-std::string number(const Json& value) { return fmt::format("{}", value.get<std::uint64_t>()); }
+using ReportRows = std::vector<std::vector<std::string>>;
 
 std::string duration(const Json& ms) {
   return control::duration_text(
@@ -63,7 +61,7 @@ std::string explanation(const Json& why) {
     for (const Json& tree : why["trees"])
       text += fmt::format("path      tree {} ({:+.4f}): {}\n", tree["tree"].get<std::size_t>(),
                           tree["adds"].get<double>(), tree["path"].get<std::string>());
-  Rows rows{{"FEATURE", "VALUE", "UNIT", "ADDS", "MEANING"}};
+  ReportRows rows{{"FEATURE", "VALUE", "UNIT", "ADDS", "MEANING"}};
   for (const Json& f : why["features"])
     rows.push_back(
         {f["name"],
@@ -102,6 +100,8 @@ std::string state_text(const Json& why) {
 
 }  // namespace
 
+std::string number(const Json& value) { return fmt::format("{}", value.get<std::uint64_t>()); }
+
 std::string why_text(const Json& why) {
   std::string text;
   if (why.contains("state")) text += state_text(why);
@@ -120,7 +120,7 @@ std::string report_text(const Json& r) {
       shadow ? fmt::format("mode shadow: nothing was dropped; in {}, this would have been\n",
                            duration(r["since_ms"]))
              : fmt::format("dropped in {}\n", duration(r["since_ms"]));
-  Rows rules{{"RULE", "PACKETS", "ASKED FOR", "MEANING"}};
+  ReportRows rules{{"RULE", "PACKETS", "ASKED FOR", "MEANING"}};
   for (const Json& rule : r["rules"])
     rules.push_back(
         {rule["rule"], number(rule["packets"]), number(rule["asked_for"]), rule["help"]});
@@ -131,7 +131,7 @@ std::string report_text(const Json& r) {
                       shadow ? "that would have been made " : "made ", number(blocks["made"]),
                       number(blocks["standing"]), number(blocks["hit_packets"]));
   if (r["sources"].empty()) return text;
-  Rows rows{{"SOURCE", "PACKETS", "ASKED FOR", "BLOCKS", "KERNEL", "LAST", "BY RULE"}};
+  ReportRows rows{{"SOURCE", "PACKETS", "ASKED FOR", "BLOCKS", "KERNEL", "LAST", "BY RULE"}};
   for (const Json& s : r["sources"])
     rows.push_back({s["address"], number(s["packets"]), number(s["asked_for"]), number(s["blocks"]),
                     number(s["hit_packets"]), duration(s["last_ago_ms"]) + " ago",

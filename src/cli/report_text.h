@@ -11,4 +11,7 @@ namespace weir::cli {
 std::string report_text(const control::Json& document);
 std::string why_text(const control::Json& document);
 
+/// A count of theirs.
+std::string number(const control::Json& value);
+
 }  // namespace weir::cli

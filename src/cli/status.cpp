@@ -6,14 +6,13 @@
 
 #include "cli/commands.h"
 #include "cli/daemon.h"
+#include "cli/report_text.h"
 
 namespace weir::cli {
 namespace {
 
 using control::Json;
-using Rows = std::vector<std::vector<std::string>>;
-
-std::string number(const Json& value) { return fmt::format("{}", value.get<std::uint64_t>()); }
+using StatusRows = std::vector<std::vector<std::string>>;
 
 std::string heading(std::string_view text) {
   return colours() ? fmt::format("\n\x1b[1m{}\x1b[0m\n", text) : fmt::format("\n{}\n", text);
@@ -86,7 +85,7 @@ std::string head(const Json& s) {
 }
 
 std::string outcomes(const Json& s) {
-  Rows rows{{"OUTCOME", "WAN", "LAN", "MEANING"}};
+  StatusRows rows{{"OUTCOME", "WAN", "LAN", "MEANING"}};
   for (const Json& outcome : s["outcomes"]) {
     const Json& wan = outcome["wan"]["packets"];
     const Json& lan = outcome["lan"]["packets"];
@@ -102,7 +101,7 @@ std::string outcomes(const Json& s) {
 }
 
 std::string verdicts(const Json& s) {
-  Rows rows{{"REASON", "PACKETS", "MEANING"}};
+  StatusRows rows{{"REASON", "PACKETS", "MEANING"}};
   for (const Json& reason : s["reasons"]) {
     if (reason["packets"] == 0) continue;
     rows.push_back({reason["name"], number(reason["packets"]), reason["help"]});
@@ -131,8 +130,8 @@ std::string blocks(const Json& s) {
 }
 
 std::string channels(const Json& s) {
-  Rows rows{{"CHANNEL", "FREE", "FILL", "RX", "BATCH", "TX", "COMPLETION", "RECEIVED", "FORWARDED",
-             "DROPPED", "SHED", "TX FULL", "TX LOST", "STARVED"}};
+  StatusRows rows{{"CHANNEL", "FREE", "FILL", "RX", "BATCH", "TX", "COMPLETION", "RECEIVED",
+                   "FORWARDED", "DROPPED", "SHED", "TX FULL", "TX LOST", "STARVED"}};
   for (const Json& c : s["channels"]) {
     const Json& f = c["frames"];
     const auto both = [&](const char* key) {

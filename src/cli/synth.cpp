@@ -13,7 +13,7 @@
 namespace weir::cli {
 namespace {
 
-struct Options {
+struct SynthOptions {
   synth::Options synth;
   std::string out;
   std::string lan;
@@ -21,7 +21,7 @@ struct Options {
   bool json = false;
 };
 
-constexpr const char* kExamples =
+constexpr const char* kSynthExamples =
     "  weir synth -o day.pcapng\n"
     "  weir synth --scenario discovery --scenario reflection --seed 7 -o flood.pcapng\n"
     "  weir synth --list\n";
@@ -41,7 +41,7 @@ int list() {
   return kOk;
 }
 
-int synthesize(Options options) {
+int synthesize(SynthOptions options) {
   if (options.list) return list();
   if (options.out.empty()) {
     return report(Error{"no file was named; give one by -o, as -o flood.pcapng"}, kBadInput);
@@ -73,7 +73,7 @@ int synthesize(Options options) {
   return kOk;
 }
 
-void add_options(Command command, Options& options) {
+void add_options(Command command, SynthOptions& options) {
   auto& synth = options.synth;
   std::vector<std::string> names;
   for (const auto& scenario : synth::scenarios()) names.emplace_back(scenario.name);
@@ -130,10 +130,10 @@ void add_options(Command command, Options& options) {
 }  // namespace
 
 void add_synth(Command app, Run& run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<SynthOptions>();
   Command command = app.add_subcommand("synth", "Write labelled traffic as a capture");
   add_options(command, *options);
-  command.footer(help_footer(kExamples, {kOk, kBadInput}));
+  command.footer(help_footer(kSynthExamples, {kOk, kBadInput}));
   command.callback(
       [options, &run] { run = [options] { return synthesize(*options); }; },
       {excludes("--list",

@@ -17,7 +17,7 @@ namespace {
 
 using control::Json;
 
-struct Options {
+struct WhyOptions {
   Target target;
   ReplayOptions replay;  // its config is the target's
   std::string what;      // ADDRESS or CAPTURE#N
@@ -76,7 +76,7 @@ struct Replayed {
   std::optional<Ended> ended;
 };
 
-Result<Replayed> replay(const Options& options, const std::string& capture,
+Result<Replayed> replay(const WhyOptions& options, const std::string& capture,
                         std::optional<std::uint64_t> number) {
   ReplayOptions wanted = options.replay;
   wanted.all_features = true;
@@ -106,7 +106,7 @@ Result<Replayed> replay(const Options& options, const std::string& capture,
   return done;
 }
 
-control::WhySources sources_of(const Replayed& done, const Options& options) {
+control::WhySources sources_of(const Replayed& done, const WhyOptions& options) {
   return {.model = done.setup.model ? &*done.setup.model : nullptr,
           .columns = all_feature_names(),
           .threshold = done.setup.replay.policy.threshold,
@@ -123,7 +123,7 @@ std::string outcome_help(const std::string& name) {
   return {};
 }
 
-Result<Json> why_in_capture(const Options& options, const PacketOf& asked) {
+Result<Json> why_in_capture(const WhyOptions& options, const PacketOf& asked) {
   WEIR_ASSIGN(const Replayed done, replay(options, asked.capture, asked.number - 1));
   const auto from = sources_of(done, options);
   if (!done.ended)
@@ -153,14 +153,14 @@ Result<Json> why_in_capture(const Options& options, const PacketOf& asked) {
   return json;
 }
 
-Result<Json> why_replayed(const Options& options) {
+Result<Json> why_replayed(const WhyOptions& options) {
   WEIR_ASSIGN(const Address address, Address::parse(options.what));
   WEIR_ASSIGN(const Replayed done, replay(options, options.capture, std::nullopt));
   return control::why_address(sources_of(done, options), address, *done.report.ledger,
                               done.report.last);
 }
 
-int print(const Json& json, const Options& options) {
+int print(const Json& json, const WhyOptions& options) {
   fmt::print("{}", options.target.json
                        ? json.dump(2, ' ', false, Json::error_handler_t::replace) + "\n"
                        : why_text(json));
@@ -168,7 +168,7 @@ int print(const Json& json, const Options& options) {
 }
 
 /// What would have no effect on the way that WHAT and --replay choose.
-Status check_way(const Options& options) {
+Status check_way(const WhyOptions& options) {
   const bool packet = parse_packet(options.what).has_value();
   if (packet && !options.capture.empty())
     return fail(fmt::format("'{}' names its capture, and --replay another; leave one of them out",
@@ -190,7 +190,7 @@ Status check_way(const Options& options) {
   return {};
 }
 
-int why(const Options& options) {
+int why(const WhyOptions& options) {
   if (const auto way = check_way(options); !way) return report(way.error(), kBadInput);
   if (const auto packet = parse_packet(options.what)) {
     const auto json = why_in_capture(options, *packet);
@@ -216,7 +216,7 @@ int why(const Options& options) {
 }  // namespace
 
 void add_why(Command app, Run& run) {
-  auto options = std::make_shared<Options>();
+  auto options = std::make_shared<WhyOptions>();
   Command command = app.add_subcommand(
       "why", "Why an address is blocked, or a packet of a capture got its verdict");
   command.add_option("WHAT", options->what, "An address, or CAPTURE#N: packet N, from 1 on")
