@@ -52,24 +52,24 @@ struct Request {
 };
 
 /// A reply that nobody asked for, of at least `bytes` with the stamp that is put behind it.
-test::Bytes reflection_of(std::size_t bytes, unsigned number) {
+test::Bytes reflection_of(std::size_t bytes) {
   constexpr std::size_t kHeaders = 14 + 20 + 8;
-  test::Bytes frame = test::reflection(Shape::ip4, number);
+  test::Bytes frame = test::reflection(Shape::ip4);
   const std::size_t length = frame.size() + sizeof(stamp) + 4;
   if (bytes <= length) return frame;
   std::string text(frame.begin() + kHeaders, frame.end() - 2);  // the empty line ends the headers
   const std::string name = "X-FILL: ", end = "\r\n\r\n";
   const std::size_t fixed = name.size() + 2;
   text += name + std::string(bytes - length - std::min(fixed, bytes - length), 'x') + end;
-  return test::udp_frame(Shape::ip4, test::reflector(Shape::ip4, number), test::host(Shape::ip4),
-                         1900, 80, text);
+  return test::udp_frame(Shape::ip4, test::reflector(Shape::ip4), test::host(Shape::ip4), 1900, 80,
+                         text);
 }
 
 /// Frames that a wire carries, by kind; empty where there is no such kind. They
 /// are of `bytes`, or as little more as their headers need, with the frame check sequence that no
 /// one sees here; the stamp that is put behind them is the end of their payload, for a bridge cuts
 /// off what is behind.
-test::Bytes frame_of(const std::string& kind, std::size_t bytes, unsigned number = 0) {
+test::Bytes frame_of(const std::string& kind, std::size_t bytes) {
   const auto udp = [bytes](Shape shape) {
     constexpr std::size_t kIp4Headers = 14 + 20 + 8 + 4;  // the last four: the check sequence
     const std::size_t room = bytes > kIp4Headers ? bytes - kIp4Headers : 0;
@@ -87,7 +87,7 @@ test::Bytes frame_of(const std::string& kind, std::size_t bytes, unsigned number
     frame[23] = 6;  // the protocol; nobody on the way looks at what follows
     return frame;
   }
-  if (kind == "ssdp") return reflection_of(bytes, number);
+  if (kind == "ssdp") return reflection_of(bytes);
   return {};
 }
 

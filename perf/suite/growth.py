@@ -48,7 +48,7 @@ def not_steered(n):
             b: ["weir", "udp", n, f"blocks={b}", "toml=[tables];blocks_max=1048576"]
             for b in (0, 1_000, 10_000, 100_000, 1_000_000)}, sent),
         "not steered, by bytes of the frame, which the generator copies": Curve("bytes", {
-            b: ["weir", "udp", n, f"bytes={b}"] for b in (64, 256, 512, 1024, 1500, 3392)}, **bare),
+            b: ["weir", "udp", n, f"bytes={b}"] for b in (64, 512, 1500, 3392)}, **bare),
         "not steered, frames that go round, by bytes, of several buffers from 4,000 on": Curve("bytes", {
             b: ["weir-xdp", "udp", f"bytes={b}", "circle=64"] for b in (64, 1500, 3400, 4000, 6000, 9000)}, **bare),
         "not steered, spread over channels": Curve("channels", {
