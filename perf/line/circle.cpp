@@ -46,6 +46,10 @@ Result<std::unique_ptr<Circle>> Circle::close(const test::Appliance& appliance, 
     address.sll_family = AF_PACKET;
     address.sll_ifindex = static_cast<int>(start);
     impl->door = socket(AF_PACKET, SOCK_RAW | SOCK_CLOEXEC, 0);  // of no protocol: it only sends
+    // By the queue of the sender's CPU, as redirects go: another's might be emptied by another CPU.
+    const int bypass = 1;
+    if (setsockopt(impl->door, SOL_PACKET, PACKET_QDISC_BYPASS, &bypass, sizeof bypass) != 0)
+      return fail_errno("have a packet socket choose queues by CPU", errno);
     if (bind(impl->door, reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
       return fail_errno("bind a packet socket to 'wan0'", errno);
     const std::uint32_t key = 0;
@@ -70,6 +74,12 @@ std::uint64_t Circle::laps() const noexcept {
   std::uint64_t sum = 0;
   for (const volatile auto& one : impl_->program->bss->laps) sum += one.frames;
   return sum;
+}
+
+unsigned Circle::cpus() const noexcept {
+  unsigned used = 0;
+  for (const volatile auto& one : impl_->program->bss->laps) used += one.frames > 0 ? 1 : 0;
+  return used;
 }
 
 std::uint64_t Circle::split() const noexcept { return impl_->program->bss->split; }

@@ -37,6 +37,7 @@ class Circle {
   Status insert(std::span<const std::uint8_t> frame, unsigned frames);
   /// How often a frame has come to the LAN's end, all frames together.
   [[nodiscard]] std::uint64_t laps() const noexcept;
+  [[nodiscard]] unsigned cpus() const noexcept;  ///< that carried them
   /// Lets no frame pass the LAN's end again; how many of them came there, which is all of them if
   /// none was lost.
   std::uint64_t end();

@@ -255,6 +255,9 @@ Result<Measured> go_round(const Request& request, test::Appliance& appliance, te
   const std::uint64_t lost = std::uint64_t{frames} * cpus - circle->end();
   found.delivered = found.sent - std::min(lost, found.sent);
   found.split = circle->split();
+  if (circle->cpus() != cpus)
+    return fail(
+        fmt::format("the frames went round on {} CPUs; {} were meant", circle->cpus(), cpus));
   return found;
 }
 

@@ -118,12 +118,13 @@ class Point:
         return {"at": value, "ns": spread(self.ns)} | ({"beside_ns": spread(self.beside)} if self.beside else {})
 
 
-def curves(packets, passes, say):
+def curves(packets, passes, only, say):
     """All points of all curves in turn, and that so often: what a machine does for a while meets no curve alone."""
-    lines = not_steered(f"packets={packets}") | judged(packets)
+    wanted = lambda those: {name: curve for name, curve in those.items() if only in name}
+    lines = wanted(not_steered(f"packets={packets}") | judged(packets))
     found = {name: {value: Point() for value in curve.points} for name, curve in lines.items()}
     with tempfile.TemporaryDirectory() as folder:
-        played = replays(folder, packets)
+        played = wanted(replays(folder, packets))
         found |= {name: {value: Point() for value in values} for name, (_, values) in played.items()}
         for number in range(passes):
             for name, curve in lines.items():
