@@ -39,16 +39,16 @@ enum class Outcome : std::uint8_t {
 
 enum class Effect : std::uint8_t { peer, socket, drop };
 
+inline constexpr std::array<Effect, kOutcomes> kEffects = [] {
+  std::array<Effect, kOutcomes> effects{};
+#define WEIR_OUTCOME_EFFECT(number, name, effect, help) effects[number] = Effect::effect;
+  WEIR_OUTCOMES(WEIR_OUTCOME_EFFECT)
+#undef WEIR_OUTCOME_EFFECT
+  return effects;
+}();
 /// Of an outcome that there is.
 constexpr Effect effect(Outcome outcome) noexcept {
-  switch (outcome) {
-#define WEIR_OUTCOME_EFFECT(number, name, effect, help) \
-  case Outcome::name:                                   \
-    return Effect::effect;
-    WEIR_OUTCOMES(WEIR_OUTCOME_EFFECT)
-#undef WEIR_OUTCOME_EFFECT
-  }
-  return Effect::drop;
+  return kEffects[static_cast<std::size_t>(outcome)];
 }
 const char* name(Outcome outcome) noexcept;
 const char* help(Outcome outcome) noexcept;
