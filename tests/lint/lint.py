@@ -273,72 +273,19 @@ def check_tidy(root, build):
         yield from tidied([(c["file"], [*tidy, "-p", folder, c["file"]]) for c in commands], root)
 
 
-def compiled(root, build):
-    """(folder, options, files) of each object of src/: several files where the build compiles them as one (unity)."""
+def compiled_alike(root, build):
+    """(folder, option...) -> the files of src/, but of src/cli/, that are compiled with these."""
+    groups = {}
     for entry in json.loads(pathlib.Path(build, "compile_commands.json").read_text()):
         source = pathlib.Path(entry["directory"], entry["file"]).resolve()
-        together = re.findall(r'^#include\s*[<"](.+?)[>"]$', source.read_text(), re.M) if "-unity" in source.name else []
-        files = [pathlib.Path(file).resolve() for file in together] or [source]
-        if source.suffix != ".cpp" or not all(file.is_relative_to(root / "src") for file in files):
+        name = str(source.relative_to(root)) if source.is_relative_to(root) else ""
+        if source.suffix != ".cpp" or not name.startswith("src/") or name.startswith("src/cli/"):
             continue
         words = shlex.split(entry["command"])
         of_the_file = [words.index(option) for option in ("-MQ", "-MF", "-o", "-c") if option in words]
         options = [w for at, w in enumerate(words) if at not in of_the_file and at - 1 not in of_the_file and w != "-MD"]
-        yield entry["directory"], options, files
-
-
-def compiled_alike(root, build):
-    """(folder, option...) -> the files of src/, but of src/cli/, that are compiled with these."""
-    groups = {}
-    for directory, options, files in compiled(root, build):
-        if not files[0].is_relative_to(root / "src/cli"):
-            groups.setdefault((directory, *options), []).extend(files)
+        groups.setdefault((entry["directory"], *options), []).append(source)
     return groups
-
-
-# Behind these words a name is used; behind any other, and behind a type, one is declared.
-USES = set("return new throw delete case else goto co_return co_yield sizeof const constexpr static inline extern typename "
-           "using operator struct class enum union and or not".split())
-
-
-def used_and_declared(text):
-    """The words of a source's own code, and those of them that it declares itself."""
-    text = re.sub(r'R"(\w*)\(.*?\)\1"', lambda m: '""' + "\n" * m.group().count("\n"), text, flags=re.S)
-    code = re.sub(r"^\s*#.*$", "", re.sub(r'"(?:\\.|[^"\\\n])*"', '""', without_comments(text)), flags=re.M)
-    declared = set(re.findall(r"^\s*#\s*define\s+(\w+)", text, re.M))
-    for before, name in re.findall(r"(?:\b([A-Za-z_]\w*)|(?<=\S)>)(?:[&*]+|\.\.\.)?\s+(?=([A-Za-z_]\w*))", code):
-        if before not in USES:
-            declared.add(name)
-    declared.update(re.findall(r"\b(?:struct|class|union|enum|typename|using|namespace)\s+(?:class\s+)?(\w+)[^;{}()]*[{=]", code))
-    declared.update(re.findall(r"(?:[\[,]\s*&?(?=\w+\s*=)|[*&] const )(\w+)", code))
-    for names in re.findall(r"\bauto\s*&*\s*\[([^\]]*)\]|\benum\b[^{;]*\{([^}]*)\}|^\s*[\w:<>]+[&*]* (\w+(?:, \w+)+);", code, re.M):
-        declared.update(re.findall(r"\w+", " ".join(names)))
-    return set(re.findall(r"\b[A-Za-z_]\w*", code)), declared
-
-
-def check_alone(root, build):
-    """Where several sources are compiled as one, each includes itself what it names: compiled alone it would fail otherwise.
-    A fault is a word that it does not declare, that no header of its own has, and that is known from those before it."""
-    def known(path, words={}):  # noqa: B006: what is read once
-        if path not in words:
-            text = re.sub(r"^\s*#\s*(?:define\s+(\w+))?.*$", r"\1", path.read_text(errors="replace"), flags=re.M)
-            words[path] = set(re.findall(r"[A-Za-z_]\w*", without_comments(text)))
-        return words[path]
-    jobs = [((directory, at, files), [*options, "-M", str(file)]) for directory, options, files in compiled(root, build)
-            if len(files) > 1 for at, file in enumerate(files)]
-    headers = {}
-    for (directory, at, files), ran in parallel(jobs, build):
-        name = files[at].relative_to(root)
-        if ran.returncode != 0:
-            yield f"{name}:1: what it includes cannot be listed: {ran.stderr.strip()[-300:]}"
-        read = [pathlib.Path(directory, word) for word in ran.stdout.replace("\\\n", " ").split()[2:]]
-        headers[files[at]] = set().union(*(known(path) for path in read))
-        text = files[at].read_text()
-        used, declared = used_and_declared(text)
-        lent = set().union(*(headers[file] | used_and_declared(file.read_text())[1] for file in files[:at]))
-        for word in sorted((used & lent) - declared - headers[files[at]]):
-            line = next((n for n, row in enumerate(text.splitlines(), 1) if re.search(rf"\b{word}\b", row)), 1)
-            yield f"{name}:{line}: '{word}' is in nothing that it includes: it is compiled behind files that include it"
 
 
 def tidied(jobs, root):

@@ -64,24 +64,6 @@ class Lint(unittest.TestCase):
             (root / "compile_commands.json").write_text(json.dumps(
                 [{"directory": folder, "file": name, "command": f"c++ -std=c++20 -MD -MQ x -MF y -o z -c {name}"} for name in files]))
             self.assertEqual(len(list(lint.check_tidy(root, folder))), 2)
-            (root / "io-unity0.cpp").write_text("".join(f"#include<{root / name}>\n" for name in files))
-            (root / "compile_commands.json").write_text(json.dumps(
-                [{"directory": folder, "file": "io-unity0.cpp", "command": "c++ -std=c++20 -o z -c io-unity0.cpp"}]))
-            self.assertEqual(len(list(lint.check_tidy(root, folder))), 2)
-
-    def test_an_include_that_another_file_lends_is_found(self):
-        together = {"src/io/c.cpp": SPDX + "#include <vector>\nstatic const int lent = 1;\nstd::vector<int> c(lent);\n",
-                    "src/io/d.cpp": SPDX + "#include <string>\nint e = 1, f = 2;\nstd::string d(1, 'd');\n"}
-        lacking = {"src/io/d.cpp": together["src/io/d.cpp"] + "std::vector<int> g(lent);\n"}
-        for files, found in ((together, []), (together | lacking, ["'lent'", "'vector'"])):
-            with tempfile.TemporaryDirectory() as folder:
-                root = tree(folder, files).resolve()
-                (root / "io-unity0.cpp").write_text("".join(f"#include<{root / name}>\n" for name in sorted(files)))
-                (root / "compile_commands.json").write_text(json.dumps(
-                    [{"directory": folder, "file": "io-unity0.cpp", "command": "c++ -std=c++20 -o z -c io-unity0.cpp"}]))
-                findings = list(lint.check_alone(root, folder))
-            self.assertEqual([finding.split()[1] for finding in findings], found)
-            self.assertTrue(all(finding.startswith("src/io/d.cpp:5: ") for finding in findings))
 
     def test_a_torn_page_is_found(self):
         for text in TORN:
