@@ -24,6 +24,7 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -34,13 +35,15 @@
 #include "base/fd.h"
 #include "io/load_port.h"
 #include "io/stack_entry.h"
+#include "tests/support/packet_builder.h"
 
 namespace weir::perf {
 namespace {
 
 constexpr std::size_t kFrame_bytes = 342;  // what an answer of SSDP has, about
 constexpr std::size_t kBatch = 64;
-using Frame = std::array<std::uint8_t, kFrame_bytes>;
+constexpr std::size_t kRing = 4096;  // of the port's, at most
+constexpr std::size_t kCall = 32;    // frames that a call sends, at least (the kernel's budget)
 
 [[noreturn]] void give_up(const std::string& what) {
   fmt::print(stderr, "stack_entry_bench: {}\n", what);
@@ -52,30 +55,14 @@ void sh(const std::string& command) {
 }
 
 /// UDP to 192.0.2.1, port 1900, where a socket wants none of it (`listen`).
-Frame frame() {
-  Frame f{};
-  const auto put16 = [&](std::size_t at, unsigned value) {
-    f[at] = static_cast<std::uint8_t>(value >> 8U);
-    f[at + 1] = static_cast<std::uint8_t>(value);
-  };
-  f[0] = f[6] = 0x02;
-  f[5] = 1;
-  f[11] = 2;
-  put16(12, 0x0800);
-  f[14] = 0x45;
-  put16(16, kFrame_bytes - 14);
-  f[22] = 64;
-  f[23] = 17;
-  const std::array<std::uint8_t, 8> addresses = {192, 0, 2, 9, 192, 0, 2, 1};
-  std::copy(addresses.begin(), addresses.end(), f.begin() + 26);
-  std::uint32_t sum = 0;
-  for (std::size_t at = 14; at < 34; at += 2) sum += f[at] * 256U + f[at + 1];
-  while (sum > 0xffff) sum = (sum & 0xffffU) + (sum >> 16U);
-  put16(24, ~sum & 0xffffU);
-  put16(34, 40'000);
-  put16(36, 1900);
-  put16(38, kFrame_bytes - 34);
-  return f;
+test::Bytes frame() {
+  constexpr std::size_t kHeaders_bytes = 14 + 20 + 8;
+  return test::PacketBuilder()
+      .ethernet({2, 0, 0, 0, 0, 1}, {2, 0, 0, 0, 0, 2})
+      .ip4("192.0.2.9", "192.0.2.1")
+      .udp(40'000, 1900)
+      .payload(test::Bytes(kFrame_bytes - kHeaders_bytes))
+      .build();
 }
 
 /// A socket whose filter refuses all: the way there is all that is paid for.
@@ -93,28 +80,13 @@ Fd listen() {
   return fd;
 }
 
-/// UDP datagrams that the socket refused.
+/// UDP datagrams that the socket refused: InErrors, the third number of UDP's second line (RFC 4113).
 std::uint64_t arrived() {
   std::ifstream file("/proc/thread-self/net/snmp");
-  std::string line;
-  std::vector<std::string> names;
-  std::uint64_t sum = 0;
-  while (std::getline(file, line)) {
-    if (line.rfind("Udp: ", 0) != 0) continue;
-    std::vector<std::string> words;
-    for (std::size_t at = 5; at < line.size();) {
-      const std::size_t end = std::min(line.find(' ', at), line.size());
-      words.push_back(line.substr(at, end - at));
-      at = end + 1;
-    }
-    if (names.empty()) {
-      names = words;
-      continue;
-    }
-    for (std::size_t i = 0; i < names.size() && i < words.size(); ++i)
-      if (names[i] == "InErrors") sum += std::stoull(words[i]);
-  }
-  return sum;
+  std::uint64_t received = 0, no_ports = 0, errors = 0;
+  for (std::string line; std::getline(file, line);)
+    if (std::sscanf(line.c_str(), "Udp: %lu %lu %lu", &received, &no_ports, &errors) == 3) break;
+  return errors;
 }
 
 struct Way {
@@ -159,7 +131,7 @@ int measure(std::size_t frames, int rounds) {
      "ip addr add 192.0.2.1/24 dev eth0 && ip link set eth0 up && ip link set far up && "
      "ip neigh add 192.0.2.9 lladdr 02:00:00:00:00:02 dev eth0");
   const Fd socket = listen();
-  const Frame one = frame();
+  const test::Bytes one = frame();
 
   const std::string record = fmt::format("/tmp/stack_entry_bench.{}", getpid());
   auto entry = io::StackEntry::make("eth0", 1, record);
@@ -177,6 +149,8 @@ int measure(std::size_t frames, int rounds) {
                       const std::span<const io::LoadPort::Bytes> all(batch);
                       count -= (*port)->send(all.first(std::min(count, kBatch)));
                     }
+                    // A call of the kernel's sends a part of the ring, and `flush` sleeps between two.
+                    for (std::size_t i = 0; i < kRing / kCall; ++i) (*port)->send({});
                     while (!(*port)->flush()) continue;
                   },
                   {}});
@@ -191,11 +165,11 @@ int measure(std::size_t frames, int rounds) {
   ways.push_back({"test run with live frames, a bpf(2) a frame",
                   [&](std::size_t count) {
                     xdp_md context{};
-                    context.data_end = one.size();
+                    context.data_end = static_cast<std::uint32_t>(one.size());
                     context.ingress_ifindex = if_nametoindex("eth0");
                     LIBBPF_OPTS(bpf_test_run_opts, run, .data_in = one.data(),
-                                .data_size_in = one.size(), .ctx_in = &context,
-                                .ctx_size_in = sizeof context, .repeat = 1,
+                                .data_size_in = static_cast<std::uint32_t>(one.size()),
+                                .ctx_in = &context, .ctx_size_in = sizeof context, .repeat = 1,
                                 .flags = BPF_F_TEST_XDP_LIVE_FRAMES);
                     for (; count > 0; --count)
                       if (bpf_prog_test_run_opts(pass.get(), &run) != 0)

@@ -5,7 +5,8 @@
 /// Shape     a veth pair. At the far end a filter redirects all that arrives into the interface's
 ///           ingress (tc's mirred, and not bpf_redirect: generic XDP passes over what mirred
 ///           brings). The far end has the interface's own MAC address, so that what was to this host
-///           still is. No address, no ARP, no IPv6 on either end.
+///           still is. No address, no ARP, no IPv6 on either end. A tap device in its place
+///           delivers less (perf/README, "Guard's way into the stack").
 /// Owner     who made it; goes with the object. One that a killed weir left is known by the record
 ///           file, and goes at the next `make` or by `remove`.
 /// Needs     CAP_NET_ADMIN; veth, cls_bpf and act_mirred in the kernel.
