@@ -25,6 +25,7 @@ const volatile __u32 spreads; /* tx queues to spread the frames over; 0: they ar
 
 __u8 schedule[GENERATOR_SCHEDULE];
 __u32 schedule_length = 1;
+__u32 slot;                    /* of the schedule: the next packet's */
 __u64 position;                /* packets sent since the streams were set */
 __u64 sent[GENERATOR_STREAMS]; /* by stream */
 
@@ -62,14 +63,15 @@ static __always_inline int vary_source(struct xdp_md *ctx, const struct stream *
 
 SEC("xdp")
 int generate(struct xdp_md *ctx) {
-  __u64 now = position;
-  __u32 slot = schedule_length ? now % schedule_length : 0;
-  __u32 index = schedule[slot & (GENERATOR_SCHEDULE - 1)] & (GENERATOR_STREAMS - 1);
+  __u32 now = slot & (GENERATOR_SCHEDULE - 1);
+  __u32 index = schedule[now] & (GENERATOR_STREAMS - 1);
   __u32 key = index;
   struct stream *s = bpf_map_lookup_elem(&streams, &key);
   if (!s) return XDP_ABORTED;
 
-  /* The page is recycled as the last packet left it, so each packet is written in full. */
+  /* The page is recycled as the last packet left it, so each packet is written in full; it has the length of one that
+   * was cut only where streams differ in theirs.
+   */
   __u32 length = s->length;
   if (length < 14 || length > GENERATOR_LENGTH_MAX) return XDP_ABORTED;
   int have = (int)(ctx->data_end - ctx->data);
@@ -85,7 +87,8 @@ int generate(struct xdp_md *ctx) {
     __builtin_memcpy(stamp, &(struct stamp){GENERATOR_STAMP_MAGIC, s->flow, sequence}, sizeof *stamp);
   }
   sent[index] = sequence + 1;
-  position = now + 1;
+  slot = now + 1 < schedule_length ? now + 1 : 0;
+  position += 1;
   return spreads ? XDP_PASS : bpf_redirect_map(&port, 0, XDP_ABORTED);
 }
 

@@ -32,8 +32,8 @@ namespace {
 constexpr std::uint32_t kBatch = 64;
 // One system call at most: about 10 ms at full rate, so that a caller's stop is heard.
 constexpr std::uint64_t kCall_packets = 65'536;
-// The page that is handed in; the program cuts each frame to its length.
-constexpr std::size_t kPage_bytes = GENERATOR_LENGTH_MAX;
+// The page that is handed in; where frames differ in length, the program cuts each to its own.
+constexpr std::uint32_t kPage_bytes = GENERATOR_LENGTH_MAX;
 
 void sleep_until(std::uint64_t ns) noexcept {
   const timespec until{static_cast<time_t>(ns / 1'000'000'000),
@@ -94,6 +94,7 @@ struct Generator::Impl {
   int parking_fd = -1;
   unsigned ingress = 0;  // the interface that frames come in by, where they are spread; else 0
   std::vector<std::uint8_t> page = std::vector<std::uint8_t>(kPage_bytes);
+  std::uint32_t handed_bytes = kPage_bytes;  // of it, to be a frame
 
   ~Impl() {
     bpf_link__destroy(parked);
@@ -141,7 +142,7 @@ struct Generator::Impl {
     bpf_test_run_opts options{};
     options.sz = sizeof options;
     options.data_in = page.data();
-    options.data_size_in = static_cast<std::uint32_t>(page.size());
+    options.data_size_in = handed_bytes;
     options.repeat = static_cast<int>(packets);
     options.flags = BPF_F_TEST_XDP_LIVE_FRAMES;
     options.batch_size = kBatch;
@@ -189,11 +190,15 @@ Status Generator::set(std::span<const Stream> streams, std::span<const std::uint
   if (schedule.size() > GENERATOR_SCHEDULE)
     return fail(fmt::format("a schedule of {} slots; at most {} are possible", schedule.size(),
                             GENERATOR_SCHEDULE));
+  std::uint32_t shortest = kPage_bytes, longest = 0;
   for (std::uint32_t i = 0; i < streams.size(); ++i) {
     WEIR_ASSIGN(const stream laid_out, lay_out(streams[i], i));
+    shortest = std::min(shortest, laid_out.length);
+    longest = std::max(longest, laid_out.length);
     if (bpf_map_update_elem(bpf_map__fd(impl_->program->maps.streams), &i, &laid_out, BPF_ANY) != 0)
       return fail_errno(fmt::format("set stream {}", i), errno);
   }
+  impl_->handed_bytes = shortest == longest ? longest : kPage_bytes;
   auto& state = *impl_->program;
   for (std::size_t i = 0; i < schedule.size(); ++i) {
     if (schedule[i] >= streams.size())
@@ -205,6 +210,7 @@ Status Generator::set(std::span<const Stream> streams, std::span<const std::uint
       state.bss->schedule[i] = static_cast<std::uint8_t>(i);
   state.data->schedule_length =
       static_cast<std::uint32_t>(schedule.empty() ? streams.size() : schedule.size());
+  state.bss->slot = 0;
   state.bss->position = 0;
   std::fill(std::begin(state.bss->sent), std::end(state.bss->sent), 0);
   return {};

@@ -67,7 +67,8 @@ class Generator {
 struct Flow {
   std::uint64_t packets = 0, bytes = 0;
   std::uint64_t out_of_order = 0;  ///< sequence numbers that did not rise
-  std::uint64_t first_ns = 0, last_ns = 0;
+  std::uint64_t first_ns = 0;
+  std::uint64_t last_ns = 0;  ///< of one packet in 16: not more than that before the last one
 };
 
 /// A frame as it stood at the sink's XDP hook, before the stack touched it.

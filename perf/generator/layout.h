@@ -35,15 +35,21 @@ struct stream {
   __u8 bytes[GENERATOR_FRAME_BYTES];
 };
 
-/* What a sink has seen of a flow. */
-struct flow {
+/* What one CPU's sink has counted of a flow. */
+struct flow_count {
   __u64 packets;
   __u64 bytes;
-  __u64 out_of_order; /* a sequence number that is not above the one before */
-  __u64 next;         /* one above the highest sequence number */
-  __u64 first_ns;     /* CLOCK_MONOTONIC */
-  __u64 last_ns;
 };
+
+/* What a sink has seen of a flow, on whatever CPU. */
+struct flow_order {
+  __u64 next;         /* one above the highest sequence number */
+  __u64 out_of_order; /* a sequence number that is not above the one before */
+  __u64 first_ns;     /* CLOCK_MONOTONIC */
+  __u64 last_ns;      /* of the last packet whose sequence number a GENERATOR_CLOCK divides */
+};
+/* The clock is dear in a virtual machine: it is read for one packet of so many. */
+#define GENERATOR_CLOCK 16
 
 /* A frame that a sink has recorded. */
 struct record {

@@ -9,11 +9,18 @@
 const volatile __u32 pass_others; /* 1: frames without a stamp go up the stack; 0: they are dropped */
 
 struct {
+  __uint(type, BPF_MAP_TYPE_PERCPU_ARRAY);
+  __uint(max_entries, GENERATOR_STREAMS);
+  __type(key, __u32);
+  __type(value, struct flow_count);
+} counts SEC(".maps");
+
+struct {
   __uint(type, BPF_MAP_TYPE_ARRAY);
   __uint(max_entries, GENERATOR_STREAMS);
   __type(key, __u32);
-  __type(value, struct flow);
-} flows SEC(".maps");
+  __type(value, struct flow_order);
+} orders SEC(".maps");
 
 struct {
   __uint(type, BPF_MAP_TYPE_RINGBUF);
@@ -54,15 +61,17 @@ int sink(struct xdp_md *ctx) {
     __sync_fetch_and_add(&others, 1);
     return pass_others ? XDP_PASS : XDP_DROP;
   }
-  struct flow *flow = bpf_map_lookup_elem(&flows, &stamp.flow);
-  if (!flow) return XDP_DROP;
-  __u64 now = bpf_ktime_get_ns();
-  /* A queue's packets come one after the other; two queues may count at once, hence the atomic sums. */
-  if (__sync_fetch_and_add(&flow->packets, 1) == 0) flow->first_ns = now;
-  __sync_fetch_and_add(&flow->bytes, length);
-  if (stamp.sequence < flow->next) __sync_fetch_and_add(&flow->out_of_order, 1);
-  else flow->next = stamp.sequence + 1;
-  flow->last_ns = now;
+  struct flow_count *count = bpf_map_lookup_elem(&counts, &stamp.flow);
+  struct flow_order *order = bpf_map_lookup_elem(&orders, &stamp.flow);
+  if (!count || !order) return XDP_DROP;
+  count->packets += 1;
+  count->bytes += length;
+  /* A queue's packets come one after the other; those of two may cross here, which is what is looked for. */
+  if (stamp.sequence < order->next) __sync_fetch_and_add(&order->out_of_order, 1);
+  else order->next = stamp.sequence + 1;
+  if (stamp.sequence % GENERATOR_CLOCK && order->first_ns) return XDP_DROP;
+  order->last_ns = bpf_ktime_get_ns();
+  if (!order->first_ns) order->first_ns = order->last_ns;
   return XDP_DROP;
 }
 

@@ -4,7 +4,10 @@
 #include <fmt/format.h>
 #include <net/if.h>
 
+#include <algorithm>
 #include <cerrno>
+#include <utility>
+#include <vector>
 
 #include "generator.h"
 #include "layout.h"
@@ -55,17 +58,30 @@ Result<std::unique_ptr<Sink>> Sink::attach(const std::string& interface, bool pa
 }
 
 Flow Sink::flow(std::uint32_t number) const {
-  ::flow value{};
-  if (bpf_map_lookup_elem(bpf_map__fd(impl_->program->maps.flows), &number, &value) != 0) return {};
-  return {value.packets, value.bytes, value.out_of_order, value.first_ns, value.last_ns};
+  const auto cpus = static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1));
+  std::vector<flow_count> counts(cpus);
+  flow_order order{};
+  if (bpf_map_lookup_elem(bpf_map__fd(impl_->program->maps.counts), &number, counts.data()) != 0 ||
+      bpf_map_lookup_elem(bpf_map__fd(impl_->program->maps.orders), &number, &order) != 0)
+    return {};
+  Flow flow{0, 0, order.out_of_order, order.first_ns, order.last_ns};
+  for (const flow_count& count : counts) {
+    flow.packets += count.packets;
+    flow.bytes += count.bytes;
+  }
+  return flow;
 }
 
 std::uint64_t Sink::others() const noexcept { return impl_->program->bss->others; }
 
 void Sink::reset() {
-  const ::flow zero{};
-  for (std::uint32_t i = 0; i < GENERATOR_STREAMS; ++i)
-    bpf_map_update_elem(bpf_map__fd(impl_->program->maps.flows), &i, &zero, BPF_ANY);
+  const std::vector<flow_count> none(
+      static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1)));
+  const flow_order unseen{};
+  for (std::uint32_t i = 0; i < GENERATOR_STREAMS; ++i) {
+    bpf_map_update_elem(bpf_map__fd(impl_->program->maps.counts), &i, none.data(), BPF_ANY);
+    bpf_map_update_elem(bpf_map__fd(impl_->program->maps.orders), &i, &unseen, BPF_ANY);
+  }
   impl_->program->bss->others = 0;
   impl_->program->bss->records_lost = 0;
 }

@@ -2,7 +2,7 @@
 // One measurement: a box, a kind of traffic, so many packets. Prints one JSON object.
 //
 //   line BOX TRAFFIC [packets=N] [rate=PPS] [sources=N] [blocks=N] [bytes=N] [toml=TEXT] [latency=1] [driver=NAME]
-//                    [queues=N] [spread=1] [circle=FRAMES] [cpus=N] [seconds=S]
+//                    [queues=N] [spread=1] [circle=FRAMES] [cpus=N] [seconds=S] [turns=1]
 //
 // bytes    of a frame with its check sequence; above 1518 the interfaces' MTU is raised
 // queues   rx queues of the box's interfaces, and so channels of weir
@@ -10,6 +10,8 @@
 // circle   so many frames on each of `cpus` CPUs, made once, cross the box again and again for
 //          `seconds` (circle.h): for frames of more than a page, and without a sender's cost; `sent`
 //          are then laps
+// turns    measures once for each line on stdin, until its end, and prints an object for each: two
+//          of these processes, side by side, can be measured in turn without a new start
 //
 // Everything is in namespaces of its own and ends with the process. perf/run alternates many.
 #include <fmt/format.h>
@@ -19,6 +21,7 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
+#include <iostream>
 #include <map>
 #include <sstream>
 
@@ -261,46 +264,82 @@ Result<Measured> go_round(const Request& request, test::Appliance& appliance, te
   return found;
 }
 
-Result<Measured> flow_through(const Request& request, test::Appliance& appliance) {
-  appliance.equip();
-  appliance.hush();
-  Sink& sink = appliance.sink(Side::lan);
-  const test::OnCpu one(test::kGeneratorCpu);
-  const Mix mix = mix_of(request.traffic, static_cast<std::size_t>(request.number("bytes", 64)),
-                         static_cast<std::uint32_t>(request.number("sources", 1)));
-  const double pps = request.number("rate", 0);
-  const test::Inside wan(appliance.wire.wan);
-  std::unique_ptr<Generator> spreading;
-  if (request.number("spread", 0) > 0) {
-    WEIR_ASSIGN(spreading, Generator::create("wan0", true));
-  }
-  Generator& generator = spreading ? *spreading : appliance.generator(Side::wan);
-  Measured found;
-  found.sent = static_cast<std::uint64_t>(request.number("packets", 1'000'000));
-  // Caches, tables and power states settle; what the box learns by first packets, it has learnt.
-  WEIR_TRY(generator.set(mix.streams, mix.schedule));
-  WEIR_TRY(generator.send(found.sent / 10 + 1, pps));
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  sink.reset();
-  WEIR_TRY(generator.set(mix.streams, mix.schedule));
+/// A box between a generator and a sink, and what flows through it.
+class Flowing {
+ public:
+  Flowing(const Request& request, test::Appliance& appliance)
+      : request_(request),
+        appliance_(appliance),
+        mix_(mix_of(request.traffic, static_cast<std::size_t>(request.number("bytes", 64)),
+                    static_cast<std::uint32_t>(request.number("sources", 1)))),
+        packets_(static_cast<std::uint64_t>(request.number("packets", 1'000'000))),
+        rate_(request.number("rate", 0)) {}
 
-  const bool has_process = request.box == "weir";
-  const double cpu = has_process ? cpu_s(appliance.process().pid()) : 0;
-  const Steal before = Steal::now();
-  const PacketTime start = monotonic_now();
-  if (request.number("latency", 0) > 0) {
-    WEIR_ASSIGN(found.us, latencies(appliance, found.sent, pps));
-  } else {
-    WEIR_TRY(generator.send(found.sent, pps));
+  /// Caches, tables and power states settle; what the box learns by first packets, it has learnt.
+  Status begin() {
+    appliance_.equip();
+    appliance_.hush();
+    const test::Inside wan(appliance_.wire.wan);
+    if (request_.number("spread", 0) > 0) {
+      WEIR_ASSIGN(spreading_, Generator::create("wan0", true));
+    }
+    const test::OnCpu one(test::kGeneratorCpu);
+    WEIR_TRY(generator().set(mix_.streams, mix_.schedule));
+    WEIR_TRY(generator().send(packets_ / 10 + 1, rate_));
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    return {};
   }
-  found.send_s = seconds(monotonic_now() - start);
-  std::this_thread::sleep_for(std::chrono::milliseconds(50));
-  found.stolen = stolen_between(before, Steal::now());
-  if (has_process) found.box_cpu_s = cpu_s(appliance.process().pid()) - cpu;
-  const Flow flow = sink.flow(kFlow);
-  found.delivered = flow.packets;
-  found.arrive_s = static_cast<double>(flow.last_ns - flow.first_ns) * 1e-9;
-  return found;
+
+  Result<Measured> measure() {
+    const test::OnCpu one(test::kGeneratorCpu);
+    const test::Inside wan(appliance_.wire.wan);
+    Sink& sink = appliance_.sink(Side::lan);
+    Measured found;
+    found.sent = packets_;
+    sink.reset();
+    WEIR_TRY(generator().set(mix_.streams, mix_.schedule));
+    const bool has_process = request_.box == "weir";
+    const double cpu = has_process ? cpu_s(appliance_.process().pid()) : 0;
+    const Steal before = Steal::now();
+    const PacketTime start = monotonic_now();
+    if (request_.number("latency", 0) > 0) {
+      WEIR_ASSIGN(found.us, latencies(appliance_, found.sent, rate_));
+    } else {
+      WEIR_TRY(generator().send(found.sent, rate_));
+    }
+    found.send_s = seconds(monotonic_now() - start);
+    std::this_thread::sleep_for(std::chrono::milliseconds(50));
+    found.stolen = stolen_between(before, Steal::now());
+    if (has_process) found.box_cpu_s = cpu_s(appliance_.process().pid()) - cpu;
+    const Flow flow = sink.flow(kFlow);
+    found.delivered = flow.packets;
+    found.arrive_s = static_cast<double>(flow.last_ns - flow.first_ns) * 1e-9;
+    return found;
+  }
+
+ private:
+  Generator& generator() { return spreading_ ? *spreading_ : appliance_.generator(Side::wan); }
+
+  const Request& request_;
+  test::Appliance& appliance_;
+  const Mix mix_;
+  const std::uint64_t packets_;
+  const double rate_;
+  std::unique_ptr<Generator> spreading_;
+};
+
+Status flow_through(const Request& request, test::Appliance& appliance) {
+  Flowing flowing(request, appliance);
+  WEIR_TRY(flowing.begin());
+  const bool turns = request.number("turns", 0) > 0;
+  if (turns) std::puts("ready"), std::fflush(stdout);
+  for (std::string line; !turns || std::getline(std::cin, line);) {
+    WEIR_ASSIGN(const Measured found, flowing.measure());
+    print(request, appliance, found);
+    if (!turns) break;
+    std::fflush(stdout);
+  }
+  return {};
 }
 
 Status measure(const Request& request) {
@@ -326,14 +365,14 @@ Status measure(const Request& request) {
   }
   WEIR_ASSIGN(const auto box, start_box(request.box, appliance, options));
   if (request.number("circle", 0) > 0) {
+    if (request.number("turns", 0) > 0)
+      return fail("circle and turns: frames that go round leave no turn to others");
     appliance.hush();
     WEIR_ASSIGN(const Measured found, go_round(request, appliance, frame));
     print(request, appliance, found);
     return {};
   }
-  WEIR_ASSIGN(const Measured found, flow_through(request, appliance));
-  print(request, appliance, found);
-  return {};
+  return flow_through(request, appliance);
 }
 
 Result<Request> parse(int argc, char** argv) {

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 """weir against one peer after the other: the same traffic through both, in turn."""
 import json
+import statistics
 import subprocess
 from dataclasses import dataclass
 
@@ -8,6 +9,7 @@ from . import ENVIRONMENT, LINE, REPEATS_MAX, ROOT, SHADOW, STOLEN_MAX, spread
 
 # The generator has CPU 1, testpmd is started on CPU 0, and so is the I/O thread of weir: none is moved amid a run.
 APART = ";[channels];io_cpus=[0];[workers]"
+TURNS = 10
 
 
 @dataclass
@@ -19,26 +21,31 @@ class Pair:
     of: str = "delivered_per_s"  # the figure that is compared
     less_is_better: bool = False
     quick: bool = False  # part of the quick form, which fails where weir loses a packet
+    turns: int = 0  # a round is so many turns of both boxes, which stand side by side: a tenth of a second each. Not where one polls
 
 
 def pairs(packets):
     n = f"packets={packets}"
     some = f"packets={max(packets // 10, 20000)}"
-    found = [Pair(f"not steered, {kind}, against a bare devmap redirect", 0.93, ["weir", kind, n], ["devmap", kind, n],
-                  quick=kind == "udp") for kind in ("udp", "tcp", "ip6", "vlan")]
+    n_turn = f"packets={max(packets // TURNS, 20000)}"
+    kernel = {"turns": TURNS}
+    found = [Pair(f"not steered, {kind}, against a bare devmap redirect", 0.93, ["weir", kind, n_turn], ["devmap", kind, n_turn],
+                  quick=kind == "udp", **kernel) for kind in ("udp", "tcp", "ip6", "vlan")]
     found += [
         Pair("not steered, 100,000 blocks of scope ssdp, against a bare devmap redirect", 0.90,
-             ["weir", "udp", n, "blocks=100000"], ["devmap", "udp", n]),
+             ["weir", "udp", n_turn, "blocks=100000"], ["devmap", "udp", n_turn], **kernel),
         Pair("not steered, 9,000 bytes in several buffers, going round, against a bare devmap redirect", None,
              ["weir-xdp", "udp", "bytes=9000", "circle=64"], ["devmap", "udp", "bytes=9000", "circle=64"], quick=True),
-        Pair("start-line test on, against off", 0.97, ["weir", "udp", n],
-             ["weir", "udp", n, "toml=[steer];ssdp_payload=false"]),
-        Pair("not steered, against the kernel bridge", 6, ["weir", "udp", n], ["bridge", "udp", n]),
-        Pair("a blocked source dropped, against xdp-filter with one address", 1.0, ["weir", "ssdp", n, "blocks=1"],
-             ["xdp-filter", "ssdp", n, "blocks=1"], of="sent_per_s"),
+        Pair("start-line test on, against off", 0.97, ["weir", "udp", n_turn],
+             ["weir", "udp", n_turn, "toml=[steer];ssdp_payload=false"], **kernel),
+        Pair("not steered, against the kernel bridge", 6, ["weir", "udp", n_turn], ["bridge", "udp", n_turn], **kernel),
+        Pair("the bare devmap redirect, against the kernel bridge", None, ["devmap", "udp", n_turn], ["bridge", "udp", n_turn],
+             **kernel),
+        Pair("a blocked source dropped, against xdp-filter with one address", 1.0, ["weir", "ssdp", n_turn, "blocks=1"],
+             ["xdp-filter", "ssdp", n_turn, "blocks=1"], of="sent_per_s", **kernel),
         Pair("10,000 blocked sources dropped, against xdp-filter with as many (its table holds no more)", 1.0,
-             ["weir", "ssdp", n, "blocks=10000", "sources=10000"],
-             ["xdp-filter", "ssdp", n, "blocks=10000", "sources=10000"], of="sent_per_s"),
+             ["weir", "ssdp", n_turn, "blocks=10000", "sources=10000"],
+             ["xdp-filter", "ssdp", n_turn, "blocks=10000", "sources=10000"], of="sent_per_s", **kernel),
     ]
     for workers in (0, 1, 2):
         found.append(Pair(f"steered, judged and forwarded, {workers} workers, against testpmd io over net_af_xdp", 1.0,
@@ -93,20 +100,79 @@ def as_typed(arguments):
     return " ".join(arguments).replace(f"{ROOT}/", "")
 
 
+class Standing:
+    """A box that stands ready until the end, and is measured whenever its turn comes."""
+
+    def __init__(self, arguments):
+        self.process = subprocess.Popen([str(LINE), *arguments, "turns=1"], env=ENVIRONMENT, text=True, stdin=subprocess.PIPE,
+                                        stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        self.trouble = None if self.process.stdout.readline() == "ready\n" else self.end()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self.end()
+
+    def end(self):
+        """What it said at its end, in a line."""
+        _, said = self.process.communicate(timeout=60) if self.process.poll() is None else ("", self.process.stderr.read())
+        return (said.strip().splitlines() or [f"status {self.process.returncode}"])[0]
+
+    def turn(self):
+        self.process.stdin.write("\n")
+        self.process.stdin.flush()
+        told = self.process.stdout.readline()
+        if not told:
+            self.trouble = self.end()
+            return None
+        return json.loads(told)
+
+
+def in_turn(pair):
+    """Results of both boxes, turn by turn (A B, B A, ...); a turn in which time was stolen is taken again. And the reason where there are none."""
+    ours, peer = [], []
+    with Standing(pair.ours) as a, Standing(pair.peer) as b:
+        for number in range(pair.turns):
+            for _ in range(REPEATS_MAX):
+                boxes = (a, b) if number % 2 == 0 else (b, a)
+                results = {box: box.turn() for box in boxes if not box.trouble}
+                for side, box in ((pair.ours, a), (pair.peer, b)):
+                    if box.trouble:
+                        return ours, peer, f"{side[0]}: {box.trouble}"
+                if all(result["stolen"] <= STOLEN_MAX for result in results.values()):
+                    break
+            ours.append(results[a])
+            peer.append(results[b])
+    return ours, peer, None
+
+
+def one_by_one(pair):
+    """The same of boxes that cannot stand side by side."""
+    found = []
+    for side in (pair.ours, pair.peer):
+        result, trouble = run_line(side)
+        if result is None:
+            return [], [], f"{side[0]}: {trouble}"
+        found.append([result])
+    return *found, None
+
+
 def measure(pair, rounds, say):
     ours, peer = [], []
     for number in range(rounds):
-        for side, found in ((pair.ours, ours), (pair.peer, peer)):
-            say(f"{pair.name}: round {number + 1} of {rounds}, {side[0]}")
-            result, trouble = run_line(side)
-            if result is None:
-                return {"name": pair.name, "left_out": f"{side[0]}: {trouble}"}
-            found.append(result)
-    a = spread([figure(r, pair.of) for r in ours])
-    b = spread([figure(r, pair.of) for r in peer])
-    ratio = a["median"] / b["median"] if b["median"] else None
-    return {"name": pair.name, "of": pair.of, "goal": pair.goal, "less_is_better": pair.less_is_better, "weir": a, "peer": b,
-            "peer_name": pair.peer[0], "ratio": ratio, "commands": [as_typed(pair.ours), as_typed(pair.peer)],
+        say(f"{pair.name}: round {number + 1} of {rounds}")
+        a, b, trouble = (in_turn if pair.turns else one_by_one)(pair)
+        if trouble:
+            return {"name": pair.name, "left_out": trouble}
+        ours += a
+        peer += b
+    a, b = [[figure(r, pair.of) for r in results] for results in (ours, peer)]
+    ratios = [round(x / y, 4) for x, y in zip(a, b) if y]
+    return {"name": pair.name, "of": pair.of, "goal": pair.goal, "less_is_better": pair.less_is_better,
+            "weir": spread(a), "peer": spread(b), "peer_name": pair.peer[0],
+            "ratio": statistics.median(ratios) if ratios else None, "ratios": spread(ratios) if ratios else None,
+            "commands": [as_typed(pair.ours), as_typed(pair.peer)],
             "lost": sum(r["sent"] - r["delivered"] for r in ours) if pair.quick else None,
             "stolen": max(r["stolen"] for r in ours + peer)}
 
