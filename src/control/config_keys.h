@@ -95,9 +95,10 @@
   X(channels, batches, number, "16", "2..1024",                                                    \
     "Batches of a channel that may be under way at once, where there are workers; more only "      \
     "deepens the queue.")                                                                          \
-  X(channels, overload, choice, "\"forward\"", "forward|drop",                                     \
-    "What happens, unjudged, to the excess where a ring is nearly full: forward (in order, as "    \
-    "fast as userspace can) or drop.")                                                             \
+  X(channels, overload, choice, "\"forward\"", "forward|drop|leave",                               \
+    "What happens, unjudged, to the excess: where a ring is nearly full, forward its oldest (in "  \
+    "order, as fast as userspace can) or drop them; or leave all in it, so that the newest find "  \
+    "no room, which takes no time from judging.")                                                  \
   X(channels, copy, choice, "\"auto\"", "auto|always",                                             \
     "auto: zero-copy where the driver has it; always: copy mode.")                                 \
   X(channels, hugepages, flag, "false", "",                                                        \

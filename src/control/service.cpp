@@ -31,6 +31,16 @@
 #include "pipeline/channel.h"
 
 namespace weir::control {
+
+namespace {
+
+pipeline::Overload overload_of(const std::string& action) noexcept {
+  if (action == "drop") return pipeline::Overload::drop;
+  return action == "leave" ? pipeline::Overload::leave : pipeline::Overload::forward;
+}
+
+}  // namespace
+
 /// In the order in which it is set up; `stop` goes backwards.
 struct Service::Impl {
   explicit Impl(const Config& c) : config(c) {}
@@ -120,9 +130,7 @@ Status Service::Impl::start_engine() {
     pipeline::ChannelConfig loop{.number = i,
                                  .batches = config.settings.channels_batches,
                                  .batch_packets = config.settings.channels_batch,
-                                 .overload = config.settings.channels_overload == "drop"
-                                                 ? pipeline::Overload::drop
-                                                 : pipeline::Overload::forward};
+                                 .overload = overload_of(config.settings.channels_overload)};
     loop.sleep_max = std::min(loop.sleep_max, limit / 4);
     loop.spin = std::chrono::microseconds(config.settings.channels_spin_us);
     WEIR_ASSIGN(auto made, pipeline::ChannelLoop::make(

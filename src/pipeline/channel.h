@@ -9,11 +9,13 @@
 /// Overload  where a side's ring is nearly full, for whatever reason, the overload action takes up
 ///           to a batch of the oldest frames off it each turn, until there is room again. With the
 ///           stages on this thread (workers = 0) as with a graph: the ring is what fills in either.
+///           `leave` sheds nothing: taking frames off takes time from judging.
 /// Order     frames of one side leave in the order in which they came, judged or not: those that
 ///           overload forwards are held until what was submitted before them has left.
 /// Light load packets that come close to each other are waited for awake: the thread looks at its rings
 ///           for `spin` before it sleeps, where the last packets came within that of each other. A
-///           wake-up costs several times what the stages need for one packet.
+///           wake-up costs several times what the stages need for one packet. While batches are under
+///           way it yields between two looks: a worker may share its CPU.
 /// Heartbeat beaten while batches come back, or nothing is under way. Withdrawn once nearly all
 ///           frames are in batches or on their way out, so that the datapath takes the fail mode;
 ///           back when they are.
@@ -39,10 +41,11 @@
 
 namespace weir::pipeline {
 
-/// What happens to the excess where a ring is nearly full.
+/// What happens to the excess.
 enum class Overload : std::uint8_t {
-  forward,  ///< on to the peer, unjudged
-  drop,
+  forward,  ///< where a ring is nearly full: on to the peer, unjudged
+  drop,     ///< where a ring is nearly full
+  leave,    ///< nothing: what finds no room in the ring is the kernel's or the device's to count
 };
 
 /// Shares of a ring that are left: below the first the channel sheds, until the second is reached.

@@ -229,6 +229,32 @@ TEST(ChannelLoop, WhatOverloadForwardsWaitsForWhatCameBefore) {
   }
 }
 
+TEST(ChannelLoop, OverloadLeavesAFullRingAlone) {
+  MemoryChannel io(64);
+  io.set_ring(4);
+  HoldingEngine engine;
+  ChannelConfig config;
+  config.overload = Overload::leave;
+  config.batches = 1;
+  Running channel(config, io);
+  channel.start(engine);
+  ASSERT_TRUE(io.arrive(Side::wan, 0));
+  engine.wait_for(1);
+  std::uint64_t n = 1;
+  while (io.arrive(Side::wan, n)) ++n;  // until it is full
+  const std::uint64_t turns = channel.loop->tally().pool_empty;
+  wait_until([&] { return channel.loop->tally().pool_empty > turns + 2; });
+  EXPECT_EQ(channel.loop->tally().received, 1U);
+  while (io.returned() < n) engine.let_go(*channel.loop);
+  channel.stop();
+  const ChannelTally tally = channel.loop->tally();
+  EXPECT_EQ(tally.forwarded, n);
+  EXPECT_EQ(tally.shed_forwarded + tally.shed_dropped, 0U);
+  std::vector<std::uint64_t> all(n);
+  std::iota(all.begin(), all.end(), 0U);
+  EXPECT_EQ(sent_by(io, Side::lan), all);
+}
+
 TEST(ChannelLoop, LeavesFramesInTheRingWhileItHasRoom) {
   MemoryChannel io(64);
   io.set_ring(16);
