@@ -219,12 +219,15 @@ void print(const Request& request, test::Appliance& appliance, const Measured& f
                us[us.size() * 99 / 100]);
   if (request.box == "weir") {
     const auto time = appliance.status().at("time_to_block");
+    const test::Totals totals = appliance.totals();
     fmt::print(
         ", \"blocks\": {}, \"block_us\": {{\"median\": {:.1f}, \"p99\": {:.1f}}}, \"held_bytes\": "
-        "{}, \"box_cpu_s\": {:.6f}, \"channel_received\": [{}]",
+        "{}, \"box_cpu_s\": {:.6f}, \"channel_received\": [{}], \"judged_so_far\": {}, "
+        "\"shed_so_far\": {}",
         time.at("count").get<std::uint64_t>(), time.at("median_us").get<double>(),
         time.at("p99_us").get<double>(), held_bytes(appliance.process().pid()), found.box_cpu_s,
-        fmt::join(appliance.totals().channel_received, ", "));
+        fmt::join(totals.channel_received, ", "), totals.judged_forward + totals.judged_drop,
+        totals.shed_forward + totals.shed_drop);
   }
   if (request.number("circle", 0) > 0) fmt::print(", \"split\": {}", found.split);
   fmt::print("}}\n");

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import MODEL, SHADOW, WEIR, captures, spread
+from . import JUDGED, MODEL, SHADOW, WEIR, captures, spread
 from .pairs import lossless_rate, run_line
 
 UMEM_bytes = 8192 * 4096  # the lab's frames of a channel
@@ -71,13 +71,13 @@ def judged(packets):
     both = {"figure": delivered, "beside": "CPU time of weir's threads", "beside_figure": of_cpu}
     return {
         "judged and forwarded, by sources": Curve("sources", {
-            s: ["weir", "ssdp", f"packets={max(packets, 3 * s)}", f"sources={s}", SHADOW] for s in (1, 1_000, 100_000, 1_000_000)}, **both),
+            s: ["weir", "ssdp", f"packets={max(packets, 3 * s)}", f"sources={s}", JUDGED] for s in (1, 1_000, 100_000, 1_000_000)}, **both),
         "judged and forwarded, by workers": Curve("workers", {
-            w: ["weir", "ssdp", n, "sources=200", SHADOW + f";[workers];count={w}"] for w in (0, 1, 2, 4)}, **both),
+            w: ["weir", "ssdp", n, "sources=200", JUDGED + f";[workers];count={w}"] for w in (0, 1, 2, 4)}, **both),
         "judged and forwarded, by bytes of the frame": Curve("bytes", {
-            b: ["weir", "ssdp", n, "sources=200", f"bytes={b}", SHADOW] for b in (400, 1000, 2000, 3000)}, **both),
+            b: ["weir", "ssdp", n, "sources=200", f"bytes={b}", JUDGED] for b in (400, 1000, 2000, 3000)}, **both),
         "judged and forwarded, spread over channels": Curve("channels", {
-            c: ["weir", "ssdp", n, "sources=200", "spread=1", f"queues={c}", SHADOW + ";[channels];io_cpus=[0]"] for c in (1, 2, 4)}, **both),
+            c: ["weir", "ssdp", n, "sources=200", "spread=1", f"queues={c}", JUDGED + ";io_cpus=[0]"] for c in (1, 2, 4)}, **both),
     }
 
 
@@ -172,7 +172,7 @@ def limits(packets, say):
     else:
         add(name, "MiB", 192, (result["held_bytes"] - UMEM_bytes) / MIB, command="line " + " ".join(full))
     # What is not steered loses nothing at any rate: generator, program and sink take turns on one core.
-    steered = {"weir": ["weir", "ssdp", "sources=200", SHADOW], "testpmd": ["testpmd", "ssdp", "sources=200"]}
+    steered = {"weir": ["weir", "ssdp", "sources=200", JUDGED], "testpmd": ["testpmd", "ssdp", "sources=200"]}
     for box, arguments in steered.items():
         rate, trouble = lossless_rate(arguments, 2_000_000, packets // 20, say)
         name = f"highest rate of SSDP without a loss, {box}"

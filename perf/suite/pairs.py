@@ -5,10 +5,11 @@ import statistics
 import subprocess
 from dataclasses import dataclass
 
-from . import ENVIRONMENT, LINE, REPEATS_MAX, ROOT, SHADOW, STOLEN_MAX, spread
+from . import ENVIRONMENT, JUDGED, LINE, REPEATS_MAX, ROOT, SHADOW, STOLEN_MAX, spread
 
 # The generator has CPU 1, testpmd is started on CPU 0, and so is the I/O thread of weir: none is moved amid a run.
 APART = ";[channels];io_cpus=[0];[workers]"
+JUDGED_APART = JUDGED + ";io_cpus=[0];[workers]"
 TURNS = 10
 
 
@@ -49,12 +50,12 @@ def pairs(packets):
     ]
     for workers in (0, 1, 2):
         found.append(Pair(f"steered, judged and forwarded, {workers} workers, against testpmd io over net_af_xdp", 1.0,
-                          ["weir", "ssdp", some, "sources=200", SHADOW + APART + f";count={workers}"],
+                          ["weir", "ssdp", some, "sources=200", JUDGED_APART + f";count={workers}"],
                           ["testpmd", "ssdp", some, "sources=200"]))
     mix = ["weir", "mix", some, "sources=200"]
     screen = f';[screen];model="{ROOT / "config" / "screen.json"}"'
     found.append(Pair("steered, nine of ten packets found fine by a screen, against all of them judged in userspace", 2.0,
-                      [*mix, SHADOW + APART + ";count=0" + screen], [*mix, SHADOW + APART + ";count=0"]))
+                      [*mix, JUDGED_APART + ";count=0" + screen], [*mix, JUDGED_APART + ";count=0"]))
     found += dpdk_pairs(f"packets={max(packets * 2 // 5, 20000)}")
     for quantile, of in (("median", "latency_us"), ("99th percentile", "latency_us.p99")):
         found.append(Pair(f"latency of a forwarded SSDP packet at 10,000 a second, {quantile}, against testpmd", 1.2,
@@ -72,7 +73,7 @@ def dpdk_pairs(packets):
         found.append(Pair(f"DPDK, {driver}: not steered, against testpmd io", None,
                           ["weir-dpdk", "udp", packets, on, "toml=" + APART[1:]], peer("udp")))
         found += [Pair(f"DPDK, {driver}: steered, judged and forwarded, {workers} workers, against testpmd io", 1.0,
-                       ["weir-dpdk", "ssdp", packets, on, "sources=200", SHADOW + APART + f";count={workers}"], peer("ssdp"))
+                       ["weir-dpdk", "ssdp", packets, on, "sources=200", JUDGED_APART + f";count={workers}"], peer("ssdp"))
                   for workers in (0, 1, 2)]
     return found
 
