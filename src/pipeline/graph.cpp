@@ -4,9 +4,14 @@
 ///   submit -> parse -> in order -> extract -> classify -> in order -> decide -> done
 ///             any n    sequencer    one        any n       sequencer    one
 ///
-/// A serial node limits concurrency and keeps no order (oneTBB issue 829), so a sequencer stands
-/// before each node that must see order, and the node checks a batch's number in every build. Nothing
-/// here limits how many batches travel: the pools do.
+///   submit -> parse, extract, classify, decide -> done      where there is one worker
+///             one
+///
+/// A serial node limits concurrency and keeps no order but that of each thread that puts (oneTBB
+/// issue 829), so a sequencer stands before each node that must see order behind one that works on
+/// several batches, and the node checks a batch's number in every build. One worker has nothing to do
+/// at the same time: its one node saves four hand-overs. Nothing here limits how many batches travel:
+/// the pools do.
 ///
 /// Light load goes past the graph: where no batch is in it and the new one is small, `submit` runs
 /// the stages itself, for a hand-over costs more than they do. A channel that submits meanwhile
@@ -20,6 +25,7 @@
 #include <sched.h>
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <deque>
 #include <exception>
@@ -72,14 +78,14 @@ struct InOrder {
   std::size_t operator()(Batch* const& batch) const noexcept { return batch->in_graph; }
 };
 
-/// Says in every build that a serial node takes its batches one at a time and in their order, and
-/// orders the memory that one turn leaves to the next.
+/// Says in every build that a serial node takes its batches one at a time, and orders the memory that
+/// one turn leaves to the next.
 class Turn {
  public:
-  void begin(const Batch& batch, Batch::At at) noexcept {
+  /// The number of this turn, from 0.
+  std::uint64_t begin(const Batch& batch, Batch::At at) noexcept {
     WEIR_CHECK(batch.place.load(std::memory_order_acquire) == at);
-    now_ = next_.load(std::memory_order_acquire);
-    WEIR_CHECK(batch.in_graph == now_);
+    return now_ = next_.load(std::memory_order_acquire);
   }
   void end() noexcept { next_.store(now_ + 1, std::memory_order_release); }
 
@@ -133,13 +139,22 @@ class GraphEngine final : public Engine {
     for (std::uint32_t i = 0; i < std::max(config.workers, 2U) + 1; ++i)
       seats_.emplace_back(judge.evaluator.clone());
     workers_ = std::make_unique<Workers>(arena_, config.worker_cpus);
-    arena_.execute(
-        [this] { nodes_ = std::make_unique<Nodes>(*this); });  // the graph is the arena's
+    arena_.execute([&] {  // the graph is the arena's
+      graph_ = std::make_unique<flow::graph>();
+      if (config.workers == 1) {
+        one_ = std::make_unique<OneNode>(*graph_, *this);
+      } else {
+        nodes_ = std::make_unique<Nodes>(*graph_, *this);
+      }
+    });
+    entry_ = one_ ? static_cast<flow::receiver<Batch*>*>(&one_->all) : &nodes_->parse;
   }
 
   ~GraphEngine() override {
     drain();
+    one_.reset();
     nodes_.reset();
+    graph_.reset();
     workers_.reset();
   }
   GraphEngine(const GraphEngine&) = delete;
@@ -156,10 +171,10 @@ class GraphEngine final : public Engine {
     inside_.fetch_add(1, std::memory_order_acq_rel);
     batch->in_graph = next_in_graph_.fetch_add(1, std::memory_order_relaxed);
     batch->leave(Batch::At::submitted);
-    WEIR_CHECK(nodes_->parse.try_put(batch));
+    WEIR_CHECK(entry_->try_put(batch));
   }
 
-  void drain() noexcept override { nodes_->graph.wait_for_all(); }
+  void drain() noexcept override { graph_->wait_for_all(); }
 
   void use(const forest::Evaluator& evaluator) override {
     std::vector<std::unique_ptr<forest::Evaluator>> fresh;
@@ -197,13 +212,30 @@ class GraphEngine final : public Engine {
     WEIR_CHECK(slot + 1 < seats_.size());
     return seats_[slot];
   }
+  void run_all(Batch& batch) noexcept {
+    seat().parse(batch);
+    wait_for_inline();
+    extracted_.begin(batch, Batch::At::parsed);
+    // Two channels' numbers may change places between `submit` and here, one channel's may not.
+    WEIR_CHECK(batch.channel < next_of_channel_.size());
+    WEIR_CHECK(batch.in_graph >= next_of_channel_[batch.channel]);
+    next_of_channel_[batch.channel] = batch.in_graph + 1;
+    batch.ticket = next_ticket_++;
+    pipeline::extract(batch, judge_.extractor);
+    seat().classify(batch);
+    pipeline::decide(batch, judge_.policy, judge_.sink, judge_.ledger);
+    done_(&batch);  // the batch may be on its way again
+    extracted_.end();
+    inside_.fetch_sub(1, std::memory_order_acq_rel);
+  }
   Batch* run_parse(Batch* batch) noexcept {
     seat().parse(*batch);
     return batch;
   }
   Batch* run_extract(Batch* batch) noexcept {
     wait_for_inline();
-    extracted_.begin(*batch, Batch::At::parsed);
+    const std::uint64_t turn = extracted_.begin(*batch, Batch::At::parsed);
+    WEIR_CHECK(batch->in_graph == turn);
     batch->ticket = next_ticket_++;
     pipeline::extract(*batch, judge_.extractor);
     extracted_.end();
@@ -214,15 +246,24 @@ class GraphEngine final : public Engine {
     return batch;
   }
   void run_decide(Batch* batch) noexcept {
-    decided_.begin(*batch, Batch::At::classified);
+    const std::uint64_t turn = decided_.begin(*batch, Batch::At::classified);
+    WEIR_CHECK(batch->in_graph == turn);
     pipeline::decide(*batch, judge_.policy, judge_.sink, judge_.ledger);
     done_(batch);  // the batch may be on its way again
     decided_.end();
     inside_.fetch_sub(1, std::memory_order_acq_rel);
   }
 
+  struct OneNode {
+    OneNode(flow::graph& graph, GraphEngine& e)
+        : all(graph, flow::serial, [&e](Batch* b) noexcept {
+            e.run_all(*b);
+            return flow::continue_msg{};
+          }) {}
+    flow::function_node<Batch*> all;
+  };
   struct Nodes {
-    explicit Nodes(GraphEngine& e)
+    Nodes(flow::graph& graph, GraphEngine& e)
         : parse(graph, flow::unlimited, [&e](Batch* b) noexcept { return e.run_parse(b); }),
           extract_order(graph, InOrder{}),
           extract(graph, flow::serial, [&e](Batch* b) noexcept { return e.run_extract(b); }),
@@ -238,7 +279,6 @@ class GraphEngine final : public Engine {
       flow::make_edge(classify, decide_order);
       flow::make_edge(decide_order, decide);
     }
-    flow::graph graph;
     flow::function_node<Batch*, Batch*> parse;
     flow::sequencer_node<Batch*> extract_order;
     flow::function_node<Batch*, Batch*> extract;
@@ -253,7 +293,11 @@ class GraphEngine final : public Engine {
   oneapi::tbb::task_arena arena_;
   std::deque<Seat> seats_;  // by slot of the arena
   std::unique_ptr<Workers> workers_;
+  std::unique_ptr<flow::graph> graph_;
+  std::unique_ptr<OneNode> one_;  // or, where there are more workers:
   std::unique_ptr<Nodes> nodes_;
+  flow::receiver<Batch*>* entry_ = nullptr;                         // of either
+  std::array<std::uint64_t, WEIR_CHANNELS_MAX> next_of_channel_{};  // of whoever runs `one_`
   Turn extracted_;
   Turn decided_;
   std::uint64_t next_ticket_ = 0;  // of whoever extracts
