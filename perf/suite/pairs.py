@@ -11,6 +11,7 @@ from . import ENVIRONMENT, JUDGED, LINE, REPEATS_MAX, ROOT, SHADOW, STOLEN_MAX, 
 APART = ";[channels];io_cpus=[0];[workers]"
 JUDGED_APART = JUDGED + ";io_cpus=[0];[workers]"
 TURNS = 10
+OVERLOAD = 1.2  # flat out, the generator and the kernel's half of the sockets leave nothing of their CPU to a worker
 
 
 @dataclass
@@ -22,6 +23,7 @@ class Pair:
     of: str = "delivered_per_s"  # the figure that is compared
     less_is_better: bool = False
     quick: bool = False  # part of the quick form, which fails where weir loses a packet
+    load: float = 0  # times what the peer delivers of all that the generator makes; 0: all of that
     turns: int = 0  # a round is so many turns of both boxes, which stand side by side: a tenth of a second each. Not where one polls
 
 
@@ -48,10 +50,10 @@ def pairs(packets):
              ["weir", "ssdp", n_turn, "blocks=10000", "sources=10000"],
              ["xdp-filter", "ssdp", n_turn, "blocks=10000", "sources=10000"], of="sent_per_s", **kernel),
     ]
-    for workers in (0, 1, 2):
-        found.append(Pair(f"steered, judged and forwarded, {workers} workers, against testpmd io over net_af_xdp", 1.0,
-                          ["weir", "ssdp", some, "sources=200", JUDGED_APART + f";count={workers}"],
-                          ["testpmd", "ssdp", some, "sources=200"]))
+    for load, what in ((OVERLOAD, f"at {OVERLOAD} times what that takes"), (0, "flat out")):
+        found += [Pair(f"steered, judged and forwarded, {workers} workers, against testpmd io over net_af_xdp, {what}", 1.0,
+                       ["weir", "ssdp", some, "sources=200", JUDGED_APART + f";count={workers}"],
+                       ["testpmd", "ssdp", some, "sources=200"], load=load) for workers in (0, 1, 2)]
     mix = ["weir", "mix", some, "sources=200"]
     screen = f';[screen];model="{ROOT / "config" / "screen.json"}"'
     found.append(Pair("steered, nine of ten packets found fine by a screen, against all of them judged in userspace", 2.0,
@@ -150,8 +152,13 @@ def in_turn(pair):
 
 def one_by_one(pair):
     """The same of boxes that cannot stand side by side."""
-    found = []
-    for side in (pair.ours, pair.peer):
+    found, rate = [], []
+    if pair.load:
+        result, trouble = run_line(pair.peer)
+        if result is None:
+            return [], [], f"{pair.peer[0]}: {trouble}"
+        rate = [f"rate={pair.load * result['delivered_per_s']:.0f}"]
+    for side in (pair.ours + rate, pair.peer + rate):
         result, trouble = run_line(side)
         if result is None:
             return [], [], f"{side[0]}: {trouble}"
