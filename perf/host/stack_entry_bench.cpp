@@ -42,8 +42,6 @@ namespace {
 
 constexpr std::size_t kFrame_bytes = 342;  // what an answer of SSDP has, about
 constexpr std::size_t kBatch = 64;
-constexpr std::size_t kRing = 4096;  // of the port's, at most
-constexpr std::size_t kCall = 32;    // frames that a call sends, at least (the kernel's budget)
 
 [[noreturn]] void give_up(const std::string& what) {
   fmt::print(stderr, "stack_entry_bench: {}\n", what);
@@ -149,8 +147,6 @@ int measure(std::size_t frames, int rounds) {
                       const std::span<const io::LoadPort::Bytes> all(batch);
                       count -= (*port)->send(all.first(std::min(count, kBatch)));
                     }
-                    // A call of the kernel's sends a part of the ring, and `flush` sleeps between two.
-                    for (std::size_t i = 0; i < kRing / kCall; ++i) (*port)->send({});
                     while (!(*port)->flush()) continue;
                   },
                   {}});

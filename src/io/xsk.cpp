@@ -9,9 +9,9 @@
 #include <algorithm>
 #include <bit>
 #include <cerrno>
-#include <chrono>
 #include <cstring>
-#include <thread>
+
+#include "io/busy_queue.h"
 
 namespace weir::io {
 
@@ -21,12 +21,6 @@ namespace {
 constexpr int kXdpMaxTxSkbBudget = 9;  // SOL_XDP, from 6.17
 constexpr int kSoPreferBusyPoll = 69;  // SOL_SOCKET, from 5.11
 constexpr int kSoBusyPollBudget = 70;
-
-/// How long a queue that is in use is asked for again: the kernel lets go of a dead process's
-/// sockets from a work queue, after tens of ms; longer than 2 s means that somebody lives there.
-constexpr std::chrono::milliseconds kBusyAtMost{2000};
-constexpr std::chrono::milliseconds kBusyFirst{1};
-constexpr std::chrono::milliseconds kBusyLongest{100};
 
 bool set_option(int fd, int level, int option, std::uint32_t value) noexcept {
   return setsockopt(fd, level, option, &value, sizeof value) == 0;
@@ -85,8 +79,7 @@ Status check(const AfXdpConfig& config) {
 
 Result<std::unique_ptr<XskWire>> XskWire::bind(const AfXdpConfig& config, std::uint32_t channel) {
   WEIR_TRY(check(config));
-  const auto give_up = std::chrono::steady_clock::now() + kBusyAtMost;
-  auto pause = kBusyFirst;
+  BusyQueue patience;
   bool copy = config.force_copy;
   for (;;) {
     // From the start each time: libxdp leaves a UMEM whose first bind failed half set up.
@@ -100,11 +93,7 @@ Result<std::unique_ptr<XskWire>> XskWire::bind(const AfXdpConfig& config, std::u
       copy = true;
       continue;
     }
-    if (failure->error != EBUSY || std::chrono::steady_clock::now() + pause > give_up) {
-      return fail(failure->text.message);
-    }
-    std::this_thread::sleep_for(pause);
-    pause = std::min(pause * 2, kBusyLongest);
+    if (failure->error != EBUSY || !patience.wait()) return fail(failure->text.message);
   }
 }
 

@@ -11,10 +11,13 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <chrono>
 #include <cstring>
 #include <thread>
+#include <utility>
 #include <vector>
 
+#include "io/busy_queue.h"
 #include "io/host.h"
 #include "io/load_port.h"
 #include "take.skel.h"
@@ -26,6 +29,8 @@ constexpr std::uint32_t kLoadRing = 2048;
 constexpr std::uint32_t kLoadChunks = 2 * kLoadRing;
 constexpr std::uint32_t kLoadQueuesMax = 64;  // WEIR_CHANNELS_MAX, the size of the program's map
 constexpr std::size_t kLoad_bytes = std::size_t{kLoadChunks} * LoadPort::kFrame_bytes;
+constexpr std::chrono::milliseconds kFlushAtMost{100};
+constexpr std::chrono::microseconds kFlushPause{50};
 
 /// A socket on one queue, with memory of its own.
 class LoadQueue {
@@ -41,7 +46,8 @@ class LoadQueue {
   LoadQueue& operator=(const LoadQueue&) = delete;
 
   std::size_t send(std::span<const LoadPort::Bytes> frames) noexcept;
-  [[nodiscard]] bool sent_all() noexcept;
+  /// Sends on, and says how many frames have not left.
+  [[nodiscard]] std::size_t unsent() noexcept;
   std::size_t receive(const std::function<void(LoadPort::Bytes)>& see) noexcept;
   [[nodiscard]] int fd() const noexcept { return xsk_socket__fd(socket_); }
   [[nodiscard]] bool zero_copy() const noexcept;
@@ -49,6 +55,8 @@ class LoadQueue {
 
  private:
   LoadQueue() = default;
+  /// Memory and socket; an errno where it cannot be, and 0 where it is.
+  int bind(const std::string& interface, std::uint32_t queue) noexcept;
   void reap() noexcept;
   void kick() noexcept {
     if (xsk_ring_prod__needs_wakeup(&tx_) != 0) sendto(fd(), nullptr, 0, MSG_DONTWAIT, nullptr, 0);
@@ -65,34 +73,37 @@ class LoadQueue {
   std::vector<std::uint64_t> free_;  // addresses to send from
 };
 
-Result<std::unique_ptr<LoadQueue>> LoadQueue::open(const std::string& interface,
-                                                   std::uint32_t queue, LoadUse use) {
-  const auto refused = [&](int error) {
-    return fail(
-        fmt::format("AF_XDP on interface '{}', queue {}: {}; run it as root, and stop what "
-                    "else has this queue",
-                    interface, queue, std::strerror(error)));
-  };
-  std::unique_ptr<LoadQueue> made(new LoadQueue);
-  made->memory_ =
-      mmap(nullptr, kLoad_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (made->memory_ == MAP_FAILED) return refused(errno);
+int LoadQueue::bind(const std::string& interface, std::uint32_t queue) noexcept {
+  memory_ = mmap(nullptr, kLoad_bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+  if (memory_ == MAP_FAILED) return errno;
   xsk_umem_config memory{};
   // The kernel shows packets before it shows that their places in the fill ring are free: twice as
   // many places as there are frames in it, so that a frame has one at any time.
   memory.fill_size = 2 * kLoadRing;
   memory.comp_size = kLoadRing;
   memory.frame_size = LoadPort::kFrame_bytes;
-  int error = -xsk_umem__create(&made->umem_, made->memory_, kLoad_bytes, &made->fill_,
-                                &made->completion_, &memory);
-  if (error != 0) return refused(error);
+  const int error = -xsk_umem__create(&umem_, memory_, kLoad_bytes, &fill_, &completion_, &memory);
+  if (error != 0) return error;
   xsk_socket_config config{};
   config.rx_size = config.tx_size = kLoadRing;
   config.libxdp_flags = XSK_LIBXDP_FLAGS__INHIBIT_PROG_LOAD;
   config.bind_flags = XDP_USE_NEED_WAKEUP;
-  error = -xsk_socket__create(&made->socket_, interface.c_str(), queue, made->umem_, &made->rx_,
-                              &made->tx_, &config);
-  if (error != 0) return refused(error);
+  return -xsk_socket__create(&socket_, interface.c_str(), queue, umem_, &rx_, &tx_, &config);
+}
+
+Result<std::unique_ptr<LoadQueue>> LoadQueue::open(const std::string& interface,
+                                                   std::uint32_t queue, LoadUse use) {
+  BusyQueue patience;
+  std::unique_ptr<LoadQueue> made;
+  for (int error = EBUSY; error != 0;) {
+    made.reset(new LoadQueue);  // from the start each time, as XskWire::bind does
+    error = made->bind(interface, queue);
+    if (error == 0 || (error == EBUSY && patience.wait())) continue;
+    return fail(
+        fmt::format("AF_XDP on interface '{}', queue {}: {}; run it as root, and stop what "
+                    "else has this queue",
+                    interface, queue, std::strerror(error)));
+  }
   if (use == LoadUse::send) {
     for (std::uint32_t i = 0; i < kLoadChunks; ++i)
       made->free_.push_back(std::uint64_t{i} * LoadPort::kFrame_bytes);
@@ -135,10 +146,10 @@ std::size_t LoadQueue::send(std::span<const LoadPort::Bytes> frames) noexcept {
   return n;
 }
 
-bool LoadQueue::sent_all() noexcept {
+std::size_t LoadQueue::unsent() noexcept {
   kick();
   reap();
-  return free_.size() == kLoadChunks;
+  return kLoadChunks - free_.size();
 }
 
 std::size_t LoadQueue::receive(const std::function<void(LoadPort::Bytes)>& see) noexcept {
@@ -189,11 +200,14 @@ class XdpLoadPort final : public LoadPort {
     return queues_.front()->send(frames);
   }
   bool flush() noexcept override {
-    for (int tries = 0; tries < 100; ++tries) {
-      if (queues_.front()->sent_all()) return true;
-      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    const auto give_up = std::chrono::steady_clock::now() + kFlushAtMost;
+    std::size_t left = queues_.front()->unsent();
+    while (left > 0 && std::chrono::steady_clock::now() < give_up) {
+      // In copy mode a call sends 32 frames: only where it sent none is there something to wait for.
+      const std::size_t before = std::exchange(left, queues_.front()->unsent());
+      if (left == before) std::this_thread::sleep_for(kFlushPause);
     }
-    return false;
+    return left == 0;
   }
   std::size_t receive(const std::function<void(Bytes)>& see) noexcept override {
     std::size_t all = 0;

@@ -68,6 +68,17 @@ TEST_F(Blast, CountsWhatABoxLetsThroughAndWhatItDoesNot) {
   EXPECT_EQ(links.find("prog/xdp"), std::string::npos) << links;
 }
 
+TEST_F(Blast, WaitsForAQueueThatIsLetGo) {
+  const std::string weir = std::getenv("WEIR");
+  const std::uint64_t before = box_->driver_packets(Side::wan);
+  Process first({weir, "blast", "send", "wan0", "--seconds", "0.5", "--rate", "1000"},
+                box_->wire.wan.fd());
+  ASSERT_TRUE(eventually([&] { return box_->driver_packets(Side::wan) > before; }));
+  const Ran second = run({weir, "blast", "send", "wan0", "--packets", "100"}, box_->wire.wan.fd());
+  EXPECT_EQ(second.status, 0) << second.err;
+  EXPECT_EQ(first.wait(std::chrono::seconds(10)).value_or(-1), 0) << first.err();
+}
+
 TEST_F(Blast, SendsByDpdkToo) {
   if (!WEIR_HAS_DPDK) GTEST_SKIP() << "built without DPDK";
   expect_box(blast({"net_af_packet0,iface=wan0", "--dpdk", "--no-hugepages"}, 8000), 8000);
