@@ -321,9 +321,11 @@ static __always_inline int weir_decide_parsed(struct weir_tables *tables, const 
 
 /* The outcome of a frame that is as most are: Ethernet with up to one tag; IPv4 without options or fragments, or IPv6
  * without extension headers; of no port that is steered; while no block concerns more than what is steered. -1: any other,
- * which goes the whole way. It says what that would say, for a third of the instructions.
+ * which goes the whole way. It says what that would say, for a third of the instructions. Of `h`, family and source's
+ * offset alone are set, where there is a source.
  */
-static __always_inline int weir_decide_plain(struct weir_tables *tables, const struct weir_packet *packet)
+static __always_inline int weir_decide_plain(struct weir_tables *tables, const struct weir_packet *packet,
+                                             struct weir_headers *h)
 {
   const volatile struct weir_config *config = weir_configuration(tables);
   const volatile struct weir_control *control = weir_control_value(tables);
@@ -344,6 +346,8 @@ static __always_inline int weir_decide_plain(struct weir_tables *tables, const s
   if (type == WEIR_TYPE_IP4) {
     if (p + WEIR_IP4_BYTES + WEIR_UDP_BYTES > end || p[0] != 0x45 || weir_be16(p + 6) & 0x3fff)
       return -1;
+    h->family = 4;
+    h->source_offset = (__u16)(p + 12 - (const __u8 *)packet->data);
     carried = weir_be16(p + 2);
     if (carried < WEIR_IP4_BYTES + WEIR_UDP_BYTES)
       return -1;
@@ -354,6 +358,8 @@ static __always_inline int weir_decide_plain(struct weir_tables *tables, const s
   } else if (type == WEIR_TYPE_IP6) {
     if (p + WEIR_IP6_BYTES + WEIR_UDP_BYTES > end || p[0] >> 4 != 6 || weir_is_extension(p[6]))
       return -1;
+    h->family = 6;
+    h->source_offset = (__u16)(p + 8 - (const __u8 *)packet->data);
     if (p[6] != WEIR_PROTOCOL_UDP)
       return WEIR_OUTCOME_peer_not_udp;
     carried = weir_be16(p + 4);
@@ -378,7 +384,7 @@ static __always_inline int weir_decide_plain(struct weir_tables *tables, const s
 static __always_inline int weir_decide(struct weir_tables *tables, const struct weir_packet *packet,
                                        struct weir_headers *h)
 {
-  int plain = weir_decide_plain(tables, packet);
+  int plain = weir_decide_plain(tables, packet, h);
 
   if (plain >= 0)
     return plain;

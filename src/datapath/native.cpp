@@ -204,6 +204,16 @@ NativeSettings::NativeSettings(const Config& settings) {
     ports[port / 64U] |= std::uint64_t{1} << (port % 64U);
 }
 
+std::optional<Outcome> glance_natively(weir_tables& tables, const packet::Frame& frame,
+                                       packet::Headers& headers) noexcept {
+  weir_packet packet{};
+  packet.data = frame.data;
+  packet.end = frame.data + frame.length;
+  const int outcome = weir_decide_plain(&tables, &packet, &headers);
+  if (outcome < 0) return std::nullopt;
+  return static_cast<Outcome>(outcome);
+}
+
 Outcome judge_natively(weir_tables& tables, const packet::Frame& frame, std::uint32_t queue,
                        std::uint32_t continues, const packet::Headers& headers) noexcept {
   tables.now_ns = frame.time.ns;
@@ -239,6 +249,16 @@ Outcome Native::judge(const packet::Frame& frame, packet::Headers& headers) noex
 
 Outcome Native::judge_parsed(const packet::Frame& frame, const packet::Headers& headers) noexcept {
   return judge_natively(*tables_, frame, 0, 0, headers);
+}
+
+std::optional<Outcome> Native::glance(const packet::Frame& frame,
+                                      packet::Headers& headers) const noexcept {
+  return glance_natively(*tables_, frame, headers);
+}
+
+void Native::count(const packet::Frame& frame, Outcome outcome) noexcept {
+  tables_->counters.outcomes[index(frame.side)][static_cast<std::size_t>(outcome)].add(
+      frame.length);
 }
 
 void Native::set_socket(Side side, std::uint32_t queue, bool present) noexcept {

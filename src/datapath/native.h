@@ -7,6 +7,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 
 #include "datapath/datapath.h"
 #include "packet/frame.h"
@@ -22,7 +23,13 @@ class Native final : public Datapath {
   /// The outcome of `frame` at its packet time, counted; sockets count as present and alive. Fills
   /// `headers`.
   Outcome judge(const packet::Frame& frame, packet::Headers& headers) noexcept;
-  /// The same for a frame whose headers `packet::parse` has read.
+  /// The outcome of a frame that is as most are, from a glance at it: none of weir's business. What
+  /// `judge` would say, without its count; nothing where that has to look at all headers. Of
+  /// `headers`, family and source alone are set. Asks for no side.
+  [[nodiscard]] std::optional<Outcome> glance(const packet::Frame& frame,
+                                              packet::Headers& headers) const noexcept;
+  void count(const packet::Frame& frame, Outcome outcome) noexcept;
+  /// The same as `judge` for a frame whose headers `packet::parse` has read.
   Outcome judge_parsed(const packet::Frame& frame, const packet::Headers& headers) noexcept;
 
   /// What the kernel would be told of a missing socket or a stale heartbeat: for tests of the fail

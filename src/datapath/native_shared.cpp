@@ -45,8 +45,13 @@ void NativeShared::Judge::begin() noexcept {
   for (auto& side : tables_->no_socket) side[channel_] = absent;
 }
 
-Outcome NativeShared::Judge::judge(const packet::Frame& frame, std::uint32_t continues,
-                                   packet::Headers& headers) noexcept {
+Outcome NativeShared::Judge::judge(const packet::Frame& frame, std::uint32_t continues) noexcept {
+  packet::Headers headers;
+  if (const auto outcome = glance_natively(*tables_, frame, headers)) {
+    tables_->counters.outcomes[index(frame.side)][static_cast<std::size_t>(*outcome)].add(
+        std::uint64_t{frame.length} + continues);
+    return *outcome;
+  }
   headers = packet::parse(frame.bytes());
   return judge_natively(*tables_, frame, channel_, continues, headers);
 }

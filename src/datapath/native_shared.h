@@ -37,10 +37,9 @@ class NativeShared final : public Datapath {
     /// A burst begins. Nothing of it may be judged before, or after `end`.
     void begin() noexcept;
     void end() noexcept { reads_.store(kNothing, std::memory_order_release); }
-    /// The outcome of a packet at its packet time, counted; fills `headers`. `continues`: bytes of
-    /// it that are not in the frame.
-    Outcome judge(const packet::Frame& frame, std::uint32_t continues,
-                  packet::Headers& headers) noexcept;
+    /// The outcome of a packet at its packet time, counted. `continues`: bytes of it that are not in
+    /// the frame.
+    Outcome judge(const packet::Frame& frame, std::uint32_t continues) noexcept;
     /// A packet that went astray after it was judged: as the kernel's failed redirects.
     void count_error(weir_redirect_error error, std::uint64_t bytes) noexcept;
     /// As Kernel::heartbeat; the channel's own thread.

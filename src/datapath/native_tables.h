@@ -11,6 +11,8 @@
 
 #include <array>
 #include <bitset>
+#include <memory>
+#include <optional>
 #include <vector>
 
 #include "base/count.h"
@@ -88,6 +90,12 @@ struct weir_tables {
 };
 
 namespace weir::datapath {
+
+/// The outcome of a frame that is as most are, from a look at a few fields; not counted. Nothing: its
+/// headers have to be read. Of `headers`, family and source alone are set; the frame's side is not
+/// asked for.
+std::optional<Outcome> glance_natively(weir_tables& tables, const packet::Frame& frame,
+                                       packet::Headers& headers) noexcept;
 
 /// The outcome of a frame that came in by rx queue `queue`, counted; `headers` are those that
 /// `packet::parse` reads. `continues`: bytes of the packet behind those that the frame holds.

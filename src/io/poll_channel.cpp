@@ -141,13 +141,12 @@ void PollChannel::look(Side side, PacketTime now) noexcept {
 
 void PollChannel::judge_burst(Side side, std::size_t packets, PacketTime now) noexcept {
   std::size_t peers = 0, drops = 0, steered = 0;
-  packet::Headers headers;
   for (std::size_t i = 0; i < std::min(packets, kAhead); ++i) __builtin_prefetch(burst_[i].data);
   for (std::size_t i = 0; i < packets; ++i) {
     if (i + kAhead < packets) __builtin_prefetch(burst_[i + kAhead].data);
     const PollPacket& packet = burst_[i];
     const packet::Frame frame{packet.data, packet.length, 0, 0, now, side};
-    switch (effect(judge_.judge(frame, packet.continues, headers))) {
+    switch (effect(judge_.judge(frame, packet.continues))) {
       case datapath::Effect::peer:
         to_peer_[peers++] = packet.handle;
         break;

@@ -146,8 +146,6 @@ class ReplayRun final : public Replay {
     frame.length = static_cast<std::uint32_t>(packet.captured.bytes.size());
     frame.number = report_.packets++;
     frame.time = packet.captured.time;
-    const packet::Headers headers = packet::parse(frame.bytes());
-    frame.side = packet.side ? *packet.side : side_of(frame, headers);
     report_.bytes += packet.captured.original_length;
     if (frame.time < previous_) [[unlikely]] {
       ++report_.steps_back;
@@ -159,7 +157,12 @@ class ReplayRun final : public Replay {
     const std::int32_t label = labels_.of(packet.captured.comment);
     settle(frame.time);
     enforce(frame.time);
-    const datapath::Outcome outcome = datapath_.judge_parsed(frame, headers);
+    packet::Headers headers{};
+    const std::optional<datapath::Outcome> plain = datapath_.glance(frame, headers);
+    if (!plain) headers = packet::parse(frame.bytes());
+    frame.side = packet.side ? *packet.side : side_of(frame, headers);
+    if (plain) datapath_.count(frame, *plain);
+    const datapath::Outcome outcome = plain ? *plain : datapath_.judge_parsed(frame, headers);
     const datapath::Effect effect = datapath::effect(outcome);
     if (effect == datapath::Effect::socket) {
       if (order_) order_->travels(packet.captured, frame.side);

@@ -53,10 +53,9 @@ class NativeSharedTest : public testing::Test {
     frame.data = bytes.data();
     frame.length = static_cast<std::uint32_t>(bytes.size());
     frame.time = {time_ns};
-    packet::Headers headers;
     auto& own = shared_.judge(channel);
     own.begin();
-    const Outcome outcome = own.judge(frame, continues, headers);
+    const Outcome outcome = own.judge(frame, continues);
     own.end();
     return outcome;
   }
@@ -139,11 +138,10 @@ TEST_F(NativeSharedTest, AJudgeSeesAChangeWholeOrNotAtAll) {
   std::atomic<std::uint64_t> mixed{0}, bursts{0}, let_through{0};
   const auto judge_on = [&](std::uint32_t channel) {
     auto& own = shared_.judge(channel);
-    packet::Headers headers;
     const auto is_dropped = [&](const Bytes& bytes) {
       const packet::Frame frame{
           bytes.data(), static_cast<std::uint32_t>(bytes.size()), 0, 0, {1'000'000}, Side::wan};
-      return own.judge(frame, 0, headers) == Outcome::drop_block_ssdp;
+      return own.judge(frame, 0) == Outcome::drop_block_ssdp;
     };
     while (!stop) {
       own.begin();
