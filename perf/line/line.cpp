@@ -335,7 +335,8 @@ Status flow_through(const Request& request, test::Appliance& appliance) {
   Flowing flowing(request, appliance);
   WEIR_TRY(flowing.begin());
   const bool turns = request.number("turns", 0) > 0;
-  if (turns) std::puts("ready"), std::fflush(stdout);
+  if (turns) fmt::print("ready\n");
+  std::fflush(stdout);
   for (std::string line; !turns || std::getline(std::cin, line);) {
     WEIR_ASSIGN(const Measured found, flowing.measure());
     print(request, appliance, found);

@@ -44,6 +44,8 @@ def pairs(packets):
         Pair("not steered, against the kernel bridge", 6, ["weir", "udp", n_turn], ["bridge", "udp", n_turn], **kernel),
         Pair("the bare devmap redirect, against the kernel bridge", None, ["devmap", "udp", n_turn], ["bridge", "udp", n_turn],
              **kernel),
+        Pair("not steered, 64 bytes, going round without a sender's cost, against the kernel bridge", 6,
+             ["weir", "udp", "circle=64"], ["bridge", "udp", "circle=64"]),
         Pair("a blocked source dropped, against xdp-filter with one address", 1.0, ["weir", "ssdp", n_turn, "blocks=1"],
              ["xdp-filter", "ssdp", n_turn, "blocks=1"], of="sent_per_s", **kernel),
         Pair("10,000 blocked sources dropped, against xdp-filter with as many (its table holds no more)", 1.0,

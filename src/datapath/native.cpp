@@ -206,6 +206,7 @@ NativeSettings::NativeSettings(const Config& settings) {
 
 std::optional<Outcome> glance_natively(weir_tables& tables, const packet::Frame& frame,
                                        packet::Headers& headers) noexcept {
+  if (frame.length == 0) return std::nullopt;  // there is no pointer to compute with
   weir_packet packet{};
   packet.data = frame.data;
   packet.end = frame.data + frame.length;
