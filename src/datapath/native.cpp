@@ -226,7 +226,7 @@ Outcome judge_natively(weir_tables& tables, const packet::Frame& frame, std::uin
   packet.queue = queue;
   packet.continues = continues;
   const auto outcome = static_cast<std::size_t>(weir_decide_parsed(&tables, &packet, &headers));
-  tables.counters.outcomes[index(frame.side)][outcome].add(packet.bytes);
+  tables.count(frame.side, outcome, packet.bytes);
   return static_cast<Outcome>(outcome);
 }
 
@@ -258,8 +258,7 @@ std::optional<Outcome> Native::glance(const packet::Frame& frame,
 }
 
 void Native::count(const packet::Frame& frame, Outcome outcome) noexcept {
-  tables_->counters.outcomes[index(frame.side)][static_cast<std::size_t>(outcome)].add(
-      frame.length);
+  tables_->count(frame.side, static_cast<std::size_t>(outcome), frame.length);
 }
 
 void Native::set_socket(Side side, std::uint32_t queue, bool present) noexcept {

@@ -48,8 +48,8 @@ void NativeShared::Judge::begin() noexcept {
 Outcome NativeShared::Judge::judge(const packet::Frame& frame, std::uint32_t continues) noexcept {
   packet::Headers headers;
   if (const auto outcome = glance_natively(*tables_, frame, headers)) {
-    tables_->counters.outcomes[index(frame.side)][static_cast<std::size_t>(*outcome)].add(
-        std::uint64_t{frame.length} + continues);
+    tables_->count(frame.side, static_cast<std::size_t>(*outcome),
+                   std::uint64_t{frame.length} + continues);
     return *outcome;
   }
   headers = packet::parse(frame.bytes());

@@ -87,6 +87,10 @@ struct weir_tables {
   std::bitset<WEIR_CHANNELS_MAX> has_heartbeat;  // told one; else a channel counts as alive
   std::array<std::uint64_t, WEIR_CHANNELS_MAX> heartbeats_ns{};
   weir::datapath::NativeCounters counters;
+
+  void count(weir::Side side, std::size_t outcome, std::uint64_t bytes) noexcept {
+    counters.outcomes[weir::index(side)][outcome].add(bytes);
+  }
 };
 
 namespace weir::datapath {

@@ -17,7 +17,8 @@ using weir::datapath::Native;
 using weir::datapath::Outcome;
 using weir::test::FrameGenerator;
 
-/// Fail mode, fragments, payload and ports, by the bits of the number; every kind of block in each.
+/// Fail mode, fragments, payload, ports, and whether a block is of all that its source sends, by the
+/// bits of the number; every other kind of block in each.
 std::unique_ptr<Native> make(unsigned bits) {
   Config config;
   config.blocks_max = 64;
@@ -31,7 +32,8 @@ std::unique_ptr<Native> make(unsigned bits) {
   for (const auto& sources : {FrameGenerator::kSources4, FrameGenerator::kSources6})
     for (std::size_t i = 0; i < 4; ++i) {
       blocks.push_back({weir::test::address(sources[i]), {}});
-      blocks.back().value.scope = i % 2 == 0 ? WEIR_SCOPE_ssdp : WEIR_SCOPE_all;
+      blocks.back().value.scope =
+          i % 2 == 0 || (bits & 16U) != 0 ? WEIR_SCOPE_ssdp : WEIR_SCOPE_all;
       blocks.back().value.expires_ns = i == 3 ? 1 : 0;
     }
   if ((bits & 8U) != 0) {
@@ -105,7 +107,7 @@ void check_outcome(Outcome outcome, const weir::packet::Headers& headers) {
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   static const auto natives = [] {
-    std::array<std::unique_ptr<Native>, 16> made;
+    std::array<std::unique_ptr<Native>, 32> made;
     for (unsigned bits = 0; bits < made.size(); ++bits) made[bits] = make(bits);
     return made;
   }();
