@@ -71,7 +71,7 @@ class AfXdpChannel final : public Channel {
   std::size_t receive(Side side, std::span<packet::Frame> out, PacketTime now) noexcept override;
   std::size_t transmit(Side side, std::span<const packet::Frame> frames) noexcept override;
   void release(std::span<const packet::Frame> frames) noexcept override;
-  void service() noexcept override;
+  bool service() noexcept override;
   void wait(int wake_fd, Nanoseconds at_most) noexcept override;
 
   [[nodiscard]] std::uint32_t waiting(Side side) noexcept override;
@@ -353,7 +353,7 @@ void AfXdpChannel::kick_rx(Side side) noexcept {
   }
 }
 
-void AfXdpChannel::service() noexcept {
+bool AfXdpChannel::service() noexcept {
   for (const Side side : {Side::wan, Side::lan}) {
     reap(side);
     kick_tx(side);
@@ -367,6 +367,7 @@ void AfXdpChannel::service() noexcept {
     see_completed(side);
   }
   publish();
+  return false;
 }
 
 /// Whether the places, which change frame by frame, agree with what is known without them: the

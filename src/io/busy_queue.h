@@ -12,7 +12,7 @@ namespace weir::io {
 class BusyQueue {
  public:
   /// Sleeps until it is worth another try, twice as long each time; false where none is.
-  bool wait() {
+  [[nodiscard]] bool wait() {
     if (std::chrono::steady_clock::now() + pause_ > give_up_) return false;
     std::this_thread::sleep_for(pause_);
     pause_ = std::min(pause_ * 2, kLongest);

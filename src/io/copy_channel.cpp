@@ -125,9 +125,10 @@ class CopyChannel final : public Channel {
   std::size_t receive(Side side, std::span<packet::Frame> out, PacketTime now) noexcept override;
   std::size_t transmit(Side side, std::span<const packet::Frame> frames) noexcept override;
   void release(std::span<const packet::Frame> frames) noexcept override;
-  void service() noexcept override {
-    if (inner_) inner_->service();
+  bool service() noexcept override {
+    const bool others = inner_ && inner_->service();
     publish();
+    return others;
   }
   void wait(int wake_fd, Nanoseconds at_most) noexcept override;
 

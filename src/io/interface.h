@@ -54,7 +54,8 @@ class Channel {
   virtual void release(std::span<const packet::Frame> frames) noexcept = 0;
   /// Refills, reaps completions, kicks the kernel where it asked for that: also for frames that an
   /// earlier `transmit` left behind. Where busy polling is on, polls the driver. Call once a loop.
-  virtual void service() noexcept = 0;
+  /// True where it saw off packets that are not steered: more of them may be there by now.
+  virtual bool service() noexcept = 0;
   /// Sleeps until a frame arrives, `wake_fd` becomes readable, or the time is over. `wake_fd` may
   /// be -1. Wakes early where frames still wait to be sent.
   virtual void wait(int wake_fd, Nanoseconds at_most) noexcept = 0;

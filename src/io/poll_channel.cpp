@@ -56,7 +56,7 @@ class PollChannel final : public Channel {
   std::size_t receive(Side side, std::span<packet::Frame> out, PacketTime now) noexcept override;
   std::size_t transmit(Side side, std::span<const packet::Frame> frames) noexcept override;
   void release(std::span<const packet::Frame> frames) noexcept override;
-  void service() noexcept override;
+  bool service() noexcept override;
   void wait(int wake_fd, Nanoseconds at_most) noexcept override;
 
   [[nodiscard]] std::uint32_t waiting(Side side) noexcept override {
@@ -113,7 +113,7 @@ PollChannel::~PollChannel() {
       devices_.release({&handles_[ring.at(ring.from).index], 1});
 }
 
-void PollChannel::service() noexcept {
+bool PollChannel::service() noexcept {
   busy_ = false;
   if (ready_) {
     const PacketTime now = monotonic_now();
@@ -124,6 +124,7 @@ void PollChannel::service() noexcept {
   // At the next turn: by then the channel has a heartbeat.
   ready_ = ready_ || judge_.connected();
   publish();
+  return busy_;
 }
 
 /// Takes what has arrived on a side, and sees it off.

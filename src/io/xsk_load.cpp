@@ -95,10 +95,12 @@ Result<std::unique_ptr<LoadQueue>> LoadQueue::open(const std::string& interface,
                                                    std::uint32_t queue, LoadUse use) {
   BusyQueue patience;
   std::unique_ptr<LoadQueue> made;
-  for (int error = EBUSY; error != 0;) {
+  for (;;) {
     made.reset(new LoadQueue);  // from the start each time, as XskWire::bind does
-    error = made->bind(interface, queue);
-    if (error == 0 || (error == EBUSY && patience.wait())) continue;
+    const int error = made->bind(interface, queue);
+    if (error == 0) break;
+    made.reset();
+    if (error == EBUSY && patience.wait()) continue;
     return fail(
         fmt::format("AF_XDP on interface '{}', queue {}: {}; run it as root, and stop what "
                     "else has this queue",
@@ -203,7 +205,8 @@ class XdpLoadPort final : public LoadPort {
     const auto give_up = std::chrono::steady_clock::now() + kFlushAtMost;
     std::size_t left = queues_.front()->unsent();
     while (left > 0 && std::chrono::steady_clock::now() < give_up) {
-      // In copy mode a call sends 32 frames: only where it sent none is there something to wait for.
+      // In copy mode a call sends 32 frames, and zero-copy completes at its pace: only where nothing
+      // has left is there something to wait for.
       const std::size_t before = std::exchange(left, queues_.front()->unsent());
       if (left == before) std::this_thread::sleep_for(kFlushPause);
     }

@@ -78,7 +78,7 @@ bool ChannelLoop::turn(Engine& engine) noexcept {
   for (const Side side : {Side::wan, Side::lan}) shed_any |= shed(side);
   judged |= receive(engine);
   judged |= take_back();  // what was judged on this thread is sent before anything else is seen to
-  io_.service();
+  serves_ = io_.service();
   now_ = monotonic_now();
   beat(now_, judged);
   return judged || shed_any;
@@ -86,7 +86,8 @@ bool ChannelLoop::turn(Engine& engine) noexcept {
 
 /// Traffic whose next packet is more than `spin` away is never spun for, and a train of packets that
 /// ends once; a polled channel always looks again. Whoever judges what is under way may be waiting
-/// for this CPU: where nobody is, a yield costs less than the look that follows it.
+/// for this CPU: where nobody is, a yield costs less than the look that follows it. But not while
+/// there is traffic to see off that nobody has to judge.
 bool ChannelLoop::may_sleep(bool moved) noexcept {
   if (moved) {
     close_ = now_ - moved_ < config_.spin;
@@ -95,7 +96,7 @@ bool ChannelLoop::may_sleep(bool moved) noexcept {
   }
   const bool looks_again = (close_ && now_ - moved_ < config_.spin) || io_.busy_poll();
   if (!looks_again) return true;
-  if (pool_.available() < pool_.size()) {
+  if (pool_.available() < pool_.size() && !serves_) {
     std::this_thread::yield();
   } else {
     relax_cpu();

@@ -150,8 +150,9 @@ class ChannelLoop {
   bool close_ = false;                            // that was within `spin` of the one before
   std::uint64_t submitted_ = 0, taken_back_ = 0;  // batches
   std::array<bool, kSides> shedding_{};           // by the side they came in by
-  std::vector<Held> held_;                        // a ring, as long as there are frames
-  std::uint64_t held_from_ = 0, held_to_ = 0;     // cursors of it
+  bool serves_ = false;     // the last turn saw packets off that nobody has to judge
+  std::vector<Held> held_;  // a ring, as long as there are frames
+  std::uint64_t held_from_ = 0, held_to_ = 0;                         // cursors of it
   std::array<std::array<packet::Frame, kBatchPackets>, kSides> out_;  // by the side they leave by
   std::array<std::size_t, kSides> posted_{};                          // how many stand in `out_`
   std::array<packet::Frame, kBatchPackets> released_;

@@ -2,7 +2,7 @@
 /// Runs batches through the stages: inline (serial.cpp, workers = 0) or on a oneTBB flow graph
 /// (graph.cpp), which runs small batches inline too while there are no others.
 ///
-/// Order     tickets are given by `submit` in the order of its calls; extract and decide run in
+/// Order     tickets are given in the order in which `submit` was called; extract and decide run in
 ///           ticket order; a channel gets its batches back in the order in which it submitted them.
 /// Owner     a submitted batch belongs to the engine until `done` is called for it.
 /// Threads   `submit` by each channel's thread; `done` is called from any thread, in ticket order,

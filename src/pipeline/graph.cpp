@@ -7,11 +7,11 @@
 ///   submit -> parse, extract, classify, decide -> done      where there is one worker
 ///             one
 ///
-/// A serial node limits concurrency and keeps no order but that of each thread that puts (oneTBB
-/// issue 829), so a sequencer stands before each node that must see order behind one that works on
-/// several batches, and the node checks a batch's number in every build. One worker has nothing to do
-/// at the same time: its one node saves four hand-overs. Nothing here limits how many batches travel:
-/// the pools do.
+/// A serial node keeps the order of each thread that puts, and no other (oneTBB issue 829). Behind a
+/// node that works on several batches a sequencer restores it, and the node checks a batch's number
+/// in every build. One worker has nothing to do at the same time: its one node, into which channels
+/// put, needs none, and saves four hand-overs. Nothing here limits how many batches travel: the pools
+/// do.
 ///
 /// Light load goes past the graph: where no batch is in it and the new one is small, `submit` runs
 /// the stages itself, for a hand-over costs more than they do. A channel that submits meanwhile
@@ -84,14 +84,15 @@ class Turn {
  public:
   /// The number of this turn, from 0.
   std::uint64_t begin(const Batch& batch, Batch::At at) noexcept {
+    WEIR_CHECK(!taken_.exchange(true, std::memory_order_acquire));
     WEIR_CHECK(batch.place.load(std::memory_order_acquire) == at);
-    return now_ = next_.load(std::memory_order_acquire);
+    return next_++;
   }
-  void end() noexcept { next_.store(now_ + 1, std::memory_order_release); }
+  void end() noexcept { taken_.store(false, std::memory_order_release); }
 
  private:
-  std::uint64_t now_ = 0;  // whose turn it is
-  std::atomic<std::uint64_t> next_{0};
+  std::uint64_t next_ = 0;  // of whose turn it is
+  std::atomic<bool> taken_{false};
 };
 
 /// What the stages need of one slot of the arena, an evaluator and a cache of texts: of one worker
@@ -215,7 +216,7 @@ class GraphEngine final : public Engine {
   void run_all(Batch& batch) noexcept {
     seat().parse(batch);
     wait_for_inline();
-    extracted_.begin(batch, Batch::At::parsed);
+    judged_.begin(batch, Batch::At::parsed);
     // Two channels' numbers may change places between `submit` and here, one channel's may not.
     WEIR_CHECK(batch.channel < next_of_channel_.size());
     WEIR_CHECK(batch.in_graph >= next_of_channel_[batch.channel]);
@@ -225,7 +226,7 @@ class GraphEngine final : public Engine {
     seat().classify(batch);
     pipeline::decide(batch, judge_.policy, judge_.sink, judge_.ledger);
     done_(&batch);  // the batch may be on its way again
-    extracted_.end();
+    judged_.end();
     inside_.fetch_sub(1, std::memory_order_acq_rel);
   }
   Batch* run_parse(Batch* batch) noexcept {
@@ -298,6 +299,7 @@ class GraphEngine final : public Engine {
   std::unique_ptr<Nodes> nodes_;
   flow::receiver<Batch*>* entry_ = nullptr;                         // of either
   std::array<std::uint64_t, WEIR_CHANNELS_MAX> next_of_channel_{};  // of whoever runs `one_`
+  Turn judged_;                                                     // of `one_`
   Turn extracted_;
   Turn decided_;
   std::uint64_t next_ticket_ = 0;  // of whoever extracts

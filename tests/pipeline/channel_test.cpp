@@ -241,7 +241,7 @@ TEST(ChannelLoop, OverloadLeavesAFullRingAlone) {
   ASSERT_TRUE(io.arrive(Side::wan, 0));
   engine.wait_for(1);
   std::uint64_t n = 1;
-  while (io.arrive(Side::wan, n)) ++n;  // until it is full
+  while (io.arrive(Side::wan, n)) ++n;  // far beyond what any other action leaves in it
   const std::uint64_t turns = channel.loop->tally().pool_empty;
   wait_until([&] { return channel.loop->tally().pool_empty > turns + 2; });
   EXPECT_EQ(channel.loop->tally().received, 1U);

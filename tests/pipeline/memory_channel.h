@@ -106,7 +106,10 @@ class MemoryChannel final : public io::Channel {
       pool_.move(frame.index, io::Place::batch, io::Place::free);
     }
   }
-  void service() noexcept override { ++services_; }
+  bool service() noexcept override {
+    ++services_;
+    return false;
+  }
   [[nodiscard]] std::uint32_t waiting(Side side) noexcept override {
     const std::lock_guard lock(mutex_);
     return static_cast<std::uint32_t>(waiting_[index(side)].size());
