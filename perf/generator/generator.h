@@ -68,7 +68,7 @@ struct Flow {
   std::uint64_t packets = 0, bytes = 0;
   std::uint64_t out_of_order = 0;  ///< sequence numbers that did not rise
   std::uint64_t first_ns = 0;
-  std::uint64_t last_ns = 0;  ///< of one packet in 16: not more than that before the last one
+  std::uint64_t last_ns = 0;  ///< of the last packet whose sequence number 16 divides
 };
 
 /// A frame as it stood at the sink's XDP hook, before the stack touched it.

@@ -4,7 +4,6 @@
 #include <fmt/format.h>
 #include <net/if.h>
 
-#include <algorithm>
 #include <cerrno>
 #include <utility>
 #include <vector>
@@ -14,6 +13,17 @@
 #include "sink.skel.h"
 
 namespace weir::perf {
+
+namespace {
+
+/// Values of an entry of a map that has one for each.
+std::size_t cpus() noexcept {
+  const int possible = libbpf_num_possible_cpus();
+  WEIR_CHECK(possible > 0);
+  return static_cast<std::size_t>(possible);
+}
+
+}  // namespace
 
 struct Sink::Impl {
   sink_bpf* program = nullptr;
@@ -58,8 +68,7 @@ Result<std::unique_ptr<Sink>> Sink::attach(const std::string& interface, bool pa
 }
 
 Flow Sink::flow(std::uint32_t number) const {
-  const auto cpus = static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1));
-  std::vector<flow_count> counts(cpus);
+  std::vector<flow_count> counts(cpus());
   flow_order order{};
   if (bpf_map_lookup_elem(bpf_map__fd(impl_->program->maps.counts), &number, counts.data()) != 0 ||
       bpf_map_lookup_elem(bpf_map__fd(impl_->program->maps.orders), &number, &order) != 0)
@@ -75,8 +84,7 @@ Flow Sink::flow(std::uint32_t number) const {
 std::uint64_t Sink::others() const noexcept { return impl_->program->bss->others; }
 
 void Sink::reset() {
-  const std::vector<flow_count> none(
-      static_cast<std::size_t>(std::max(libbpf_num_possible_cpus(), 1)));
+  const std::vector<flow_count> none(cpus());
   const flow_order unseen{};
   for (std::uint32_t i = 0; i < GENERATOR_STREAMS; ++i) {
     bpf_map_update_elem(bpf_map__fd(impl_->program->maps.counts), &i, none.data(), BPF_ANY);

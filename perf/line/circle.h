@@ -13,7 +13,8 @@
 ///           interfaces have them.
 /// Measures  a lap: two hops over a veth, the box's program, and the turn. Bytes are not touched
 ///           behind the headers, as in a NIC, which has them in buffers already.
-/// Needs     root; kernel 5.18; a box that redirects in XDP. The interfaces' MTU must fit.
+/// Needs     root; kernel 5.18. The interfaces' MTU must fit. A box that makes skbs of frames (the
+///           bridge) has lan0's veth make XDP frames of them again, which its lap then holds.
 /// Threads   one owner.
 /// Errors    one sentence each.
 #pragma once

@@ -200,10 +200,20 @@ struct Measured {
   std::uint64_t sent = 0, delivered = 0;
   double send_s = 0, arrive_s = 0;
   double stolen = 0;
-  double box_cpu_s = 0;     ///< weir alone
-  std::uint64_t split = 0;  ///< frames that go round and are of several buffers
-  std::vector<double> us;   ///< latencies, in order
+  double box_cpu_s = 0;                ///< weir alone
+  std::uint64_t judged = 0, shed = 0;  ///< weir alone, DPDK's backend too
+  std::uint64_t split = 0;             ///< frames that go round and are of several buffers
+  std::vector<double> us;              ///< latencies, in order
 };
+
+bool runs_weir(std::string_view box) { return box == "weir" || box == "weir-dpdk"; }
+
+/// Packets that were judged in userspace, and those that the overload action had, so far.
+std::pair<std::uint64_t, std::uint64_t> judged_and_shed(const test::Appliance& appliance) {
+  const auto all = appliance.status().at("verdicts");
+  const auto of = [&](const char* name) { return all.at(name).get<std::uint64_t>(); };
+  return {of("forwarded") + of("dropped"), of("shed_forwarded") + of("shed_dropped")};
+}
 
 void print(const Request& request, test::Appliance& appliance, const Measured& found) {
   const auto rate = [](std::uint64_t packets, double s) {
@@ -219,16 +229,15 @@ void print(const Request& request, test::Appliance& appliance, const Measured& f
                us[us.size() * 99 / 100]);
   if (request.box == "weir") {
     const auto time = appliance.status().at("time_to_block");
-    const test::Totals totals = appliance.totals();
     fmt::print(
         ", \"blocks\": {}, \"block_us\": {{\"median\": {:.1f}, \"p99\": {:.1f}}}, \"held_bytes\": "
-        "{}, \"box_cpu_s\": {:.6f}, \"channel_received\": [{}], \"judged_so_far\": {}, "
-        "\"shed_so_far\": {}",
+        "{}, \"box_cpu_s\": {:.6f}, \"channel_received\": [{}]",
         time.at("count").get<std::uint64_t>(), time.at("median_us").get<double>(),
         time.at("p99_us").get<double>(), held_bytes(appliance.process().pid()), found.box_cpu_s,
-        fmt::join(totals.channel_received, ", "), totals.judged_forward + totals.judged_drop,
-        totals.shed_forward + totals.shed_drop);
+        fmt::join(appliance.totals().channel_received, ", "));
   }
+  if (runs_weir(request.box))
+    fmt::print(", \"judged\": {}, \"shed\": {}", found.judged, found.shed);
   if (request.number("circle", 0) > 0) fmt::print(", \"split\": {}", found.split);
   fmt::print("}}\n");
 }
@@ -258,8 +267,9 @@ Result<Measured> go_round(const Request& request, test::Appliance& appliance, te
   found.sent = circle->laps() - laps;
   found.send_s = found.arrive_s = seconds(monotonic_now() - start);
   found.stolen = stolen_between(before, Steal::now());
-  const std::uint64_t lost = std::uint64_t{frames} * cpus - circle->end();
-  found.delivered = found.sent - std::min(lost, found.sent);
+  if (const std::uint64_t left = circle->end(); left != std::uint64_t{frames} * cpus)
+    return fail(fmt::format("{} of {} frames still went round at the end", left, frames * cpus));
+  found.delivered = found.sent;
   found.split = circle->split();
   if (circle->cpus() != cpus)
     return fail(
@@ -302,6 +312,8 @@ class Flowing {
     sink.reset();
     WEIR_TRY(generator().set(mix_.streams, mix_.schedule));
     const bool has_process = request_.box == "weir";
+    const auto before_it = runs_weir(request_.box) ? judged_and_shed(appliance_)
+                                                   : std::pair<std::uint64_t, std::uint64_t>{};
     const double cpu = has_process ? cpu_s(appliance_.process().pid()) : 0;
     const Steal before = Steal::now();
     const PacketTime start = monotonic_now();
@@ -314,6 +326,11 @@ class Flowing {
     std::this_thread::sleep_for(std::chrono::milliseconds(50));
     found.stolen = stolen_between(before, Steal::now());
     if (has_process) found.box_cpu_s = cpu_s(appliance_.process().pid()) - cpu;
+    if (runs_weir(request_.box)) {
+      const auto [judged, shed] = judged_and_shed(appliance_);
+      found.judged = judged - before_it.first;
+      found.shed = shed - before_it.second;
+    }
     const Flow flow = sink.flow(kFlow);
     found.delivered = flow.packets;
     found.arrive_s = static_cast<double>(flow.last_ns - flow.first_ns) * 1e-9;
@@ -334,15 +351,16 @@ class Flowing {
 Status flow_through(const Request& request, test::Appliance& appliance) {
   Flowing flowing(request, appliance);
   WEIR_TRY(flowing.begin());
-  const bool turns = request.number("turns", 0) > 0;
-  if (turns) fmt::print("ready\n");
-  std::fflush(stdout);
-  for (std::string line; !turns || std::getline(std::cin, line);) {
+  const auto once = [&]() -> Status {
     WEIR_ASSIGN(const Measured found, flowing.measure());
     print(request, appliance, found);
-    if (!turns) break;
     std::fflush(stdout);
-  }
+    return {};
+  };
+  if (request.number("turns", 0) == 0) return once();
+  fmt::print("ready\n");
+  std::fflush(stdout);
+  for (std::string line; std::getline(std::cin, line);) WEIR_TRY(once());
   return {};
 }
 

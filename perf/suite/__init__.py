@@ -12,8 +12,9 @@ LINE = BUILD / "perf" / "line" / "line"
 STOLEN_MAX = 0.01  # of the time of a round, by the hypervisor: beyond it the round is repeated
 REPEATS_MAX = 3
 SHADOW = 'toml=[policy];mode="shadow"'
-# What cannot be judged is not delivered either: by default it would be forwarded, and look as if it had been judged.
-JUDGED = SHADOW + ';[channels];overload="leave"'
+# What cannot be judged is not delivered either: by default it would be forwarded, and look as if it had been judged. More
+# keys of [channels] may follow.
+JUDGED = SHADOW + ';[fail];fail_mode="closed";[channels];overload="leave"'
 ENVIRONMENT = dict(os.environ, WEIR=str(WEIR), WEIR_MODEL=str(MODEL))
 
 

@@ -3,6 +3,7 @@
 import json
 import statistics
 import subprocess
+import threading
 from dataclasses import dataclass
 
 from . import ENVIRONMENT, JUDGED, LINE, REPEATS_MAX, ROOT, SHADOW, STOLEN_MAX, spread
@@ -11,6 +12,7 @@ from . import ENVIRONMENT, JUDGED, LINE, REPEATS_MAX, ROOT, SHADOW, STOLEN_MAX, 
 APART = ";[channels];io_cpus=[0];[workers]"
 JUDGED_APART = JUDGED + ";io_cpus=[0];[workers]"
 TURNS = 10
+TURN_AT_MOST_s = 300
 OVERLOAD = 1.2  # flat out, the generator and the kernel's half of the sockets leave nothing of their CPU to a worker
 
 
@@ -23,12 +25,12 @@ class Pair:
     of: str = "delivered_per_s"  # the figure that is compared
     less_is_better: bool = False
     quick: bool = False  # part of the quick form, which fails where weir loses a packet
+    judged: bool = False  # what weir delivers, it must have judged
     load: float = 0  # times what the peer delivers of all that the generator makes; 0: all of that
-    turns: int = 0  # a round is so many turns of both boxes, which stand side by side: a tenth of a second each. Not where one polls
+    turns: int = 0  # a round is so many turns of both boxes, which stand side by side. Not where one polls
 
 
 def pairs(packets):
-    n = f"packets={packets}"
     some = f"packets={max(packets // 10, 20000)}"
     n_turn = f"packets={max(packets // TURNS, 20000)}"
     kernel = {"turns": TURNS}
@@ -55,7 +57,7 @@ def pairs(packets):
     for load, what in ((OVERLOAD, f"at {OVERLOAD} times what that takes"), (0, "flat out")):
         found += [Pair(f"steered, judged and forwarded, {workers} workers, against testpmd io over net_af_xdp, {what}", 1.0,
                        ["weir", "ssdp", some, "sources=200", JUDGED_APART + f";count={workers}"],
-                       ["testpmd", "ssdp", some, "sources=200"], load=load) for workers in (0, 1, 2)]
+                       ["testpmd", "ssdp", some, "sources=200"], load=load, judged=True) for workers in (0, 1, 2)]
     mix = ["weir", "mix", some, "sources=200"]
     screen = f';[screen];model="{ROOT / "config" / "screen.json"}"'
     found.append(Pair("steered, nine of ten packets found fine by a screen, against all of them judged in userspace", 2.0,
@@ -77,7 +79,7 @@ def dpdk_pairs(packets):
         found.append(Pair(f"DPDK, {driver}: not steered, against testpmd io", None,
                           ["weir-dpdk", "udp", packets, on, "toml=" + APART[1:]], peer("udp")))
         found += [Pair(f"DPDK, {driver}: steered, judged and forwarded, {workers} workers, against testpmd io", 1.0,
-                       ["weir-dpdk", "ssdp", packets, on, "sources=200", JUDGED_APART + f";count={workers}"], peer("ssdp"))
+                       ["weir-dpdk", "ssdp", packets, on, "sources=200", JUDGED_APART + f";count={workers}"], peer("ssdp"), judged=True)
                   for workers in (0, 1, 2)]
     return found
 
@@ -111,7 +113,8 @@ class Standing:
     def __init__(self, arguments):
         self.process = subprocess.Popen([str(LINE), *arguments, "turns=1"], env=ENVIRONMENT, text=True, stdin=subprocess.PIPE,
                                         stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-        self.trouble = None if self.process.stdout.readline() == "ready\n" else self.end()
+        self.trouble = None  # what it said where it has ended before its time
+        self.ask("")
 
     def __enter__(self):
         return self
@@ -120,27 +123,45 @@ class Standing:
         self.end()
 
     def end(self):
-        """What it said at its end, in a line."""
-        _, said = self.process.communicate(timeout=60) if self.process.poll() is None else ("", self.process.stderr.read())
-        return (said.strip().splitlines() or [f"status {self.process.returncode}"])[0]
+        if self.process.stdin.closed:
+            return
+        try:
+            _, said = self.process.communicate(timeout=60)
+        except subprocess.TimeoutExpired:
+            self.process.kill()  # its namespaces go with it
+            _, said = self.process.communicate()
+        if self.trouble is not None or self.process.returncode:
+            self.trouble = (said.strip().splitlines() or [f"status {self.process.returncode}"])[0]
+
+    def ask(self, line):
+        """The line that answers `line`; None where none comes."""
+        late = threading.Timer(TURN_AT_MOST_s, self.process.kill)
+        late.start()
+        try:
+            self.process.stdin.write(line)
+            self.process.stdin.flush()
+            told = self.process.stdout.readline()
+        except BrokenPipeError:
+            told = ""
+        late.cancel()
+        if told:
+            return told
+        self.trouble = "ended"
+        self.end()
+        return None
 
     def turn(self):
-        self.process.stdin.write("\n")
-        self.process.stdin.flush()
-        told = self.process.stdout.readline()
-        if not told:
-            self.trouble = self.end()
-            return None
-        return json.loads(told)
+        told = self.ask("\n")
+        return json.loads(told) if told else None
 
 
-def in_turn(pair):
+def in_turn(pair, number):
     """Results of both boxes, turn by turn (A B, B A, ...); a turn in which time was stolen is taken again. And the reason where there are none."""
     ours, peer = [], []
     with Standing(pair.ours) as a, Standing(pair.peer) as b:
-        for number in range(pair.turns):
+        for turn in range(pair.turns):
             for _ in range(REPEATS_MAX):
-                boxes = (a, b) if number % 2 == 0 else (b, a)
+                boxes = (a, b) if (number + turn) % 2 == 0 else (b, a)
                 results = {box: box.turn() for box in boxes if not box.trouble}
                 for side, box in ((pair.ours, a), (pair.peer, b)):
                     if box.trouble:
@@ -152,37 +173,43 @@ def in_turn(pair):
     return ours, peer, None
 
 
-def one_by_one(pair):
-    """The same of boxes that cannot stand side by side."""
-    found, rate = [], []
+def one_by_one(pair, number):
+    """The same of boxes that cannot stand side by side; which of them is first changes with the round."""
+    rate = []
     if pair.load:
         result, trouble = run_line(pair.peer)
         if result is None:
             return [], [], f"{pair.peer[0]}: {trouble}"
         rate = [f"rate={pair.load * result['delivered_per_s']:.0f}"]
-    for side in (pair.ours + rate, pair.peer + rate):
-        result, trouble = run_line(side)
-        if result is None:
+    results = {}
+    for name in ("ours", "peer") if number % 2 == 0 else ("peer", "ours"):
+        side = getattr(pair, name) + rate
+        results[name], trouble = run_line(side)
+        if trouble:
             return [], [], f"{side[0]}: {trouble}"
-        found.append([result])
-    return *found, None
+        if rate:
+            results[name]["rate"] = float(rate[0].partition("=")[2])
+    return [results["ours"]], [results["peer"]], None
 
 
 def measure(pair, rounds, say):
     ours, peer = [], []
     for number in range(rounds):
         say(f"{pair.name}: round {number + 1} of {rounds}")
-        a, b, trouble = (in_turn if pair.turns else one_by_one)(pair)
+        a, b, trouble = (in_turn if pair.turns else one_by_one)(pair, number)
         if trouble:
             return {"name": pair.name, "left_out": trouble}
         ours += a
         peer += b
+    for result in ours:
+        if pair.judged and result["delivered"] > result["judged"]:
+            return {"name": pair.name, "left_out": f"{pair.ours[0]}: {result['delivered']} packets were delivered, {result['judged']} judged"}
     a, b = [[figure(r, pair.of) for r in results] for results in (ours, peer)]
     ratios = [round(x / y, 4) for x, y in zip(a, b) if y]
-    return {"name": pair.name, "of": pair.of, "goal": pair.goal, "less_is_better": pair.less_is_better,
+    return {"name": pair.name, "of": pair.of, "goal": pair.goal, "less_is_better": pair.less_is_better, "rounds": rounds,
             "weir": spread(a), "peer": spread(b), "peer_name": pair.peer[0],
             "ratio": statistics.median(ratios) if ratios else None, "ratios": spread(ratios) if ratios else None,
-            "commands": [as_typed(pair.ours), as_typed(pair.peer)],
+            "commands": [as_typed(pair.ours), as_typed(pair.peer)], "rates": [r["rate"] for r in ours if "rate" in r],
             "lost": sum(r["sent"] - r["delivered"] for r in ours) if pair.quick else None,
             "stolen": max(r["stolen"] for r in ours + peer)}
 

@@ -110,8 +110,8 @@ def page(results):
            "<style>body{font:14px sans-serif;margin:2em;max-width:80em}td,th{padding:.3em .8em;text-align:left;"
            "border-bottom:1px solid #ccc;vertical-align:top}</style>",
            f"<h1>weir beside its peers, {results['date']}</h1>",
-           f"<p>{html.escape(machine['cpu'])}, {machine['cores']} cores, kernel {machine['kernel']}. Medians of {results['rounds']} "
-           "alternating rounds; the black lines are the spread; blue is weir. Ratios, medians of those of each pair of runs, are what to take from it.</p>",
+           f"<p>{html.escape(machine['cpu'])}, {machine['cores']} cores, kernel {machine['kernel']}. Medians of alternating "
+           "rounds; the black lines are the spread; blue is weir. Ratios, medians of those of each pair of runs, are what to take from it.</p>",
            "<table><tr><th>what<th>weir<th>peer<th>ratio<th>goal</tr>"]
     out += ["<tr>" + "".join(f"<td>{html.escape(cell)}" for cell in row) + "</tr>" for row in table(results)]
     out += ["</table>", bars(results)]
