@@ -55,7 +55,7 @@ def pairs(packets):
              ["xdp-filter", "ssdp", n_turn, "blocks=10000", "sources=10000"], of="sent_per_s", **kernel),
     ]
     for load, what in ((OVERLOAD, f"at {OVERLOAD} times what that takes"), (0, "flat out")):
-        found += [Pair(f"steered, judged and forwarded, {workers} workers, against testpmd io over net_af_xdp, {what}", 1.0,
+        found += [Pair(f"steered, judged and forwarded, {workers} workers, against testpmd io over net_af_xdp, {what}", 1.0 if workers else None,
                        ["weir", "ssdp", some, "sources=200", JUDGED_APART + f";count={workers}"],
                        ["testpmd", "ssdp", some, "sources=200"], load=load, judged=True) for workers in (0, 1, 2)]
     mix = ["weir", "mix", some, "sources=200"]
@@ -78,7 +78,7 @@ def dpdk_pairs(packets):
         peer = lambda kind: ["testpmd", kind, packets, on] + (["sources=200"] if kind == "ssdp" else [])
         found.append(Pair(f"DPDK, {driver}: not steered, against testpmd io", None,
                           ["weir-dpdk", "udp", packets, on, "toml=" + APART[1:]], peer("udp")))
-        found += [Pair(f"DPDK, {driver}: steered, judged and forwarded, {workers} workers, against testpmd io", 1.0,
+        found += [Pair(f"DPDK, {driver}: steered, judged and forwarded, {workers} workers, against testpmd io", 1.0 if workers else None,
                        ["weir-dpdk", "ssdp", packets, on, "sources=200", JUDGED_APART + f";count={workers}"], peer("ssdp"), judged=True)
                   for workers in (0, 1, 2)]
     return found
