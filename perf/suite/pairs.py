@@ -151,7 +151,7 @@ class Standing:
         return None
 
     def turn(self):
-        told = self.ask("\n")
+        told = None if self.trouble else self.ask("\n")
         return json.loads(told) if told else None
 
 
