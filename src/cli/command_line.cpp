@@ -76,6 +76,16 @@ Option Option::range(double least, double most) {
                            bounds + " is expected", bounds)));
 }
 
+Option Option::unit(char letter) {
+  // CLI11 has the latest transformation run first: the number is read without its unit.
+  return Option(option_->transform(CLI::Validator(
+      [letter](std::string& word) {
+        if (word.size() > 1 && word.back() == letter) word.pop_back();
+        return std::string();
+      },
+      "")));
+}
+
 Command Command::add_subcommand(const std::string& name, const std::string& help) {
   return Command(app_->add_subcommand(name, help));
 }

@@ -36,6 +36,7 @@ class Option {
   Option positive();
   Option not_negative();
   Option range(double least, double most);
+  Option unit(char letter);  ///< which the number may end in
 
  private:
   CLI::Option* option_;

@@ -52,7 +52,7 @@ constexpr const char* kReplayExamples =
     "  weir replay office.pcap --lan-prefix 198.51.100.0/24 --features rows.csv\n"
     "  weir replay flood.pcap.zst --write-dropped dropped.pcapng --plot flood.html\n"
     "  weir replay flood.pcapng --sweep workers=0,1,2,4\n"
-    "  weir replay flood.pcapng --speed 1\n"
+    "  weir replay flood.pcapng --speed 1x\n"
     "  weir replay office.pcap --screen screen.json\n"
     "  weir replay office.pcap --header-features rows.csv\n"
     "  weir replay office.pcap --model tree.json --compare skx\n"
@@ -282,8 +282,9 @@ void add_replay(Command app, Run& run) {
   command
       .add_option(
           "--speed", options->speed,
-          "Times as fast as it was captured: 1 is the capture's own pace (default: no limit)")
+          "Times as fast as it was captured: 1x is the capture's own pace (default: no limit)")
       .type_name("X")
+      .unit('x')
       .positive();
   command
       .add_option("--repeat", options->repeat, "Replay so often, each time anew; print the medians")

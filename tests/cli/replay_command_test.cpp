@@ -147,6 +147,15 @@ TEST_F(ReplayCommand, WritesWhatBecameOfEachPacket) {
   EXPECT_EQ(weir({forwarded, "-m", WEIR_MODEL}).status, 0);
 }
 
+TEST_F(ReplayCommand, SpeedIsANumberWithItsUnitOrWithout) {
+  for (const char* speed : {"1000000", "1000000x", "1e6x"})
+    EXPECT_EQ(weir({capture(), "-m", WEIR_MODEL, "--speed", speed}).status, 0) << speed;
+  for (const char* speed : {"x", "1xx", "1 x", "x1"})
+    expect_refusal(weir({capture(), "--speed", speed}), "is no number");
+  for (const char* speed : {"0x", "-1x"})
+    expect_refusal(weir({capture(), "--speed", speed}), "more than 0 is expected");
+}
+
 TEST_F(ReplayCommand, RefusesInOneLine) {
   for (const char* sweep : {"workers", "threads=1", "workers=", "workers=1,", "workers=a"})
     expect_refusal(weir({capture(), "-m", WEIR_MODEL, "--sweep", sweep}), "--sweep");
