@@ -114,7 +114,7 @@ std::string allowed_text(const Key& key) {
     case Kind::level:
       return "\"auto\" or a number from " + range();
     case Kind::choice:
-      return fmt::format("\"{}\"", fmt::join(choices_of(key), "\" or \""));
+      return alternatives(key.allowed, "\"");
     case Kind::quantity:
       return "\"auto\" or an integer from " + range();
     case Kind::numbers:
@@ -390,6 +390,19 @@ Result<toml::table> parse_toml(std::string_view text, const Source& source) {
 }
 
 }  // namespace
+
+std::string alternatives(std::string_view choices, std::string_view quote) {
+  std::string text(quote);
+  for (std::size_t at = 0; at < choices.size(); ++at) {
+    if (choices[at] != '|') {
+      text += choices[at];
+      continue;
+    }
+    const bool last = choices.find('|', at + 1) == std::string_view::npos;
+    text += fmt::format("{}{}{}", quote, last ? " or " : ", ", quote);
+  }
+  return text.append(quote);
+}
 
 std::string Source::place(const std::string& key, const Position& at) const {
   const auto option = options.find(key);

@@ -18,6 +18,9 @@ struct Position {
   std::uint32_t column = 0;
 };
 
+/// "a, b or c" for the key list's "a|b|c"; each between two of `quote`.
+std::string alternatives(std::string_view choices, std::string_view quote);
+
 /// Where a configuration's text is from, and what its errors call the places in it.
 struct Source {
   std::string name;                            ///< of the file; "the command line"

@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include "control/config.h"
+#include "control/config_parse.h"
 
 namespace weir::control {
 namespace {
@@ -34,10 +35,7 @@ std::string_view unit(std::string_view key) {
 }
 
 std::string allowed_note(std::string_view kind, std::string_view key, std::string_view allowed) {
-  std::string text(allowed);
-  const std::size_t last = text.rfind('|');
-  for (std::size_t at = last; at != std::string::npos && at > 0; at = text.rfind('|', at - 1))
-    text.replace(at, 1, at == last ? " or " : ", ");
+  std::string text = alternatives(allowed, "");
   if (const auto dots = text.find(".."); dots != std::string::npos) text.replace(dots, 2, " to ");
   text += unit(key);
   if (kind == "interface") return "It has no default.";

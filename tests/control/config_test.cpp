@@ -57,6 +57,10 @@ INSTANTIATE_TEST_SUITE_P(
                "did you mean open?"},
         BadKey{"type", "[fail]\nfail_mode = true\n",
                "dir/w.toml:5:13: fail.fail_mode is true; allowed is \"open\" or \"closed\""},
+        BadKey{
+            "a choice of three", "[channels]\noverload = \"leve\"\n",
+            "dir/w.toml:5:12: channels.overload is \"leve\"; allowed is \"forward\", \"drop\" or "
+            "\"leave\"; did you mean leave?"},
         BadKey{"a flag that is text", "[steer]\nssdp_payload = \"yes\"\n",
                "dir/w.toml:5:16: steer.ssdp_payload is \"yes\"; allowed is true or false"},
         BadKey{"a level", "[screen]\nthreshold = 1.5\n",
