@@ -257,8 +257,9 @@ std::optional<Outcome> Native::glance(const packet::Frame& frame,
   return glance_natively(*tables_, frame, headers);
 }
 
-void Native::count(const packet::Frame& frame, Outcome outcome) noexcept {
+Outcome Native::count(const packet::Frame& frame, Outcome outcome) noexcept {
   tables_->count(frame.side, static_cast<std::size_t>(outcome), frame.length);
+  return outcome;
 }
 
 void Native::set_socket(Side side, std::uint32_t queue, bool present) noexcept {

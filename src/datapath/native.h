@@ -28,7 +28,8 @@ class Native final : public Datapath {
   /// `headers`, family and source alone are set. Asks for no side.
   [[nodiscard]] std::optional<Outcome> glance(const packet::Frame& frame,
                                               packet::Headers& headers) const noexcept;
-  void count(const packet::Frame& frame, Outcome outcome) noexcept;
+  /// What is left to do with a glance's outcome, which it gives back; asks for the frame's side.
+  Outcome count(const packet::Frame& frame, Outcome outcome) noexcept;
   /// The same as `judge` for a frame whose headers `packet::parse` has read.
   Outcome judge_parsed(const packet::Frame& frame, const packet::Headers& headers) noexcept;
 

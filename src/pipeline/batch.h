@@ -23,7 +23,8 @@
 
 namespace weir::pipeline {
 
-/// A graph costs 1-4 ns a packet at 256, and 100 at 8; twice as many would leave the L2 cache.
+/// A graph of several workers costs 1-4 ns a packet at 256, and 100 at 8; twice as many would leave
+/// the L2 cache.
 inline constexpr std::size_t kBatchPackets = 256;
 
 /// The stages that a batch goes through, in this order.

@@ -148,11 +148,11 @@ class ChannelLoop {
   PacketTime now_;                                // of this turn
   PacketTime moved_;                              // when a frame moved last
   bool close_ = false;                            // that was within `spin` of the one before
+  bool serves_ = false;                           // this turn saw off what nobody has to judge
   std::uint64_t submitted_ = 0, taken_back_ = 0;  // batches
   std::array<bool, kSides> shedding_{};           // by the side they came in by
-  bool serves_ = false;     // the last turn saw packets off that nobody has to judge
-  std::vector<Held> held_;  // a ring, as long as there are frames
-  std::uint64_t held_from_ = 0, held_to_ = 0;                         // cursors of it
+  std::vector<Held> held_;                        // a ring, as long as there are frames
+  std::uint64_t held_from_ = 0, held_to_ = 0;     // cursors of it
   std::array<std::array<packet::Frame, kBatchPackets>, kSides> out_;  // by the side they leave by
   std::array<std::size_t, kSides> posted_{};                          // how many stand in `out_`
   std::array<packet::Frame, kBatchPackets> released_;

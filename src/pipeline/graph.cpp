@@ -68,8 +68,8 @@ class Workers final : public oneapi::tbb::task_scheduler_observer {
   const std::vector<std::uint32_t> cpus_;
 };
 
-/// The largest batch that goes past the graph: its stages take about as long as the graph's
-/// hand-overs, 30 us.
+/// The largest batch that goes past the graph: its stages take about as long as the hand-overs of
+/// several workers' graph, 30 us.
 constexpr std::uint32_t kInlinePackets = 32;
 constexpr unsigned kLooks = 4096;  // some 50 us
 constexpr std::uint64_t kInline = std::uint64_t{1} << 32U;

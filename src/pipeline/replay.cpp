@@ -158,11 +158,11 @@ class ReplayRun final : public Replay {
     settle(frame.time);
     enforce(frame.time);
     packet::Headers headers{};
-    const std::optional<datapath::Outcome> plain = datapath_.glance(frame, headers);
-    if (!plain) headers = packet::parse(frame.bytes());
+    const std::optional<datapath::Outcome> glanced = datapath_.glance(frame, headers);
+    if (!glanced) headers = packet::parse(frame.bytes());
     frame.side = packet.side ? *packet.side : side_of(frame, headers);
-    if (plain) datapath_.count(frame, *plain);
-    const datapath::Outcome outcome = plain ? *plain : datapath_.judge_parsed(frame, headers);
+    const datapath::Outcome outcome =
+        glanced ? datapath_.count(frame, *glanced) : datapath_.judge_parsed(frame, headers);
     const datapath::Effect effect = datapath::effect(outcome);
     if (effect == datapath::Effect::socket) {
       if (order_) order_->travels(packet.captured, frame.side);
