@@ -108,9 +108,10 @@ std::string verdicts(const Json& s) {
   }
   const Json& v = s["verdicts"];
   return fmt::format(
-             "forwarded {}, dropped {}, unjudged by overload {}\n", number(v["forwarded"]),
-             number(v["dropped"]),
-             v["shed_forwarded"].get<std::uint64_t>() + v["shed_dropped"].get<std::uint64_t>()) +
+             "forwarded {}, dropped {}, unjudged by overload {}, lost where a ring was full {}\n",
+             number(v["forwarded"]), number(v["dropped"]),
+             v["shed_forwarded"].get<std::uint64_t>() + v["shed_dropped"].get<std::uint64_t>(),
+             number(s["redirect_errors"]["socket"])) +
          (rows.size() > 1 ? columns(rows, {false, true, false}) : std::string{});
 }
 

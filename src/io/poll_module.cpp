@@ -28,11 +28,11 @@ Result<const PollModule*> load_dpdk_module() {
     file.clear();
   }
   if (file.empty()) {
-    return fail(
-        fmt::format("interfaces.backend is \"dpdk\", but this weir was built without DPDK ({} is "
-                    "nowhere near {}); install libdpdk-dev and build it again, or set "
-                    "backend = \"af_xdp\"",
-                    kFile, folder.string()));
+    return fail(fmt::format(
+        "interfaces.backend is \"dpdk\", but this weir was built without DPDK ({} is "
+        "nowhere near {}); install libdpdk-dev, build all of weir again and put that file "
+        "beside the program, or set backend = \"af_xdp\"",
+        kFile, folder.string()));
   }
   // NODELETE: the library's own threads and thread-local objects outlive the last use.
   void* handle = dlopen(file.c_str(), RTLD_NOW | RTLD_LOCAL | RTLD_NODELETE);
