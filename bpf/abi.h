@@ -127,6 +127,25 @@ struct weir_copy {
   __u8 data[WEIR_COPY_MAX];
 };
 
+/* What send.bpf.c sends. Key of the map `outgoing`: channel * WEIR_SEND_MAX + number in the batch. A live frame has its
+ * page with the kernel's headroom (256 bytes), what it keeps of it, and what an skb needs at the end (320).
+ */
+#define WEIR_SEND_MAX 256 /* frames of a batch */
+#define WEIR_SEND_LEAST_BYTES 14
+#define WEIR_SEND_MOST_BYTES 3392
+struct weir_outgoing {
+  __u32 length;
+  __u32 unused;
+  __u8 data[4088]; /* in a page of its own */
+};
+
+/* Of the map `turns`, by channel. */
+struct weir_send_turn {
+  __u32 next;       /* frame of the batch that is sent next; userspace sets it to 0 */
+  __u32 refused;    /* frames that did not get as far as the driver's ring */
+  __u32 unused[14]; /* a cache line a channel */
+};
+
 /* The ports map: an array of 1024 __u64, bit (port % 64) of entry port / 64. */
 #define WEIR_PORT_WORDS 1024
 

@@ -15,6 +15,7 @@ SHADOW = 'toml=[policy];mode="shadow"'
 # What cannot be judged is not delivered either: by default it would be forwarded, and look as if it had been judged. More
 # keys of [channels] may follow.
 JUDGED = SHADOW + ';[fail];fail_mode="closed";[channels];overload="leave"'
+REDIRECTED = JUDGED + ';transmit="redirect"'
 ENVIRONMENT = dict(os.environ, WEIR=str(WEIR), WEIR_MODEL=str(MODEL))
 
 

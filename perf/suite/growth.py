@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import JUDGED, MODEL, SHADOW, WEIR, captures, spread
+from . import JUDGED, MODEL, REDIRECTED, SHADOW, WEIR, captures, spread
 from .pairs import lossless_rate, run_line
 
 UMEM_bytes = 8192 * 4096  # the lab's frames of a channel
@@ -172,7 +172,8 @@ def limits(packets, say):
     else:
         add(name, "MiB", 192, (result["held_bytes"] - UMEM_bytes) / MIB, command="line " + " ".join(full))
     # What is not steered loses nothing at any rate: generator, program and sink take turns on one core.
-    steered = {"weir": ["weir", "ssdp", "sources=200", JUDGED], "testpmd": ["testpmd", "ssdp", "sources=200"]}
+    steered = {"weir": ["weir", "ssdp", "sources=200", JUDGED],
+               "weir, sent by redirect": ["weir", "ssdp", "sources=200", REDIRECTED], "testpmd": ["testpmd", "ssdp", "sources=200"]}
     for box, arguments in steered.items():
         rate, trouble = lossless_rate(arguments, 2_000_000, packets // 20, say)
         name = f"highest rate of SSDP without a loss, {box}"

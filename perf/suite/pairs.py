@@ -6,11 +6,12 @@ import subprocess
 import threading
 from dataclasses import dataclass
 
-from . import ENVIRONMENT, JUDGED, LINE, REPEATS_MAX, ROOT, SHADOW, STOLEN_MAX, spread
+from . import ENVIRONMENT, JUDGED, LINE, REDIRECTED, REPEATS_MAX, ROOT, SHADOW, STOLEN_MAX, spread
 
 # The generator has CPU 1, testpmd is started on CPU 0, and so is the I/O thread of weir: none is moved amid a run.
 APART = ";[channels];io_cpus=[0];[workers]"
 JUDGED_APART = JUDGED + ";io_cpus=[0];[workers]"
+REDIRECTED_APART = REDIRECTED + ";io_cpus=[0];[workers]"
 TURNS = 10
 TURN_AT_MOST_s = 300
 OVERLOAD = 1.2  # flat out, the generator and the kernel's half of the sockets leave nothing of their CPU to a worker
@@ -55,9 +56,11 @@ def pairs(packets):
              ["xdp-filter", "ssdp", n_turn, "blocks=10000", "sources=10000"], of="sent_per_s", **kernel),
     ]
     for load, what in ((OVERLOAD, f"at {OVERLOAD} times what that takes"), (0, "flat out")):
-        found += [Pair(f"steered, judged and forwarded, {workers} workers, against testpmd io over net_af_xdp, {what}", 1.0 if workers else None,
-                       ["weir", "ssdp", some, "sources=200", JUDGED_APART + f";count={workers}"],
-                       ["testpmd", "ssdp", some, "sources=200"], load=load, judged=True) for workers in (0, 1, 2)]
+        found += [Pair(f"steered, judged, sent by {way}, {workers} workers, against testpmd io over net_af_xdp, {what}",
+                       1.0 if workers and way == "redirect" else None,
+                       ["weir", "ssdp", some, "sources=200", keys + f";count={workers}"],
+                       ["testpmd", "ssdp", some, "sources=200"], load=load, judged=True)
+                  for way, keys in (("redirect", REDIRECTED_APART), ("the sockets", JUDGED_APART)) for workers in (0, 1, 2)]
     mix = ["weir", "mix", some, "sources=200"]
     screen = f';[screen];model="{ROOT / "config" / "screen.json"}"'
     found.append(Pair("steered, nine of ten packets found fine by a screen, against all of them judged in userspace", 2.0,

@@ -225,6 +225,7 @@ void fill_modules(Config& config) {
   x.busy_poll_budget = s.channels_busy_poll_budget;
   x.busy_poll_us = s.channels_busy_poll_us;
   x.tx_budget = s.channels_tx_budget;
+  config.redirect = !config.host && s.channels_transmit == "redirect";
 
   config.dpdk = s.interfaces_backend == "dpdk";
   config.poll = {.devices = {s.dpdk_wan, s.dpdk_lan},

@@ -75,8 +75,9 @@ struct Config {
   datapath::Config datapath;
   datapath::KernelOptions kernel;
   io::AfXdpConfig af_xdp;
-  io::Tuning tuning;  ///< of the interfaces, where channels poll
-  bool host = false;  ///< the mode: one interface, the first of each pair
+  bool redirect = false;  ///< large batches leave by io::RedirectTx
+  io::Tuning tuning;      ///< of the interfaces, where channels poll
+  bool host = false;      ///< the mode: one interface, the first of each pair
   /// Host mode holds packets of all of IP back until they are judged.
   [[nodiscard]] bool guards_all_ip() const noexcept {
     return host && datapath.all_ip && !datapath.observe;

@@ -37,7 +37,7 @@ bool observes(const Settings& s) { return host(s) && s.host_judge == "observe"; 
 
 constexpr Cause kCauses[] = {
     {[](const Settings& s) { return !host(s); }, "interfaces.mode is \"inline\"", "host.*"},
-    {host, "interfaces.mode is \"host\"", "interfaces.wan interfaces.lan"},
+    {host, "interfaces.mode is \"host\"", "interfaces.wan interfaces.lan channels.transmit"},
     {observes, "host.judge is \"observe\": what is observed has passed, and there are no sockets",
      "fail.fail_mode channels.copy channels.hugepages channels.busy_poll channels.tx_budget"},
     {[](const Settings& s) { return observes(s) && s.channels_count > 1; },
@@ -45,7 +45,7 @@ constexpr Cause kCauses[] = {
     {[](const Settings& s) { return !dpdk(s); }, "interfaces.backend is \"af_xdp\"", "dpdk.*"},
     {dpdk, "interfaces.backend is \"dpdk\"",
      "interfaces.wan interfaces.lan interfaces.xdp channels.copy "
-     "channels.hugepages channels.busy_poll channels.tx_budget"},
+     "channels.hugepages channels.busy_poll channels.tx_budget channels.transmit"},
     {[](const Settings& s) { return dpdk(s) && s.dpdk_hugepages; }, "dpdk.hugepages is true",
      "dpdk.memory_mb"},
     {[](const Settings& s) { return dpdk(s) && s.dpdk_flow_rules == "off"; },

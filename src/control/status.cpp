@@ -27,6 +27,7 @@ Json side_json(const io::ChannelCounters& c) {
           {"tx_bytes", c.tx_bytes},
           {"released", c.released},
           {"tx_full", c.tx_full},
+          {"tx_redirected", c.tx_redirected},
           {"tx_lost", c.tx_lost},
           {"fill_short", c.fill_short},
           {"not_completed", c.not_completed},

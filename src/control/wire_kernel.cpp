@@ -56,8 +56,9 @@ class KernelWire final : public Wire {
   bool host_changed_ = false;
   bool attached_before_ = false;  // an earlier run was killed, and its program forwards still
   bool kept_ = false;
-  std::unique_ptr<io::StackEntry> entry_;  // host mode, guard
-  std::string blind_;                      // host mode: why what this host sends is not seen
+  std::unique_ptr<io::StackEntry> entry_;     // host mode, guard
+  std::unique_ptr<io::RedirectTx> redirect_;  // the channels send by it
+  std::string blind_;                         // host mode: why what this host sends is not seen
   std::unique_ptr<datapath::Kernel> kernel_;
 };
 
@@ -81,8 +82,15 @@ Status KernelWire::open_channels(std::vector<std::string>& warnings) {
           fmt::format("interface '{}' is of {}; {}", name, frames->found, frames->remedy));
     return open_host_channels(count);
   }
+  if (config_.redirect) {
+    if (auto redirect = io::RedirectTx::make(config_.kernel.interfaces, count))
+      redirect_ = std::move(*redirect);
+    else
+      warnings.push_back(fmt::format("channels.transmit: {}; what was judged leaves by the sockets",
+                                     redirect.error().message));
+  }
   for (std::uint32_t i = 0; i < count; ++i) {
-    WEIR_ASSIGN(auto channel, io::open_af_xdp(config_.af_xdp, i));
+    WEIR_ASSIGN(auto channel, io::open_af_xdp(config_.af_xdp, i, redirect_.get()));
     channels_.push_back(std::move(channel));
   }
   return {};
@@ -147,6 +155,7 @@ Status KernelWire::disconnect() {
 
 Status KernelWire::close() {
   channels_.clear();
+  redirect_.reset();
   entry_.reset();
   kernel_.reset();  // after a start that failed: puts back the program that it found
   // Where that one forwards again, it needs its interfaces as they are.
@@ -171,6 +180,7 @@ void KernelWire::say_hello() const {
                  config_.kernel.interfaces[index(side)], mode(side),
                  config_.datapath.observe             ? "copies are judged"
                  : channels_.front()->zero_copy(side) ? "zero-copy"
+                 : redirect_                          ? "copy mode, sends by redirect"
                                                       : "copy mode",
                  channels_.size());
   }

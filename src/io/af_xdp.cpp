@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <numeric>
 #include <vector>
 
 #include "io/channel_counts.h"
@@ -30,7 +31,7 @@ constexpr Nanoseconds kSendAgainLast{10'000'000};
 constexpr std::uint32_t kLostAtOnce = 64;
 
 struct Counts : SideCounts {
-  Count tx_lost, not_completed, wakeups_rx, wakeups_tx, wakeup_errors;
+  Count tx_redirected, tx_lost, not_completed, wakeups_rx, wakeups_tx, wakeup_errors;
 };
 
 /// What became of the frames where `sendto` on a socket failed.
@@ -59,8 +60,11 @@ Unsent why_unsent(int error, bool zero_copy) noexcept {
 
 class AfXdpChannel final : public Channel {
  public:
-  AfXdpChannel(std::unique_ptr<XskWire> wire, const AfXdpConfig& config)
+  AfXdpChannel(std::unique_ptr<XskWire> wire, const AfXdpConfig& config, std::uint32_t number,
+               RedirectTx* redirect)
       : wire_(std::move(wire)),
+        number_(number),
+        redirect_(redirect),
         pool_(wire_->pool()),
         tx_budget_(std::max(config.tx_budget, 1U)),
         sending_(config.frames, Sending::no) {
@@ -102,6 +106,7 @@ class AfXdpChannel final : public Channel {
   void refill(Side side, std::uint32_t least) noexcept;
   void reap(Side side) noexcept;
   std::size_t submit(Side side, std::span<const packet::Frame> frames) noexcept;
+  std::size_t redirect(Side side, std::span<const packet::Frame> frames) noexcept;
   [[nodiscard]] std::uint32_t unsent(Side side) noexcept;
   void kick_tx(Side side) noexcept;
   void kick_rx(Side side) noexcept;
@@ -111,6 +116,8 @@ class AfXdpChannel final : public Channel {
   Counts& counts(Side side) noexcept { return counts_[index(side)]; }
 
   const std::unique_ptr<XskWire> wire_;
+  const std::uint32_t number_;
+  RedirectTx* const redirect_;
   FramePool& pool_;
   const std::uint32_t tx_budget_;
   const std::uint32_t frames_ = pool_.frames();
@@ -251,7 +258,7 @@ void AfXdpChannel::reap(Side side) noexcept {
 }
 
 std::size_t AfXdpChannel::transmit(Side side, std::span<const packet::Frame> frames) noexcept {
-  std::size_t taken = 0;
+  std::size_t taken = redirect(side, frames);
   // The second turn is for a ring that was full and that the kick has made room in.
   for (int turn = 0; turn < 2 && taken < frames.size(); ++turn) {
     reap(side);
@@ -263,6 +270,25 @@ std::size_t AfXdpChannel::transmit(Side side, std::span<const packet::Frame> fra
     counts(side).tx_full.add(frames.size() - taken);
   }
   return taken;
+}
+
+/// Sends large batches past the socket, while nothing waits in its ring that came before.
+std::size_t AfXdpChannel::redirect(Side side, std::span<const packet::Frame> frames) noexcept {
+  if (redirect_ == nullptr || frames.size() < RedirectTx::kLeast_frames || unsent(side) > 0 ||
+      wire_->side(side).zero_copy)
+    return 0;
+  const RedirectTx::Sent sent = redirect_->send(number_, side, frames);
+  const auto done = frames.first(sent.frames);
+  Counts& c = counts(side);
+  c.wakeups_tx.add(sent.calls);
+  c.tx_packets.add(done.size());
+  c.tx_redirected.add(done.size());
+  c.tx_bytes.add(std::accumulate(
+      done.begin(), done.end(), std::uint64_t{0},
+      [](std::uint64_t sum, const packet::Frame& frame) { return sum + frame.length; }));
+  if (sent.refused > 0) c.tx_lost.add(sent.refused);
+  give_back(done);
+  return done.size();
 }
 
 /// Puts into the TX ring what there is room for.
@@ -412,6 +438,7 @@ void AfXdpChannel::wait(int wake_fd, Nanoseconds at_most) noexcept {
 ChannelCounters AfXdpChannel::counters(Side side) const noexcept {
   const Counts& c = counts_[index(side)];
   ChannelCounters out = c.read();
+  out.tx_redirected = c.tx_redirected.value();
   out.tx_lost = c.tx_lost.value();
   out.not_completed = c.not_completed.value();
   out.wakeups_rx = c.wakeups_rx.value();
@@ -432,9 +459,10 @@ ChannelCounters AfXdpChannel::counters(Side side) const noexcept {
 
 }  // namespace
 
-Result<std::unique_ptr<Channel>> open_af_xdp(const AfXdpConfig& config, std::uint32_t channel) {
+Result<std::unique_ptr<Channel>> open_af_xdp(const AfXdpConfig& config, std::uint32_t channel,
+                                             RedirectTx* redirect) {
   WEIR_ASSIGN(auto wire, XskWire::bind(config, channel));
-  return std::make_unique<AfXdpChannel>(std::move(wire), config);
+  return std::make_unique<AfXdpChannel>(std::move(wire), config, channel, redirect);
 }
 
 }  // namespace weir::io

@@ -17,6 +17,7 @@
 
 #include "base/result.h"
 #include "io/interface.h"
+#include "io/redirect_tx.h"
 
 namespace weir::io {
 
@@ -40,7 +41,9 @@ struct AfXdpConfig {
 };
 
 /// Binds queue `channel` of both interfaces; zero-copy where both drivers have it, else copy mode.
-/// Nothing allocates after this.
-Result<std::unique_ptr<Channel>> open_af_xdp(const AfXdpConfig& config, std::uint32_t channel);
+/// Nothing allocates after this. In copy mode large batches leave by `redirect`, where there is one;
+/// it outlives the channel.
+Result<std::unique_ptr<Channel>> open_af_xdp(const AfXdpConfig& config, std::uint32_t channel,
+                                             RedirectTx* redirect = nullptr);
 
 }  // namespace weir::io

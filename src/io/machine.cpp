@@ -305,9 +305,10 @@ class Examination {
     if (holds(kZeroCopy, facts.driver))
       good(subject, facts.driver + ": native XDP, zero-copy sockets in current kernels");
     else if (holds(kNative, facts.driver))
-      slower(
-          subject, facts.driver + ": native XDP, sockets in copy mode",
-          "a NIC with zero-copy: Intel (igc, i40e, ice), NVIDIA (mlx5), virtio_net from 6.11 on");
+      slower(subject, facts.driver + ": native XDP, sockets in copy mode",
+             std::string(question_.may_redirect ? "channels.transmit = \"redirect\", or " : "") +
+                 "a NIC with zero-copy: Intel (igc, i40e, ice), NVIDIA (mlx5), virtio_net from "
+                 "6.11 on");
     else
       slower(subject,
              facts.driver + ": not known to have native XDP: generic XDP is several times slower",

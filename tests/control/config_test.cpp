@@ -209,6 +209,7 @@ gro_flush_us = 50
 spin_us = 77
 hugepages = true
 tx_budget = 128
+transmit = "redirect"
 [workers]
 count = 2
 cpus = [2, 3]

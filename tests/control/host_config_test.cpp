@@ -53,6 +53,15 @@ TEST(HostConfig, HostModeHasOneInterface) {
   EXPECT_TRUE(guarded->host && !guarded->datapath.observe && !guarded->datapath.all_ports);
 }
 
+TEST(HostConfig, RedirectingIsOfTwoInterfaces) {
+  const std::string transmit = "[channels]\ntransmit = \"redirect\"\n";
+  EXPECT_TRUE(read_text(kInlinePair + transmit)->redirect);
+  EXPECT_FALSE(read_text(kInlinePair)->redirect);
+  const auto host = read_text("[interfaces]\nmode = \"host\"\nhost = \"e\"\n" + transmit);
+  EXPECT_FALSE(host->redirect);
+  EXPECT_THAT(host->warnings[0], HasSubstr("channels.transmit has no effect: interfaces.mode"));
+}
+
 TEST(HostConfig, NamesWhatAModelCallsItsFeatures) {
   const auto config = read_text(kInlinePair +
                                 "[model]\nattack = \"flood\"\n[model.features]\n\"Source Port\" = "

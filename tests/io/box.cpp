@@ -165,11 +165,12 @@ Box::Box(unsigned queues) : wire(queues) {
   redirects[index(Side::lan)] = std::make_unique<Redirect>(wire.box, "lan");
 }
 
-std::unique_ptr<Channel> Box::open(const AfXdpConfig& config, std::uint32_t channel) {
+std::unique_ptr<Channel> Box::open(const AfXdpConfig& config, std::uint32_t channel,
+                                   RedirectTx* redirect) {
   const weir::test::Inside inside(wire.box);
   AfXdpConfig ours = config;
   ours.interfaces = {"wan", "lan"};
-  auto opened = open_af_xdp(ours, channel);
+  auto opened = open_af_xdp(ours, channel, redirect);
   if (!opened) {
     std::fprintf(stderr, "%s\n", opened.error().message.c_str());
     WEIR_CHECK(opened.has_value());

@@ -60,7 +60,8 @@ class Redirect {
 struct Box {
   explicit Box(unsigned queues = 1);
   /// Opens a channel of the box and registers its sockets.
-  std::unique_ptr<Channel> open(const AfXdpConfig& config, std::uint32_t channel = 0);
+  std::unique_ptr<Channel> open(const AfXdpConfig& config, std::uint32_t channel = 0,
+                                RedirectTx* redirect = nullptr);
   const PacketSocket& far_end(Side side) const { return *ends[index(side)]; }
 
   weir::test::Wire wire;

@@ -208,6 +208,10 @@ TEST_F(MachineTest, RealInterfacesAreAsked) {
   question.interfaces = {"wan", "lan"};
   question.channels = 2;
   EXPECT_THAT(of("wan: driver", question).found, HasSubstr("veth"));
+  EXPECT_THAT(of("wan: driver", question).remedy, testing::StartsWith("a NIC with zero-copy"));
+  question.may_redirect = true;
+  EXPECT_THAT(of("wan: driver", question).remedy,
+              HasSubstr("channels.transmit = \"redirect\", or"));
   EXPECT_EQ(of("wan: queues", question).state, State::good);
   EXPECT_EQ(of("lan: offloads", question).state, State::good);
   EXPECT_EQ(of("wan: frames", question).subject, "nothing");

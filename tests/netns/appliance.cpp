@@ -135,6 +135,7 @@ Totals Appliance::totals() const {
       totals.sockets_received += received;
       totals.channel_received.back() += received;
       totals.sockets_sent += channel.at(side).at("tx_packets").get<std::uint64_t>();
+      totals.redirected += channel.at(side).at("tx_redirected").get<std::uint64_t>();
       totals.sockets_full += channel.at(side).at("tx_full").get<std::uint64_t>();
       totals.sockets_lost += channel.at(side).at("tx_lost").get<std::uint64_t>();
     }

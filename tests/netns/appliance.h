@@ -35,6 +35,7 @@ struct Totals {
   bool conserved = false;           ///< as weir itself says, over all channels
   std::uint64_t frames_placed = 0;  ///< sum over all places and channels
   std::uint64_t sockets_received = 0, sockets_sent = 0, sockets_full = 0, sockets_lost = 0;
+  std::uint64_t redirected = 0;                 ///< of `sockets_sent`
   std::vector<std::uint64_t> channel_received;  ///< by channel, both sides together
   std::uint64_t judged_forward = 0, judged_drop = 0, shed_forward = 0, shed_drop = 0;
   std::uint64_t blocks = 0;

@@ -154,19 +154,20 @@ INSTANTIATE_TEST_SUITE_P(Shapes, FloodTest,
 struct Overloaded {
   unsigned workers, channels;
   const char* action;
+  const char* transmit = "socket";
 };
 
 class Conservation : public testing::TestWithParam<Overloaded> {};
 
 TEST_P(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
   WEIR_NEEDS_PRIVILEGE();
-  const auto [workers, channels, action] = GetParam();
+  const auto [workers, channels, action, transmit] = GetParam();
   Appliance box(channels);
   // Nobody is blocked, so that all of it goes through userspace, at a rate that overloads it.
   box.configure(
       fmt::format("[policy]\nmode = \"shadow\"\n[workers]\ncount = {}\n[channels]\n"
-                  "overload = \"{}\"",
-                  workers, action));
+                  "overload = \"{}\"\ntransmit = \"{}\"\nio_cpus = [0]",
+                  workers, action, transmit));
   ASSERT_TRUE(box.start()) << box.trouble();
   box.equip();
   box.hush();
@@ -204,6 +205,7 @@ TEST_P(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
   if (taken == "leave") {
     EXPECT_GT(totals.socket_errors, 0U);
   }
+  EXPECT_EQ(totals.redirected > 0, transmit == std::string_view("redirect"));
   EXPECT_GT(totals.judged_forward, 0U);
   EXPECT_GT(box.sink(Side::lan).flow(kFlood).packets, 0U);
   EXPECT_EQ(box.sink(Side::lan).flow(kFlood).out_of_order, 0U);
@@ -221,13 +223,41 @@ TEST_P(Conservation, EveryPacketHasOneOutcomeAndEveryFrameOnePlace) {
   EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
 }
 
+TEST(Redirected, WhatADeadLinkTakesIsCounted) {
+  WEIR_NEEDS_PRIVILEGE();
+  Appliance box;
+  box.configure(
+      "[policy]\nmode = \"shadow\"\n[channels]\noverload = \"leave\"\ntransmit = \"redirect\"");
+  ASSERT_TRUE(box.start()) << box.trouble();
+  box.equip();
+  box.hush();
+  const std::vector<perf::Stream> streams{
+      {.frame = reflection(Shape::ip4), .flow = kFlood, .sources = kSources}};
+  ASSERT_TRUE(box.generator(Side::wan).set(streams, {}));
+  box.wire.lan.must("ip link set lan0 down");
+  ASSERT_TRUE(box.generator(Side::wan).send(100'000));
+  Totals totals;
+  EXPECT_TRUE(eventually([&] {
+    totals = box.totals();
+    return totals.outcomes["socket_steered"] == totals.sockets_received + totals.socket_errors &&
+           totals.sockets_received == totals.judged_forward + totals.judged_drop &&
+           totals.judged_forward == totals.sockets_sent + totals.sockets_full &&
+           totals.sockets_sent == totals.peer_errors + totals.sockets_lost;
+  })) << box.status().dump(1);
+  EXPECT_GT(totals.redirected, 0U);
+  EXPECT_GE(totals.peer_errors, totals.redirected);
+  EXPECT_EQ(box.stop(SIGTERM), 0) << box.trouble();
+}
+
 INSTANTIATE_TEST_SUITE_P(Overload, Conservation,
                          testing::Values(Overloaded{0, 1, "forward"}, Overloaded{0, 2, "drop"},
                                          Overloaded{2, 1, "drop"}, Overloaded{2, 2, "forward"},
-                                         Overloaded{1, 1, "leave"}),
+                                         Overloaded{1, 1, "leave"},
+                                         Overloaded{0, 1, "leave", "redirect"},
+                                         Overloaded{2, 2, "forward", "redirect"}),
                          [](const auto& o) {
-                           return fmt::format("{}Workers{}Channels{}", o.param.workers,
-                                              o.param.channels, o.param.action);
+                           return fmt::format("{}Workers{}Channels{}{}", o.param.workers,
+                                              o.param.channels, o.param.action, o.param.transmit);
                          });
 
 }  // namespace
