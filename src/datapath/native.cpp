@@ -204,15 +204,16 @@ NativeSettings::NativeSettings(const Config& settings) {
     ports[port / 64U] |= std::uint64_t{1} << (port % 64U);
 }
 
-std::optional<Outcome> glance_natively(weir_tables& tables, const packet::Frame& frame,
-                                       packet::Headers& headers) noexcept {
-  if (frame.length == 0) return std::nullopt;  // there is no pointer to compute with
+std::optional<Glance> glance_natively(weir_tables& tables,
+                                      std::span<const std::uint8_t> frame) noexcept {
+  if (frame.empty()) return std::nullopt;  // there is no pointer to compute with
   weir_packet packet{};
-  packet.data = frame.data;
-  packet.end = frame.data + frame.length;
+  packet.data = frame.data();
+  packet.end = frame.data() + frame.size();
+  packet::Headers headers{};
   const int outcome = weir_decide_plain(&tables, &packet, &headers);
   if (outcome < 0) return std::nullopt;
-  return static_cast<Outcome>(outcome);
+  return Glance{static_cast<Outcome>(outcome), headers.family, headers.source_offset};
 }
 
 Outcome judge_natively(weir_tables& tables, const packet::Frame& frame, std::uint32_t queue,
@@ -252,13 +253,12 @@ Outcome Native::judge_parsed(const packet::Frame& frame, const packet::Headers& 
   return judge_natively(*tables_, frame, 0, 0, headers);
 }
 
-std::optional<Outcome> Native::glance(const packet::Frame& frame,
-                                      packet::Headers& headers) const noexcept {
-  return glance_natively(*tables_, frame, headers);
+std::optional<Glance> Native::glance(std::span<const std::uint8_t> frame) const noexcept {
+  return glance_natively(*tables_, frame);
 }
 
-Outcome Native::count(const packet::Frame& frame, Outcome outcome) noexcept {
-  tables_->count(frame.side, static_cast<std::size_t>(outcome), frame.length);
+Outcome Native::count(Side side, std::size_t bytes, Outcome outcome) noexcept {
+  tables_->count(side, static_cast<std::size_t>(outcome), bytes);
   return outcome;
 }
 

@@ -8,12 +8,23 @@
 
 #include <memory>
 #include <optional>
+#include <span>
 
 #include "datapath/datapath.h"
 #include "packet/frame.h"
 #include "packet/headers.h"
 
 namespace weir::datapath {
+
+/// What a look at a few fields of a frame tells of it.
+struct Glance {
+  Outcome outcome;
+  std::uint8_t family;  ///< 4 or 6
+  std::uint16_t source_offset;
+  [[nodiscard]] Address source(std::span<const std::uint8_t> frame) const noexcept {
+    return packet::address_at(frame, family, source_offset);
+  }
+};
 
 class Native final : public Datapath {
  public:
@@ -24,12 +35,10 @@ class Native final : public Datapath {
   /// `headers`.
   Outcome judge(const packet::Frame& frame, packet::Headers& headers) noexcept;
   /// The outcome of a frame that is as most are, from a glance at it: none of weir's business. What
-  /// `judge` would say, without its count; nothing where that has to look at all headers. Of
-  /// `headers`, family and source alone are set. Asks for no side.
-  [[nodiscard]] std::optional<Outcome> glance(const packet::Frame& frame,
-                                              packet::Headers& headers) const noexcept;
-  /// What is left to do with a glance's outcome, which it gives back; asks for the frame's side.
-  Outcome count(const packet::Frame& frame, Outcome outcome) noexcept;
+  /// `judge` would say, without its count; nothing where that has to look at all headers.
+  [[nodiscard]] std::optional<Glance> glance(std::span<const std::uint8_t> frame) const noexcept;
+  /// What is left to do with a glance's outcome, which it gives back.
+  Outcome count(Side side, std::size_t bytes, Outcome outcome) noexcept;
   /// The same as `judge` for a frame whose headers `packet::parse` has read.
   Outcome judge_parsed(const packet::Frame& frame, const packet::Headers& headers) noexcept;
 

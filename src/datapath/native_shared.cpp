@@ -46,13 +46,12 @@ void NativeShared::Judge::begin() noexcept {
 }
 
 Outcome NativeShared::Judge::judge(const packet::Frame& frame, std::uint32_t continues) noexcept {
-  packet::Headers headers;
-  if (const auto outcome = glance_natively(*tables_, frame, headers)) {
-    tables_->count(frame.side, static_cast<std::size_t>(*outcome),
+  if (const auto glanced = glance_natively(*tables_, frame.bytes())) {
+    tables_->count(frame.side, static_cast<std::size_t>(glanced->outcome),
                    std::uint64_t{frame.length} + continues);
-    return *outcome;
+    return glanced->outcome;
   }
-  headers = packet::parse(frame.bytes());
+  const packet::Headers headers = packet::parse(frame.bytes());
   return judge_natively(*tables_, frame, channel_, continues, headers);
 }
 

@@ -18,6 +18,7 @@
 #include "base/count.h"
 #include "datapath/address_table.h"
 #include "datapath/datapath.h"
+#include "datapath/native.h"
 #include "packet/frame.h"
 #include "packet/headers.h"
 
@@ -96,10 +97,9 @@ struct weir_tables {
 namespace weir::datapath {
 
 /// The outcome of a frame that is as most are, from a look at a few fields; not counted. Nothing: its
-/// headers have to be read. Of `headers`, family and source alone are set; the frame's side is not
-/// asked for.
-std::optional<Outcome> glance_natively(weir_tables& tables, const packet::Frame& frame,
-                                       packet::Headers& headers) noexcept;
+/// headers have to be read.
+std::optional<Glance> glance_natively(weir_tables& tables,
+                                      std::span<const std::uint8_t> frame) noexcept;
 
 /// The outcome of a frame that came in by rx queue `queue`, counted; `headers` are those that
 /// `packet::parse` reads. `continues`: bytes of the packet behind those that the frame holds.

@@ -46,24 +46,27 @@ class PcapReader final : public Reader {
   }
 
   Step next(CapturedPacket& packet) override {
-    if (state_ != Step::packet) return state_;
-    while (left() >= kRecordHeader_bytes && u32(here() + 8) == 0 && is_file_header())
-      [[unlikely]] if (start() != Step::packet) return state_;
-    if (left() < kRecordHeader_bytes) [[unlikely]] {
-      return left() == 0 ? state_ = Step::end : cut_off(kRecordHeader_bytes);
+    if (state_ != Step::packet) [[unlikely]]
+      return state_;
+    Record record;
+    for (;;) {
+      if (left() < kRecordHeader_bytes) [[unlikely]]
+        return left() == 0 ? state_ = Step::end : cut_off(kRecordHeader_bytes);
+      record = record_here();
+      if (record.captured != 0 || !is_file_header()) [[likely]]
+        break;
+      if (start() != Step::packet) return state_;
     }
     fetch_ahead();
-    const std::uint8_t* const record = here();
-    const std::uint32_t captured = u32(record + 8);
-    if (captured > left() - kRecordHeader_bytes || captured > kPacketMax_bytes) [[unlikely]] {
-      return bad_length(captured);
-    }
-    packet.time = {std::uint64_t{u32(record)} * 1'000'000'000U +
-                   std::uint64_t{u32(record + 4)} * fraction_ns_};
+    if (record.captured > left() - kRecordHeader_bytes || record.captured > kPacketMax_bytes)
+        [[unlikely]]
+      return bad_length(record.captured);
+    packet.time = {std::uint64_t{record.seconds} * 1'000'000'000U +
+                   std::uint64_t{record.fraction} * fraction_ns_};
     packet.interface = 0;
     packet.comment = {};
-    deliver(packet, record + kRecordHeader_bytes, captured, u32(record + 12), framing_);
-    offset_ += kRecordHeader_bytes + captured;
+    deliver(packet, here() + kRecordHeader_bytes, record.captured, record.original, framing_);
+    offset_ += kRecordHeader_bytes + record.captured;
     return Step::packet;
   }
 
@@ -81,9 +84,21 @@ class PcapReader final : public Reader {
   }
 
  private:
+  struct Record {
+    std::uint32_t seconds, fraction, captured, original;
+  };
+  [[nodiscard]] Record record_here() const noexcept {
+    Record r;
+    static_assert(sizeof r == kRecordHeader_bytes);
+    std::memcpy(&r, here(), sizeof r);
+    if (swapped_) [[unlikely]]
+      r = {__builtin_bswap32(r.seconds), __builtin_bswap32(r.fraction),
+           __builtin_bswap32(r.captured), __builtin_bswap32(r.original)};
+    return r;
+  }
   /// Another capture begins here, as `cat a.pcap b.pcap` makes one: no record of a packet without a
   /// byte has such a time.
-  [[nodiscard]] bool is_file_header() const noexcept {
+  [[nodiscard, gnu::noinline]] bool is_file_header() const noexcept {
     using Start = std::array<std::uint8_t, 8>;  // magic and version
     constexpr std::array<Start, 4> kStarts{
         Start{0xa1, 0xb2, 0xc3, 0xd4, 0, 2, 0, 4}, Start{0xd4, 0xc3, 0xb2, 0xa1, 2, 0, 4, 0},
@@ -93,7 +108,7 @@ class PcapReader final : public Reader {
     });
   }
 
-  Step bad_length(std::uint32_t captured) {
+  [[gnu::noinline]] Step bad_length(std::uint32_t captured) {
     if (captured <= kPacketMax_bytes) return cut_off(kRecordHeader_bytes + captured);
     return damaged(fmt::format("its length is given as {} bytes, and no packet has more than {}",
                                captured, kPacketMax_bytes));

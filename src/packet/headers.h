@@ -23,23 +23,23 @@ using HeaderFeatures = weir_header_features;
 /// Parses `frame` from its Ethernet header on.
 Headers parse(std::span<const std::uint8_t> frame) noexcept;
 
-/// The address at `offset`, which the parser promises to be inside the frame where a family is set;
-/// else the unspecified one.
-inline Address address_at(std::span<const std::uint8_t> frame, const Headers& headers,
+/// The address of a family (4 or 6) at `offset`, which the parser promises to be inside the frame;
+/// the unspecified one where the family is 0.
+inline Address address_at(std::span<const std::uint8_t> frame, unsigned family,
                           std::uint16_t offset) noexcept {
-  if (headers.family == 4) {
+  if (family == 4) {
     std::uint32_t raw = 0;
     std::memcpy(&raw, frame.data() + offset, sizeof raw);
     return Address::v4(be32::from_wire(raw));
   }
-  return headers.family == 6 ? Address::v6(frame.data() + offset) : Address{};
+  return family == 6 ? Address::v6(frame.data() + offset) : Address{};
 }
 /// Source and destination of a frame that `headers` was parsed from.
 inline Address source(std::span<const std::uint8_t> frame, const Headers& headers) noexcept {
-  return address_at(frame, headers, headers.source_offset);
+  return address_at(frame, headers.family, headers.source_offset);
 }
 inline Address destination(std::span<const std::uint8_t> frame, const Headers& headers) noexcept {
-  return address_at(frame, headers, headers.destination_offset);
+  return address_at(frame, headers.family, headers.destination_offset);
 }
 
 /// The UDP payload inside this frame; empty where the kind is not UDP.

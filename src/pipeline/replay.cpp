@@ -108,9 +108,10 @@ class ReplayRun final : public Replay {
       if (report_.packets == 0) report_.first = packet.captured.time;
       const bool waited = pacer_.limited() && wait(packet.captured.time);
       take(packet);
-      if (watch_->progress && (waited || report_.packets % kProgress_packets == 0))
+      if ((waited || report_.packets % kProgress_packets == 0) && watch_->progress)
         watch_->progress((loop + source.fraction()) / config_.loops);
     }
+    report_.last = std::max(report_.last, previous_);
     submit();
     engine_->drain();
     while (collected_ < submitted_) collect();
@@ -141,44 +142,55 @@ class ReplayRun final : public Replay {
 
   /// One packet through the datapath, and into a batch where that steers it.
   void take(const ReplayPacket& packet) {
-    packet::Frame frame;
-    frame.data = packet.captured.bytes.data();
-    frame.length = static_cast<std::uint32_t>(packet.captured.bytes.size());
-    frame.number = report_.packets++;
-    frame.time = packet.captured.time;
+    const PacketTime time = packet.captured.time;
+    const std::uint64_t number = report_.packets++;
     report_.bytes += packet.captured.original_length;
-    if (frame.time < previous_) [[unlikely]] {
+    if (time < previous_) [[unlikely]] {
       ++report_.steps_back;
-      report_.first = std::min(report_.first, frame.time);
+      report_.first = std::min(report_.first, time);
+      report_.last = std::max(report_.last, previous_);
     }
-    previous_ = frame.time;
-    report_.last = std::max(report_.last, frame.time);
-    ++report_.timeline.at(frame.time).packets;
+    previous_ = time;
+    ++report_.timeline.at(time).packets;
     const std::int32_t label = labels_.of(packet.captured.comment);
-    settle(frame.time);
-    enforce(frame.time);
-    packet::Headers headers{};
-    const std::optional<datapath::Outcome> glanced = datapath_.glance(frame, headers);
-    if (!glanced) headers = packet::parse(frame.bytes());
-    frame.side = packet.side ? *packet.side : side_of(frame, headers);
-    const datapath::Outcome outcome =
-        glanced ? datapath_.count(frame, *glanced) : datapath_.judge_parsed(frame, headers);
-    const datapath::Effect effect = datapath::effect(outcome);
-    if (effect == datapath::Effect::socket) {
-      if (order_) order_->travels(packet.captured, frame.side);
-      return steer(frame, headers, label);
+    settle(time);
+    enforce(time);
+    const std::span<const std::uint8_t> bytes = packet.captured.bytes;
+    if (const std::optional<datapath::Glance> glanced = datapath_.glance(bytes)) {
+      const Side side = packet.side ? *packet.side : side_of(glanced->source(bytes));
+      ended(packet.captured, side, number, label,
+            datapath_.count(side, bytes.size(), glanced->outcome));
+      return;
     }
-    const Verdict verdict = effect == datapath::Effect::drop ? Verdict::drop : Verdict::forward;
-    if (verdict == Verdict::drop) ++report_.timeline.at(frame.time).dropped_datapath;
-    if (order_)
-      order_->ended({packet.captured, frame.side, verdict, "datapath", datapath::name(outcome)});
-    count(frame.number, verdict, label, &LabelTally::dropped_datapath);
+    const packet::Headers headers = packet::parse(bytes);
+    packet::Frame frame;
+    frame.data = bytes.data();
+    frame.length = static_cast<std::uint32_t>(bytes.size());
+    frame.number = number;
+    frame.time = time;
+    frame.side = packet.side ? *packet.side : side_of(packet::source(bytes, headers));
+    const datapath::Outcome outcome = datapath_.judge_parsed(frame, headers);
+    if (datapath::effect(outcome) == datapath::Effect::socket) {
+      if (order_) order_->travels(packet.captured, frame.side);
+      steer(frame, headers, label);
+    } else {
+      ended(packet.captured, frame.side, number, label, outcome);
+    }
+  }
+
+  /// A packet that ends in the datapath.
+  void ended(const io::CapturedPacket& captured, Side side, std::uint64_t number,
+             std::int32_t label, datapath::Outcome outcome) {
+    const Verdict verdict =
+        datapath::effect(outcome) == datapath::Effect::drop ? Verdict::drop : Verdict::forward;
+    if (verdict == Verdict::drop) ++report_.timeline.at(captured.time).dropped_datapath;
+    if (order_) order_->ended({captured, side, verdict, "datapath", datapath::name(outcome)});
+    count(number, verdict, label, &LabelTally::dropped_datapath);
     if (label >= 0 && outcome == datapath::Outcome::peer_screened) ++labels_[label].screened;
   }
 
   /// No capture says it: what comes from a LAN address comes from the LAN.
-  Side side_of(const packet::Frame& frame, const packet::Headers& headers) const noexcept {
-    const Address source = packet::source(frame.bytes(), headers);
+  [[nodiscard]] Side side_of(const Address& source) const noexcept {
     return lan_.contains(source) ? Side::lan : Side::wan;
   }
 

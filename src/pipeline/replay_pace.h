@@ -20,8 +20,8 @@ struct Pace {
 
 class Pacer {
  public:
-  explicit Pacer(Pace pace) : pace_(pace) {}
-  [[nodiscard]] bool limited() const noexcept { return pace_.packets_per_s > 0 || pace_.speed > 0; }
+  explicit Pacer(Pace pace) : pace_(pace), limited_(pace.packets_per_s > 0 || pace.speed > 0) {}
+  [[nodiscard]] bool limited() const noexcept { return limited_; }
 
   /// How long the next packet, number `n` from 0, must wait still. Not positive where it is due.
   Nanoseconds early(std::uint64_t n, PacketTime time) {
@@ -38,6 +38,7 @@ class Pacer {
 
  private:
   const Pace pace_;
+  const bool limited_;
   std::chrono::steady_clock::time_point start_;
   PacketTime first_;
 };

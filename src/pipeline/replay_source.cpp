@@ -31,27 +31,15 @@ bool ReplaySource::advance(Input& input) {
   return true;
 }
 
-std::optional<Side> ReplaySource::side_of(Input& input, std::uint32_t interface) {
-  while (input.interfaces.size() <= interface) [[unlikely]] {
-      const std::string_view name = input.reader->interface_name(input.interfaces.size());
-      std::optional<Side> side = input.side;
-      if (!side && name == "wan") side = Side::wan;
-      if (!side && name == "lan") side = Side::lan;
-      input.interfaces.push_back(side);
-    }
-  return input.interfaces[interface];
-}
-
-io::Step ReplaySource::next(ReplayPacket& packet) {
-  if (inputs_.size() != 1) return merged(packet);
-  // With nothing to merge, a packet goes where it is wanted at once.
-  Input& input = inputs_.front();
-  const io::Step step = input.reader->next(packet.captured);
-  if (step == io::Step::error) [[unlikely]]
-    error_ = input.reader->error();
-  if (step == io::Step::packet) [[likely]]
-    packet.side = side_of(input, packet.captured.interface);
-  return step;
+/// The sides of all interfaces up to this one.
+void ReplaySource::learn(Input& input, std::uint32_t interface) {
+  while (input.interfaces.size() <= interface) {
+    const std::string_view name = input.reader->interface_name(input.interfaces.size());
+    std::optional<Side> side = input.side;
+    if (!side && name == "wan") side = Side::wan;
+    if (!side && name == "lan") side = Side::lan;
+    input.interfaces.push_back(side);
+  }
 }
 
 io::Step ReplaySource::merged(ReplayPacket& packet) {

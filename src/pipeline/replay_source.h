@@ -37,7 +37,18 @@ class ReplaySource {
   /// The same over captures that are open already.
   void add(std::unique_ptr<io::CaptureReader> reader, std::optional<Side> side);
 
-  io::Step next(ReplayPacket& packet);
+  io::Step next(ReplayPacket& packet) {
+    if (inputs_.size() != 1) [[unlikely]]
+      return merged(packet);
+    // With nothing to merge, a packet goes where it is wanted at once.
+    Input& input = inputs_.front();
+    const io::Step step = input.reader->next(packet.captured);
+    if (step == io::Step::packet) [[likely]]
+      packet.side = side_of(input, packet.captured.interface);
+    else if (step == io::Step::error)
+      error_ = input.reader->error();
+    return step;
+  }
   /// Back to the first packet. What raw captures were copied to is gone then (io/capture.h).
   void rewind() noexcept;
   /// How much of the captures has been read, 0 to 1.
@@ -55,7 +66,12 @@ class ReplaySource {
   };
   bool advance(Input& input);
   io::Step merged(ReplayPacket& packet);
-  static std::optional<Side> side_of(Input& input, std::uint32_t interface);
+  static std::optional<Side> side_of(Input& input, std::uint32_t interface) {
+    if (interface >= input.interfaces.size()) [[unlikely]]
+      learn(input, interface);
+    return input.interfaces[interface];
+  }
+  static void learn(Input& input, std::uint32_t interface);
 
   std::vector<Input> inputs_;
   std::size_t at_ = 0;  // whose head was delivered last

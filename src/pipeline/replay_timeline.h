@@ -9,6 +9,7 @@
 /// Threads   one owner.
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <vector>
@@ -30,13 +31,9 @@ class Timeline {
 
   /// The step of `time`. The first call's time is where the timeline starts.
   TimelineStep& at(PacketTime time) {
-    if (steps_.empty()) [[unlikely]] {
-      start_ = time;
-      steps_.emplace_back();
-    }
-    const std::int64_t since = (time - start_).count();
-    if (since < from_ || since >= from_ + length_ns_) [[unlikely]]
-      go_to(since);
+    // Before `from_`, too, and of a timeline that has not begun.
+    if (time.ns - from_ >= open_ns_) [[unlikely]]
+      go_to(time);
     return steps_[here_];
   }
 
@@ -45,12 +42,14 @@ class Timeline {
   [[nodiscard]] Nanoseconds step_length() const noexcept { return Nanoseconds{length_ns_}; }
 
  private:
-  [[gnu::noinline]] void go_to(std::int64_t since) {
-    if (since < 0) since = 0;
+  [[gnu::noinline]] void go_to(PacketTime time) {
+    if (steps_.empty()) start_ = time;
+    const std::int64_t since = std::max<std::int64_t>((time - start_).count(), 0);
     while (since / length_ns_ >= static_cast<std::int64_t>(kStepsMax)) halve();
     here_ = static_cast<std::size_t>(since / length_ns_);
-    from_ = static_cast<std::int64_t>(here_) * length_ns_;
     if (here_ >= steps_.size()) steps_.resize(here_ + 1);
+    open_ns_ = static_cast<std::uint64_t>(length_ns_);
+    from_ = start_.ns + here_ * open_ns_;
   }
   /// Half as many steps, twice as long.
   void halve() {
@@ -70,8 +69,10 @@ class Timeline {
   std::vector<TimelineStep> steps_;
   PacketTime start_;
   std::int64_t length_ns_ = 1'000'000;
-  std::int64_t from_ = 0;  // the present step's, since the start
-  std::size_t here_ = 0;   // its number
+  // Of the present step:
+  std::size_t here_ = 0;       // its number
+  std::uint64_t from_ = 0;     // its first time
+  std::uint64_t open_ns_ = 0;  // its length; 0 before there is one
 };
 
 }  // namespace weir::pipeline
