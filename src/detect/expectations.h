@@ -85,6 +85,7 @@ class Expectations {
   Admission admit(const Address& searcher, std::uint16_t port, const Address& source,
                   Standing standing, PacketTime now) noexcept;
 
+  void populate() noexcept { table_.populate(); }  ///< as BoundedTable's
   static constexpr std::size_t bytes(std::uint32_t entries) noexcept {
     return BoundedTable<Entry>::bytes(entries);
   }

@@ -46,6 +46,14 @@ class TableExtractor final : public Extractor {
                   Expectations(config.expectations_max, open_for_, config.hash_seed)},
         flows_(config.flows_max, config.hash_seed) {}
 
+  void populate() noexcept override {
+    sources_.populate();
+    destinations_.populate();
+    networks_.populate();
+    for (Expectations& expectations : asked_by_) expectations.populate();
+    flows_.populate();
+  }
+
   void extract(const Packets& packets) noexcept override {
     std::array<Place, kBucketsAhead> places;
     std::array<Row, kRows> rows;

@@ -66,6 +66,8 @@ class Extractor {
 
   /// Memory of all its tables, when they are full.
   static std::size_t memory_bytes(const TableConfig& config) noexcept;
+  /// Takes that memory at once: before packets come, none of which is to wait for a page.
+  virtual void populate() noexcept = 0;
 
   /// Writes each packet's row and context. Memory is asked for what the tables hold of the packets
   /// ahead, so that many at once cost less each.

@@ -37,6 +37,7 @@ class Flows {
     return entry != nullptr && now - entry->from_lan <= kOpen;
   }
 
+  void populate() noexcept { table_.populate(); }  ///< as BoundedTable's
   static constexpr std::size_t bytes(std::uint32_t entries) noexcept {
     return BoundedTable<Entry>::bytes(entries);
   }

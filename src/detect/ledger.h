@@ -91,6 +91,8 @@ class Ledger {
     }
   }
 
+  void populate() noexcept { sources_.populate(); }  ///< as BoundedTable's
+
   struct Snapshot {
     std::array<RuleTally, kReasonSlots> rules{};  ///< by Reason
     std::vector<SourceTally> sources;             ///< the most packets first

@@ -365,6 +365,12 @@ std::size_t Policy::memory_bytes(const PolicyConfig& config) noexcept {
          BoundedTable<SuspectNetwork>::bytes(kNetworks) + BoundedTable<Victim>::bytes(kVictims);
 }
 
+void Policy::populate() noexcept {
+  impl_->suspects.populate();
+  impl_->networks.populate();
+  impl_->victims.populate();
+}
+
 void Policy::decide(std::span<const Context> contexts, const float* scores,
                     Decision* decisions) noexcept {
   Impl& my = *impl_;

@@ -211,6 +211,7 @@ class Policy {
   ~Policy();
   /// Memory of all its tables, when they are full.
   static std::size_t memory_bytes(const PolicyConfig& config) noexcept;
+  void populate() noexcept;  ///< as BoundedTable's
 
   /// Of each packet in its turn; `scores` and `decisions` have room for as many as `contexts`.
   void decide(std::span<const Context> contexts, const float* scores, Decision* decisions) noexcept;

@@ -5,8 +5,13 @@
 #include <rapidcheck.h>
 #include <rapidcheck/gtest.h>
 
+#include <unistd.h>
+
+#include <array>
+#include <fstream>
 #include <random>
 #include <set>
+#include <string>
 #include <unordered_map>
 
 #include "detect/extractor.h"
@@ -133,6 +138,31 @@ TEST(Memory, AMillionSourcesAndAllElseIn128MiB) {
       static_cast<double>(Extractor::memory_bytes(one_more) - Extractor::memory_bytes(tables)),
       80'000 * 104.0, 8 * 104.0)
       << "config/weir.toml says so";
+}
+
+/// Of this process, in memory.
+std::size_t resident_bytes() {
+  std::size_t all = 0;
+  std::size_t resident = 0;
+  std::ifstream("/proc/self/statm") >> all >> resident;
+  return resident * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+TEST(Memory, IsTakenAtOnceWhereThatIsAskedFor) {
+  const std::array<std::string, 1> feature{"payload_bytes"};
+  const auto extractor = Extractor::make({}, feature);
+  ASSERT_TRUE(extractor) << extractor.error().message;
+  Policy policy({});
+  Ledger ledger({.columns = 1});
+  const auto expect_most = [](std::size_t all, const auto& populate) {
+    const std::size_t before = resident_bytes();
+    populate();
+    // Buckets, a twelfth, are taken by the constructor.
+    EXPECT_GT(static_cast<double>(resident_bytes() - before), 0.8 * static_cast<double>(all));
+  };
+  expect_most(Extractor::memory_bytes({}), [&] { (*extractor)->populate(); });
+  expect_most(Policy::memory_bytes({}), [&] { policy.populate(); });
+  expect_most(Ledger::memory_bytes({.columns = 1, .blocks_max = 1}), [&] { ledger.populate(); });
 }
 
 }  // namespace

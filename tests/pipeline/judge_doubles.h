@@ -29,6 +29,7 @@ inline void sometimes_delay(std::uint64_t n, std::uint64_t seed) {
 class NumberExtractor final : public detect::Extractor {
  public:
   explicit NumberExtractor(std::uint64_t seed = 0) : seed_(seed) {}
+  void populate() noexcept override {}
   void extract(const detect::Packets& packets) noexcept override {
     EXPECT_FALSE(busy_.exchange(true)) << "two threads extract at once";
     if (seed_ != 0 && !packets.frames.empty()) sometimes_delay(packets.frames[0].number, seed_);
