@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
 /* Frames of userspace, sent by the way that redirected ones take. Userspace puts a batch into `outgoing` and runs this
  * program once for each frame of it, on live frames (BPF_PROG_RUN, 5.18), as if they had come in by the other side: so
- * that the tracepoints see of them what they see of unsteered traffic. In front of each frame its channel stands as
- * metadata (the kernel gives no queue to live frames).
+ * that the tracepoints see of them what they see of unsteered traffic. A frame's channel is told by the length that it has
+ * before it is filled: the kernel gives live frames no queue, and sets lengths anew where it uses a page again, but not
+ * the bytes in it, which drivers and tunnels write to.
  */
 #include <linux/bpf.h>
 
@@ -41,14 +42,13 @@ SEC("xdp")
 int send(struct xdp_md *ctx)
 {
   __u32 side = ctx->ingress_ifindex == weir_ifindex[WEIR_SIDE_wan] ? WEIR_SIDE_lan : WEIR_SIDE_wan;
-  __u32 *mark = (__u32 *)(long)ctx->data_meta;
+  __u32 blank = ctx->data_end - ctx->data;
   struct weir_send_turn *turn;
   struct weir_outgoing *frame;
-  __u32 channel, key, length, blank;
+  __u32 channel, key, length;
 
-  if ((void *)(mark + 1) > (void *)(long)ctx->data)
-    return XDP_ABORTED;
-  channel = *mark;
+  asm volatile("" : "+r"(blank)); /* clang would subtract `data_end` alone, which the verifier refuses */
+  channel = blank - WEIR_SEND_BLANK_BYTES;
   turn = bpf_map_lookup_elem(&turns, &channel);
   if (!turn)
     return XDP_ABORTED;
@@ -60,9 +60,7 @@ int send(struct xdp_md *ctx)
   length = frame->length;
   if (length < WEIR_SEND_LEAST_BYTES || length > WEIR_SEND_MOST_BYTES)
     return XDP_DROP;
-  blank = ctx->data_end - ctx->data;
-  asm volatile("" : "+r"(blank)); /* clang would subtract `data_end` alone, which the verifier refuses */
-  if (bpf_xdp_adjust_meta(ctx, sizeof(channel)) || bpf_xdp_adjust_tail(ctx, (int)(length - blank)) ||
+  if (bpf_xdp_adjust_tail(ctx, (int)(length - blank)) ||
       bpf_xdp_store_bytes(ctx, 0, frame->data, length) ||
       bpf_redirect_map(&peers, side, XDP_DROP) != XDP_REDIRECT) {
     turn->refused += 1;

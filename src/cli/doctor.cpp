@@ -68,7 +68,7 @@ io::MachineQuestion question_of(const control::Config& config, const DoctorOptio
   // Packets of 2.25 KiB: those under way, and two rings at least of the devices' four.
   question.channel_mb = (config.poll.frames + 2 * config.poll.ring) / 1024 * 9 / 4;
   question.busy_poll = config.settings.channels_busy_poll;
-  question.may_redirect = !config.host && !config.redirect;
+  question.may_redirect = !config.host && !config.redirect && !config.kernel.generic_only;
   question.tuning = config.tuning;
   question.pin_directory = config.settings.control_pin_directory;
   return question;

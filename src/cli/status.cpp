@@ -31,6 +31,7 @@ std::string attached(const Json& interface) {
                      judge.empty() ? "" : judge + ": ",
                      judge == "observe"                   ? "copies are judged"
                      : interface["zero_copy"].get<bool>() ? "zero-copy"
+                     : interface["redirects"].get<bool>() ? "copy mode, sends by redirect"
                                                           : "copy mode");
 }
 

@@ -104,11 +104,12 @@ Status Service::Impl::load_model() {
   WEIR_ASSIGN(bound, pipeline::bind(&model, config.tables, pipeline::Extract::model_features,
                                     pipeline::scores_of(config.policy)));
   evaluator = bound.evaluator->describe();
-  bound.extractor->populate();
   return {};
 }
 
 Status Service::Impl::attach() {
+  // A router that looks after itself has little memory, and takes it as it is used.
+  if (!config.host) bound.extractor->populate();
   wire = make_wire(config);
   return wire->attach(warnings);
 }
@@ -121,8 +122,10 @@ Status Service::Impl::start_engine() {
                            .sources_max = config.settings.tables_report_sources,
                            .blocks_max = config.settings.tables_blocks_kept,
                            .hash_seed = config.policy.hash_seed});
-  policy->populate();
-  ledger->populate();
+  if (!config.host) {
+    policy->populate();
+    ledger->populate();
+  }
   WEIR_ASSIGN(enforcer,
               Enforcer::start(wire->tables(), [this](std::span<const datapath::Block> blocks) {
                 lines.print(blocks);

@@ -8,7 +8,8 @@
 ///                            "passed": {"packets", "bytes"}},
 ///  "interfaces": {"wan": {"name", "backend": "af_xdp"|"dpdk",
 ///                 "link": "up"|"no carrier"|"down"|"gone", "zero_copy",
-///                 af_xdp: "attached": "native"|"generic"
+///                 af_xdp: "attached": "native"|"generic",
+///                         "redirects": whether large batches leave past the sockets
 ///                 dpdk: "driver", "spread", "promiscuous", "counters": {the device's own},
 ///                       wan: "flow_rules": {"on", "reason": why not, or "kinds", "rules",
 ///                       "rules_max", "blocks", "hit_packets", "hit_bytes", "added", "refused"}},

@@ -20,6 +20,9 @@ namespace {
 class KernelWire final : public Wire {
  public:
   explicit KernelWire(const Config& config) : config_(config) {}
+  ~KernelWire() override { channels_.clear(); }  // before what they send by
+  KernelWire(const KernelWire&) = delete;
+  KernelWire& operator=(const KernelWire&) = delete;
 
   Status attach(std::vector<std::string>& warnings) override;
   Status open_channels(std::vector<std::string>& warnings) override;
@@ -43,6 +46,7 @@ class KernelWire final : public Wire {
 
  private:
   Status open_host_channels(std::uint32_t count);
+  Status open_redirect(std::uint32_t count, std::vector<std::string>& warnings);
   /// In host mode only the first has an interface.
   [[nodiscard]] std::span<const Side> sides() const noexcept {
     static constexpr std::array kBoth{Side::wan, Side::lan};
@@ -82,17 +86,30 @@ Status KernelWire::open_channels(std::vector<std::string>& warnings) {
           fmt::format("interface '{}' is of {}; {}", name, frames->found, frames->remedy));
     return open_host_channels(count);
   }
-  if (config_.redirect) {
-    if (auto redirect = io::RedirectTx::make(config_.kernel.interfaces, count))
-      redirect_ = std::move(*redirect);
-    else
-      warnings.push_back(fmt::format("channels.transmit: {}; what was judged leaves by the sockets",
-                                     redirect.error().message));
-  }
+  if (const Status redirects = open_redirect(count, warnings); !redirects)
+    warnings.push_back(fmt::format("channels.transmit: {}; what was judged leaves by the sockets",
+                                   redirects.error().message));
   for (std::uint32_t i = 0; i < count; ++i) {
     WEIR_ASSIGN(auto channel, io::open_af_xdp(config_.af_xdp, i, redirect_.get()));
     channels_.push_back(std::move(channel));
   }
+  return {};
+}
+
+/// Where it is asked for. In generic mode drivers take what is redirected as sk_buffs, and nothing
+/// else.
+Status KernelWire::open_redirect(std::uint32_t count, std::vector<std::string>& warnings) {
+  if (!config_.redirect) return {};
+  for (const Side side : sides())
+    if (kernel_->mode(side) != datapath::AttachMode::native)
+      return fail(fmt::format("'{}' has generic XDP, and native is needed",
+                              config_.kernel.interfaces[index(side)]));
+  WEIR_ASSIGN(redirect_, io::RedirectTx::make(config_.kernel.interfaces, count));
+  if (config_.settings.channels_io_cpus.empty())
+    warnings.emplace_back(
+        "channels.transmit is \"redirect\" and channels.io_cpus is empty: where an I/O thread "
+        "moves to "
+        "another CPU, packets may overtake others; give each channel a CPU");
   return {};
 }
 
@@ -192,11 +209,9 @@ Json KernelWire::interface_json(Side side) const {
   bool zero_copy = !channels_.empty();
   for (const auto& channel : channels_) zero_copy = zero_copy && channel->zero_copy(side);
   const std::string& interface = config_.kernel.interfaces[index(side)];
-  return {{"name", interface},
-          {"backend", "af_xdp"},
-          {"attached", mode(side)},
-          {"link", io::name(io::link_of(interface))},
-          {"zero_copy", zero_copy}};
+  return {{"name", interface},      {"backend", "af_xdp"},
+          {"attached", mode(side)}, {"link", io::name(io::link_of(interface))},
+          {"zero_copy", zero_copy}, {"redirects", redirect_ != nullptr && !zero_copy}};
 }
 
 }  // namespace

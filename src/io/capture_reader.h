@@ -51,9 +51,9 @@ class Reader : public CaptureReader {
     constexpr std::size_t kAhead_bytes = 2048;
     if (fetched_ < offset_) [[unlikely]]
       fetched_ = offset_;
-    // Beyond the file's end a prefetch does nothing.
-    for (; fetched_ < offset_ + kAhead_bytes; fetched_ += kCacheLine_bytes)
-      __builtin_prefetch(here() + (fetched_ - offset_));
+    const std::size_t end = std::min(offset_ + kAhead_bytes, file_.size());
+    for (; fetched_ < end; fetched_ += kCacheLine_bytes)
+      __builtin_prefetch(file_.data() + fetched_);
   }
   /// Ends the capture. `what`: the rest of the sentence that starts with the capture's name.
   Step fail_with(std::string what);

@@ -28,7 +28,7 @@ struct ChannelCounters {
   std::uint64_t tx_redirected = 0;             ///< of `tx_packets`: io/redirect_tx.h
   std::uint64_t released = 0;                  ///< received here and given back unsent, by verdict
   std::uint64_t tx_full = 0;                   ///< frames that the TX ring had no room for: dropped
-  std::uint64_t tx_lost = 0;        ///< of `tx_packets`: the device refused them (no carrier), gone
+  std::uint64_t tx_lost = 0;        ///< of `tx_packets`: refused (no carrier, no interface), gone
   std::uint64_t fill_short = 0;     ///< times that no frame was free for an empty fill ring
   std::uint64_t not_completed = 0;  ///< completions of frames that were not sent: kernel fault
   std::uint64_t wakeups_rx = 0, wakeups_tx = 0;  ///< system calls

@@ -6,32 +6,35 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <linux/if_link.h>
+#include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <sched.h>
 #include <sys/mman.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstring>
+#include <system_error>
 #include <thread>
 #include <utility>
 
 #include "../../bpf/abi.h"
 #include "base/clock.h"
 #include "base/fd.h"
+#include "base/netlink.h"
 #include "send.skel.h"
 
 namespace weir::io {
 namespace {
 
-/// Of a live frame until the program has filled it; in front of it stands its channel.
-constexpr std::uint32_t kBlank_bytes = 64;
 /// As many at a time, then the peer's poll has its turn: a veth's ring has 256 places.
 constexpr std::uint32_t kAtOnce_frames = 64;
 /// A call that waits for all CPUs takes ten times as long and more; one that does not, a tenth.
 constexpr Nanoseconds kCallAtMost{1'000'000};
 constexpr int kProbes = 8;
-constexpr std::uint32_t kLoopback = 1;  // ifindex, in any namespace
+const std::string kHolder = "weir0";  // the interface that the program is attached to
+static_assert(std::has_single_bit(std::uint32_t{WEIR_SEND_MAX}));
 
 /// A map's memory, as the kernel sees it.
 template <typename Entry>
@@ -107,20 +110,38 @@ Status LiveFrames::open(const std::array<std::string, kSides>& interfaces) {
   return probe();
 }
 
-Status LiveFrames::keep_attached() {
+/// In the namespace of the calling thread.
+Status make_holder() {
+  ifinfomsg link{};
+  link.ifi_family = AF_UNSPEC;
+  NetlinkRequest request(RTM_NEWLINK, NLM_F_CREATE | NLM_F_EXCL, link);
+  request.add(IFLA_IFNAME, kHolder);
+  const auto info = request.begin(IFLA_LINKINFO);
+  request.add(IFLA_INFO_KIND, std::string("veth"));
+  request.end(info);
+  if (const int error = request.send(); error != 0) return fail_errno("make a veth", error);
+  return {};
+}
+
+Status LiveFrames::keep_attached() try {
   Status attached;
-  // A namespace is a thread's: this one ends in it.
-  std::thread([&] {
-    if (unshare(CLONE_NEWNET) != 0) {
-      attached = fail_errno("make a network namespace", errno);
-      return;
-    }
+  const auto attach = [this]() -> Status {
+    if (unshare(CLONE_NEWNET) != 0)
+      return fail_errno("make a network namespace (CAP_SYS_ADMIN)", errno);
     namespace_ = Fd(::open("/proc/thread-self/ns/net", O_RDONLY | O_CLOEXEC));
-    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_SKB_MODE);
-    link_ = Fd(bpf_link_create(program_, kLoopback, BPF_XDP, &options));
-    if (!namespace_ || !link_) attached = fail_errno("attach the program that redirects", errno);
-  }).join();
+    if (!namespace_) return fail_errno("open a network namespace", errno);
+    WEIR_TRY(make_holder());
+    LIBBPF_OPTS(bpf_link_create_opts, options, .flags = XDP_FLAGS_DRV_MODE);
+    link_ = Fd(bpf_link_create(program_, static_cast<int>(if_nametoindex(kHolder.c_str())), BPF_XDP,
+                               &options));
+    if (!link_) return fail_errno("attach the program that redirects frames", errno);
+    return {};
+  };
+  std::thread inside([&] { attached = attach(); });  // a namespace is a thread's
+  inside.join();
   return attached;
+} catch (const std::system_error& error) {
+  return fail(fmt::format("start a thread: {}", error.what()));
 }
 
 /// Empty frames, which the program lets go of.
@@ -140,13 +161,12 @@ Status LiveFrames::probe() {
 }
 
 int LiveFrames::run(std::uint32_t channel, Side side, std::size_t frames) noexcept {
-  std::array<std::uint8_t, sizeof channel + kBlank_bytes> marked{};
-  std::memcpy(marked.data(), &channel, sizeof channel);
+  static constexpr std::array<std::uint8_t, WEIR_SEND_BLANK_BYTES + WEIR_CHANNELS_MAX> kBlank{};
+  const std::uint32_t blank_bytes = WEIR_SEND_BLANK_BYTES + channel;  // tells the channel
   xdp_md context{};
-  context.data = sizeof channel;
-  context.data_end = marked.size();
+  context.data_end = blank_bytes;
   context.ingress_ifindex = ifindex_[index(opposite(side))];
-  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = marked.data(), .data_size_in = marked.size(),
+  LIBBPF_OPTS(bpf_test_run_opts, options, .data_in = kBlank.data(), .data_size_in = blank_bytes,
               .ctx_in = &context, .ctx_size_in = sizeof context, .repeat = static_cast<int>(frames),
               .flags = BPF_F_TEST_XDP_LIVE_FRAMES, .batch_size = kAtOnce_frames);
   return -bpf_prog_test_run_opts(program_, &options);
@@ -171,11 +191,12 @@ RedirectTx::Sent LiveFrames::send(std::uint32_t channel, Side side,
   while (sent.frames < n) {
     run(channel, side, n - sent.frames);
     ++sent.calls;
-    const std::size_t before =
-        std::exchange(sent.frames, __atomic_load_n(&turn.next, __ATOMIC_ACQUIRE));
+    const std::size_t before = sent.frames;
+    sent.frames = std::min(__atomic_load_n(&turn.next, __ATOMIC_ACQUIRE), n);
     if (sent.frames == before) break;
   }
-  sent.refused = __atomic_load_n(&turn.refused, __ATOMIC_ACQUIRE);
+  sent.refused =
+      std::min<std::size_t>(__atomic_load_n(&turn.refused, __ATOMIC_ACQUIRE), sent.frames);
   return sent;
 }
 

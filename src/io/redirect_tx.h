@@ -6,13 +6,17 @@
 /// Shape     frames are copied into a map, and bpf/send.bpf.c is run on as many live frames
 ///           (BPF_PROG_RUN), which it fills and redirects. A call costs what some 20 frames of a
 ///           socket do: not for small batches.
-/// Needs     Linux 5.18, CAP_NET_ADMIN, CAP_BPF and CAP_SYS_ADMIN, and what redirecting needs of the
-///           drivers.
+/// Needs     Linux 5.18, CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN; drivers that take
+///           redirected frames, as those do that have native XDP programs on both sides. 1 MiB of
+///           kernel memory a channel.
 /// Kept      the kernel patches its dispatcher for a program that no interface has, and waits for
-///           all CPUs, at each call. So the program is attached once: to the loopback interface,
-///           never up, of a network namespace of its own, which nothing else is in.
-/// Counted   frames that the driver has no room for: at the tracepoint, as of unsteered traffic
-///           (`redirect_errors`).
+///           all CPUs, at each call. So the program is attached once: to a veth, never up, in a
+///           network namespace of its own, which nothing else is in.
+/// Order     of what one thread sends while it stays on its CPU. A driver takes the ring of the CPU
+///           for what is redirected, and the channel's for what a socket sends: where these are
+///           two, and where the thread moves (no `channels.io_cpus`), packets may overtake others.
+/// Counted   frames that the driver has no room for are gone, where a socket would keep them: they
+///           are counted at the tracepoint, with those of unsteered traffic (`redirect_errors`).
 /// Owner     the wire; outlives the channels that send by it.
 /// Threads   `make`: any. `send`: each channel's own, for its channel; all in the interfaces' network
 ///           namespace.

@@ -157,6 +157,7 @@ class ReplayRun final : public Replay {
     enforce(time);
     const std::span<const std::uint8_t> bytes = packet.captured.bytes;
     if (const std::optional<datapath::Glance> glanced = datapath_.glance(bytes)) {
+      WEIR_DCHECK(datapath::effect(glanced->outcome) != datapath::Effect::socket);
       const Side side = packet.side ? *packet.side : side_of(glanced->source(bytes));
       ended(packet.captured, side, number, label,
             datapath_.count(side, bytes.size(), glanced->outcome));

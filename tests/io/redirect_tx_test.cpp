@@ -8,7 +8,10 @@
 
 #include <chrono>
 #include <csignal>
-#include <functional>
+#include <optional>
+#include <thread>
+#include <tuple>
+#include <vector>
 
 #include "../../bpf/abi.h"
 #include "box.h"
@@ -138,6 +141,44 @@ TEST_F(RedirectTxTest, EachChannelHasItsOwn) {
   }
 }
 
+// What a driver or a tunnel does to the room in front of a frame must not change whose the next one
+// is, which gets the same page.
+TEST_F(RedirectTxTest, ChannelsThatSendAtOnceMixNothing) {
+  constexpr std::uint64_t kBatches = 200;
+  constexpr std::uint64_t kEach = 100;
+  const auto send = [&](std::uint32_t channel, Side side) {
+    const weir::test::Inside inside(box_->wire.box);
+    for (std::uint64_t batch = 0; batch < kBatches; ++batch) {
+      std::vector<Bytes> bytes;
+      std::vector<packet::Frame> frames(kEach);
+      for (std::uint64_t i = 0; i < kEach; ++i) {
+        bytes.push_back(frame_of(80 + 40 * channel, (batch * kEach + i) * kQueues + channel));
+        frames[i].data = bytes[i].data();
+        frames[i].length = static_cast<std::uint32_t>(bytes[i].size());
+      }
+      const RedirectTx::Sent sent = redirect_->send(channel, side, frames);
+      EXPECT_EQ(sent.frames, kEach);
+      EXPECT_EQ(sent.refused, 0U);
+      // A veth's ring has 256 places: what reads it has its turn.
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+  };
+  std::thread first([&] { send(0, Side::lan); });
+  std::thread second([&] { send(1, Side::wan); });
+  first.join();
+  second.join();
+  for (const Side side : {Side::lan, Side::wan}) {
+    const std::uint64_t channel = side == Side::lan ? 0 : 1;
+    std::uint64_t arrived = 0;
+    while (const auto got = box_->far_end(side).receive()) {
+      ASSERT_EQ(number_of(*got), arrived * kQueues + channel);
+      ASSERT_EQ(*got, frame_of(80 + 40 * channel, number_of(*got)));
+      ++arrived;
+    }
+    EXPECT_EQ(arrived, kBatches * kEach);
+  }
+}
+
 TEST_F(RedirectTxTest, SignalsTakeNothingAway) {
   struct sigaction nothing {};
   struct sigaction before {};
@@ -167,6 +208,17 @@ TEST_F(RedirectTxTest, AnInterfaceThatGoesAwayIsSurvivedAndItsFramesAreCounted) 
   EXPECT_TRUE(channel_->conserved());
   EXPECT_EQ(channel_->counters(Side::lan).tx_lost, 64U);
   received(Side::wan, frames);
+}
+
+TEST_F(RedirectTxTest, WithoutTheInterfaceThatFramesCameInByTheSocketsCarryOn) {
+  std::vector<Bytes> frames;
+  for (std::uint64_t i = 0; i < 64; ++i) frames.push_back(frame_of(60, i));
+  const auto got = received(Side::wan, frames);
+  box_->wire.box.must("ip link del wan");
+  EXPECT_EQ(channel_->transmit(Side::lan, got), 64U);
+  expect_at(Side::lan, frames);
+  EXPECT_EQ(redirected(Side::lan), 0U);
+  EXPECT_EQ(channel_->counters(Side::lan).wakeup_errors, 1U);
 }
 
 TEST_F(RedirectTxTest, WhatCannotBeIsSaid) {

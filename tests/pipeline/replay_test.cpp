@@ -298,6 +298,25 @@ TEST_F(ReplayCaptures, LoopsGoOnInTime) {
   }
 }
 
+TEST_F(ReplayCaptures, TimeThatStepsBackIsCountedAndTheEarliestAndTheLatestAreFound) {
+  std::vector<Written> packets;
+  for (const std::uint64_t time : {5'000U, 9'000U, 3'000U, 7'000U})
+    packets.push_back({reply_from("203.0.113.9"), time, 0, ""});
+  const std::string path = write("a.pcapng", packets);
+  const auto once = run({{path, std::nullopt}});
+  ASSERT_TRUE(once);
+  EXPECT_EQ(once->first, PacketTime{3'000});
+  EXPECT_EQ(once->last, PacketTime{9'000});
+  EXPECT_EQ(once->steps_back, 1U);
+  ReplayConfig config = quick();
+  config.loops = 2;  // 6,000 and a mean gap, 1,500, later
+  const auto twice = run({{path, std::nullopt}}, config);
+  ASSERT_TRUE(twice);
+  EXPECT_EQ(twice->first, PacketTime{3'000});
+  EXPECT_EQ(twice->last, PacketTime{16'500});
+  EXPECT_EQ(twice->steps_back, 2U);
+}
+
 TEST_F(ReplayCaptures, NoPaceChangesAVerdict) {
   const std::string path = write("a.pcapng", flood_and_dns());
   const auto flat_out = run({{path, std::nullopt}});
