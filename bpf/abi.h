@@ -129,10 +129,11 @@ struct weir_copy {
 
 /* What send.bpf.c sends. Key of the map `outgoing`: channel * WEIR_SEND_MAX + number in the batch. A live frame has its
  * page with the kernel's headroom (256 bytes), what it keeps of it, and what an skb needs at the end: 3,176 bytes are left
- * where cache lines have 256 bytes (s390x), 3,368 and more elsewhere.
+ * where cache lines have 256 bytes (s390x), 3,368 where they have 64. One that is not filled yet is WEIR_SEND_BLANK_BYTES
+ * long, and as many bytes more as its channel's number.
  */
-#define WEIR_SEND_MAX 256        /* frames of a batch, a power of two */
-#define WEIR_SEND_BLANK_BYTES 64 /* a frame that is not filled yet is so long, and as many bytes more as its channel's number */
+#define WEIR_SEND_MAX 256 /* frames of a batch, a power of two */
+#define WEIR_SEND_BLANK_BYTES 64
 #define WEIR_SEND_LEAST_BYTES 14
 #define WEIR_SEND_MOST_BYTES 3168
 struct weir_outgoing {

@@ -121,8 +121,9 @@
   X(channels, tx_budget, number, "32", "1..1024",                                                  \
     "Packets that one send may pass on in copy mode, where the kernel can change it (6.17).")      \
   X(channels, transmit, choice, "\"socket\"", "socket|redirect",                                   \
-    "How judged packets leave in copy mode. socket: by AF_XDP; redirect: 32 and more at once as "  \
-    "XDP redirects what is not steered (Linux 5.18), for a fraction of the CPU time.")             \
+    "How forwarded packets leave in copy mode. socket: by AF_XDP; redirect: 32 and more at once "  \
+    "as XDP redirects what is not steered (native XDP, Linux 5.18), for a fraction of the CPU "    \
+    "time; without io_cpus packets may overtake others.")                                          \
   X(workers, count, number, "0", "0..256",                                                         \
     "0: score on the I/O threads, best for light load and few cores; several channels then "       \
     "take turns at the tables.")                                                                   \

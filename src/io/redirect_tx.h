@@ -4,7 +4,7 @@
 /// a socket makes an skb of each frame, which costs several times as much.
 ///
 /// Shape     frames are copied into a map, and bpf/send.bpf.c is run on as many live frames
-///           (BPF_PROG_RUN), which it fills and redirects. A call costs what some 20 frames of a
+///           (BPF_PROG_RUN), which it fills and redirects. A call costs what some 12 frames of a
 ///           socket do: not for small batches.
 /// Needs     Linux 5.18, CAP_NET_ADMIN, CAP_BPF, CAP_PERFMON and CAP_SYS_ADMIN; drivers that take
 ///           redirected frames, as those do that have native XDP programs on both sides. 1 MiB of
@@ -51,7 +51,8 @@ class RedirectTx {
     std::uint32_t calls = 0;  ///< of the system
   };
   /// Sends `frames` out of `side`, in order; they are copied, and the caller's again. Not all where
-  /// there are more than a batch, one is too long, or the kernel is out of memory.
+  /// there are more than a batch, one is too long or too short, the other side's interface is gone,
+  /// or the kernel is out of memory.
   virtual Sent send(std::uint32_t channel, Side side,
                     std::span<const packet::Frame> frames) noexcept = 0;
 };
