@@ -227,9 +227,9 @@ class BoundedTable {
   }
   /// The first start of a cache line: an entry of 96 bytes then is in two lines, never in three.
   static Entry* in_line(void* memory) noexcept {
-    const auto at = reinterpret_cast<std::uintptr_t>(memory);
-    return reinterpret_cast<Entry*>((at + kCacheLine_bytes - 1) / kCacheLine_bytes *
-                                    kCacheLine_bytes);
+    const std::size_t past = reinterpret_cast<std::uintptr_t>(memory) % kCacheLine_bytes;
+    void* const start = static_cast<char*>(memory) + (past == 0 ? 0 : kCacheLine_bytes - past);
+    return static_cast<Entry*>(start);
   }
 
   const std::uint32_t buckets_count_;

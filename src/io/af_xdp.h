@@ -16,8 +16,8 @@
 #include <string>
 
 #include "base/result.h"
+#include "io/af_xdp_redirect.h"
 #include "io/interface.h"
-#include "io/redirect_tx.h"
 
 namespace weir::io {
 

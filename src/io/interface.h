@@ -25,7 +25,7 @@ namespace weir::io {
 struct ChannelCounters {
   std::uint64_t rx_packets = 0, rx_bytes = 0;
   std::uint64_t tx_packets = 0, tx_bytes = 0;  ///< put into the TX ring, or redirected
-  std::uint64_t tx_redirected = 0;             ///< of `tx_packets`: io/redirect_tx.h
+  std::uint64_t tx_redirected = 0;             ///< of `tx_packets`: io/af_xdp_redirect.h
   std::uint64_t released = 0;                  ///< received here and given back unsent, by verdict
   std::uint64_t tx_full = 0;                   ///< frames that the TX ring had no room for: dropped
   std::uint64_t tx_lost = 0;        ///< of `tx_packets`: refused (no carrier, no interface), gone

@@ -47,7 +47,7 @@ struct MachineQuestion {
   bool host = false;                   ///< host mode: the first interface alone, which is no wire
   bool guards_all_ip = false;          ///< host mode: TCP too is held back until it is judged
   bool busy_poll = false;
-  bool may_redirect = false;  ///< what is judged leaves by sockets, and need not (io/redirect_tx.h)
+  bool may_redirect = false;  ///< frames leave by sockets, and need not (io/af_xdp_redirect.h)
   Tuning tuning;
   std::string pin_directory;
   std::string root;  ///< in front of /proc and /sys: for tests

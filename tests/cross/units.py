@@ -24,7 +24,8 @@ HEADERS = ["fmt", "gmock", "gtest", "hwy", "tl"]
 
 # Sources and tests. All of either is compiled as one, so that headers are read and templates made once.
 GROUPS = (
-    ["src/base/address.cpp", "src/base/clock.cpp", "src/base/nearest.cpp", "src/base/result.cpp", "src/base/seed.cpp",
+    ["src/base/address.cpp", "src/base/clock.cpp", "src/base/nearest.cpp", "src/base/populate.cpp",
+     "src/base/result.cpp", "src/base/seed.cpp",
      "src/packet/*.cpp", "src/datapath/datapath.cpp", "src/datapath/native.cpp", "src/datapath/native_shared.cpp",
      "src/detect/*.cpp"],
     ["tests/packet/headers_test.cpp", "tests/cases/cases.cpp", "tests/cases/native_test.cpp",

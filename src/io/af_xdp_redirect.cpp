@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: BSD-2-Clause
-#include "io/redirect_tx.h"
+#include "io/af_xdp_redirect.h"
 
 #include <bpf/bpf.h>
 #include <bpf/libbpf.h>

@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: BSD-2-Clause
 // Privileged: frames that leave past the sockets, on veth pairs in network namespaces of the test's own.
-#include "io/redirect_tx.h"
+#include "io/af_xdp_redirect.h"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
