@@ -280,7 +280,7 @@ std::size_t AfXdpChannel::redirect(Side side, std::span<const packet::Frame> fra
   const RedirectTx::Sent sent = redirect_->send(number_, side, frames);
   const auto done = frames.first(sent.frames);
   Counts& c = counts(side);
-  if (done.empty()) c.wakeup_errors.add(1);
+  if (sent.calls > 0 && done.empty()) c.wakeup_errors.add(1);
   c.wakeups_tx.add(sent.calls);
   c.tx_packets.add(done.size());
   c.tx_redirected.add(done.size());

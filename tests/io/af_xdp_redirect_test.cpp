@@ -123,6 +123,12 @@ TEST_F(RedirectTxTest, TheLongestGoAndWhatIsLongerTakesTheSocketInItsTurn) {
   EXPECT_EQ(channel_->transmit(Side::lan, received(Side::wan, frames)), 40U);
   expect_at(Side::lan, frames);
   EXPECT_EQ(redirected(Side::lan), 40U + 20U);
+
+  frames[0] = frame_of(WEIR_SEND_MOST_BYTES + 1, 0);
+  EXPECT_EQ(channel_->transmit(Side::lan, received(Side::wan, frames)), 40U);
+  expect_at(Side::lan, frames);
+  EXPECT_EQ(redirected(Side::lan), 40U + 20U);
+  EXPECT_EQ(channel_->counters(Side::lan).wakeup_errors, 0U) << "nothing was tried";
 }
 
 TEST_F(RedirectTxTest, EachChannelHasItsOwn) {
