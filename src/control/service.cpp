@@ -73,6 +73,7 @@ struct Service::Impl {
 
   // Steps of the start. The first three can only find that what was given is wrong.
   Status load_model();
+  void make_tables();
   Status attach();
   Status start_engine();
   Status start_threads();
@@ -107,14 +108,8 @@ Status Service::Impl::load_model() {
   return {};
 }
 
-Status Service::Impl::attach() {
-  // A router that looks after itself has little memory, and takes it as it is used.
-  if (!config.host) bound.extractor->populate();
-  wire = make_wire(config);
-  return wire->attach(warnings);
-}
-
-Status Service::Impl::start_engine() {
+/// Before the interfaces are taken: what is steered waits for none of it.
+void Service::Impl::make_tables() {
   if (config.settings.allow_own) config.policy.immune = own_addresses();
   policy = std::make_unique<detect::Policy>(config.policy);
   ledger = std::make_unique<detect::Ledger>(
@@ -122,10 +117,20 @@ Status Service::Impl::start_engine() {
                            .sources_max = config.settings.tables_report_sources,
                            .blocks_max = config.settings.tables_blocks_kept,
                            .hash_seed = config.policy.hash_seed});
-  if (!config.host) {
-    policy->populate();
-    ledger->populate();
-  }
+  // A router that looks after itself has little memory, and takes it as it is used.
+  if (config.host) return;
+  bound.extractor->populate();
+  policy->populate();
+  ledger->populate();
+}
+
+Status Service::Impl::attach() {
+  make_tables();
+  wire = make_wire(config);
+  return wire->attach(warnings);
+}
+
+Status Service::Impl::start_engine() {
   WEIR_ASSIGN(enforcer,
               Enforcer::start(wire->tables(), [this](std::span<const datapath::Block> blocks) {
                 lines.print(blocks);

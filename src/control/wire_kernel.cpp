@@ -108,8 +108,8 @@ Status KernelWire::open_redirect(std::uint32_t count, std::vector<std::string>& 
   if (config_.settings.channels_io_cpus.empty())
     warnings.emplace_back(
         "channels.transmit is \"redirect\" and channels.io_cpus is empty: where an I/O thread "
-        "moves to "
-        "another CPU, packets may overtake others; give each channel a CPU");
+        "moves "
+        "to another CPU, packets may overtake others; give each channel a CPU");
   return {};
 }
 
