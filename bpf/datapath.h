@@ -107,15 +107,21 @@ static __always_inline int weir_is_steered(struct weir_tables *tables, const str
   return config->ssdp_payload && weir_is_ssdp_start(packet, h);
 }
 
-/* Copies fields as they stand: `bytes` is a constant, and even. */
-static __always_inline void weir_copy_fields(void *to, const __u8 *from, unsigned bytes)
+/* Copies an address as it stands: `bytes` is a constant, a multiple of 4. In the kernel in words made of two fields: the hash
+ * reads words, and would wait for two halves that were stored one by one.
+ */
+static __always_inline void weir_copy_address(void *to, const __u8 *from, unsigned bytes)
 {
 #ifdef __bpf__
   unsigned i;
 
 #pragma clang loop unroll(full)
-  for (i = 0; i < bytes / sizeof(weir_field); ++i)
-    ((weir_field *)to)[i] = ((const weir_field *)from)[i];
+  for (i = 0; i < bytes / sizeof(__u32); ++i) {
+    __u32 first = ((const weir_field *)from)[i * 2];
+    __u32 second = ((const weir_field *)from)[i * 2 + 1];
+
+    ((__u32 *)to)[i] = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? first | second << 16 : first << 16 | second;
+  }
 #else
   __builtin_memcpy(to, from, bytes);
 #endif
@@ -130,7 +136,7 @@ static __always_inline struct weir_block *weir_find_block(struct weir_tables *ta
   if (h->family == 4 && p + 4 <= (const __u8 *)packet->end) {
     struct weir_key4 key;
 
-    weir_copy_fields(&key.address, p, sizeof(key.address));
+    weir_copy_address(&key.address, p, sizeof(key.address));
     if (target == WEIR_TARGET_network)
       ((__u8 *)&key.address)[3] = 0;
     key.target = target;
@@ -139,7 +145,7 @@ static __always_inline struct weir_block *weir_find_block(struct weir_tables *ta
   if (h->family == 6 && p + 16 <= (const __u8 *)packet->end) {
     struct weir_key6 key;
 
-    weir_copy_fields(key.address, p, sizeof(key.address));
+    weir_copy_address(key.address, p, sizeof(key.address));
     if (target == WEIR_TARGET_network)
       __builtin_memset(key.address + 8, 0, 8);
     key.target = target;
@@ -157,14 +163,14 @@ static __always_inline int weir_is_allowed(struct weir_tables *tables, const str
     struct weir_prefix4 key;
 
     key.length = 32;
-    weir_copy_fields(&key.address, p, sizeof(key.address));
+    weir_copy_address(&key.address, p, sizeof(key.address));
     return weir_is_allowed4(tables, &key);
   }
   if (h->family == 6 && p + 16 <= (const __u8 *)packet->end) {
     struct weir_prefix6 key;
 
     key.length = 128;
-    weir_copy_fields(key.address, p, sizeof(key.address));
+    weir_copy_address(key.address, p, sizeof(key.address));
     return weir_is_allowed6(tables, &key);
   }
   return 0;
@@ -319,10 +325,36 @@ static __always_inline int weir_decide_parsed(struct weir_tables *tables, const 
   }
 }
 
+/* What weir_decide_plain says where it knows no outcome. */
+#define WEIR_PLAIN_not -1  /* the frame is not plain: its headers are to be read */
+#define WEIR_PLAIN_read -2 /* it is, and may be weir's: `h` is what weir_parse would make of it */
+
+/* The headers of a plain frame whose UDP is at `offset` and `length` bytes long. Each path to here knows the offset, and the
+ * verifier would walk the decision once for each.
+ */
+static __always_inline void weir_read_plain(const struct weir_packet *packet, struct weir_headers *h, __u32 offset,
+                                            __u32 length)
+{
+  const __u8 *data = (const __u8 *)packet->data;
+  __u32 ip_bytes = h->family == 6 ? WEIR_IP6_BYTES : WEIR_IP4_BYTES;
+
+  h->tags = offset - ip_bytes != WEIR_ETHERNET_BYTES;
+  h->vlan_id = h->tags ? weir_be16(data + WEIR_ETHERNET_BYTES) & 0xfff : 0;
+  offset = weir_forget(data, (const __u8 *)packet->end, offset) & WEIR_OFFSET_MASK;
+  h->kind = WEIR_KIND_udp;
+  h->protocol = WEIR_PROTOCOL_UDP;
+  h->flags = 0;
+  h->l3_offset = (__u16)(offset - ip_bytes);
+  h->source_offset = (__u16)(offset - (h->family == 6 ? 32 : 8));
+  h->destination_offset = (__u16)(offset - (h->family == 6 ? 16 : 4));
+  h->l4_offset = (__u16)offset;
+  h->payload_offset = (__u16)(offset + WEIR_UDP_BYTES);
+  h->payload_length = (__u16)(length - WEIR_UDP_BYTES);
+}
+
 /* The outcome of a frame that is as most are: Ethernet with up to one tag; IPv4 without options or fragments, or IPv6
- * without extension headers; of no port that is steered; while no block concerns more than what is steered. -1: any other,
- * which goes the whole way. It says what that would say, for a third of the instructions. Of `h`, family and source's
- * offset alone are set, where there is a source.
+ * without extension headers; of no port that is steered; while no block concerns more than what is steered. It says what
+ * weir_decide_parsed would, for a third of the instructions. Of `h`, family and source's offset alone are set then.
  */
 static __always_inline int weir_decide_plain(struct weir_tables *tables, const struct weir_packet *packet,
                                              struct weir_headers *h)
@@ -334,9 +366,9 @@ static __always_inline int weir_decide_plain(struct weir_tables *tables, const s
   __u32 type, carried, length;
 
   if (config->all_ip || config->all_ports || !control || control->blocks_all)
-    return -1;
+    return WEIR_PLAIN_not;
   if (p + WEIR_ETHERNET_BYTES + WEIR_TAG_BYTES > end)
-    return -1;
+    return WEIR_PLAIN_not;
   type = weir_be16(p + 12);
   if (type == WEIR_TYPE_8021Q) {
     type = weir_be16(p + 16);
@@ -345,39 +377,45 @@ static __always_inline int weir_decide_plain(struct weir_tables *tables, const s
   p += WEIR_ETHERNET_BYTES;
   if (type == WEIR_TYPE_IP4) {
     if (p + WEIR_IP4_BYTES + WEIR_UDP_BYTES > end || p[0] != 0x45 || weir_be16(p + 6) & 0x3fff)
-      return -1;
+      return WEIR_PLAIN_not;
     h->family = 4;
     h->source_offset = (__u16)(p + 12 - (const __u8 *)packet->data);
     carried = weir_be16(p + 2);
     if (carried < WEIR_IP4_BYTES + WEIR_UDP_BYTES)
-      return -1;
+      return WEIR_PLAIN_not;
     if (p[9] != WEIR_PROTOCOL_UDP)
       return WEIR_OUTCOME_peer_not_udp;
+    h->ttl = p[8];
     carried -= WEIR_IP4_BYTES;
     p += WEIR_IP4_BYTES;
   } else if (type == WEIR_TYPE_IP6) {
     if (p + WEIR_IP6_BYTES + WEIR_UDP_BYTES > end || p[0] >> 4 != 6 || weir_is_extension(p[6]))
-      return -1;
+      return WEIR_PLAIN_not;
     h->family = 6;
     h->source_offset = (__u16)(p + 8 - (const __u8 *)packet->data);
     if (p[6] != WEIR_PROTOCOL_UDP)
       return WEIR_OUTCOME_peer_not_udp;
+    h->ttl = p[7];
     carried = weir_be16(p + 4);
     p += WEIR_IP6_BYTES;
   } else {
-    return -1;
+    return WEIR_PLAIN_not;
   }
   length = weir_be16(p + 4);
   if (length < WEIR_UDP_BYTES || length > carried)
-    return -1;
-  if (weir_are_ports_steered(tables, weir_be16(p), weir_be16(p + 2)))
-    return -1;
-  if (config->ssdp_payload) {
-    p += WEIR_UDP_BYTES;
-    if (p + 1 > end || p[0] == 'N' || p[0] == 'M' || p[0] == 'H')
-      return -1;
+    return WEIR_PLAIN_not;
+  h->source_port = weir_be16(p);
+  h->destination_port = weir_be16(p + 2);
+  if (!weir_are_ports_steered(tables, h->source_port, h->destination_port)) {
+    if (!config->ssdp_payload)
+      return WEIR_OUTCOME_peer_not_steered;
+    if (p + WEIR_UDP_BYTES + 1 > end)
+      return WEIR_PLAIN_not;
+    if (p[WEIR_UDP_BYTES] != 'N' && p[WEIR_UDP_BYTES] != 'M' && p[WEIR_UDP_BYTES] != 'H')
+      return WEIR_OUTCOME_peer_not_steered;
   }
-  return WEIR_OUTCOME_peer_not_steered;
+  weir_read_plain(packet, h, (__u32)(p - (const __u8 *)packet->data), length);
+  return WEIR_PLAIN_read;
 }
 
 /* The same of a packet whose headers nobody has read yet; `h` is room for them. */
@@ -388,7 +426,8 @@ static __always_inline int weir_decide(struct weir_tables *tables, const struct 
 
   if (plain >= 0)
     return plain;
-  weir_parse(packet->data, packet->end, h);
+  if (plain == WEIR_PLAIN_not)
+    weir_parse(packet->data, packet->end, h);
   return weir_decide_parsed(tables, packet, h);
 }
 
