@@ -84,18 +84,15 @@ bool ChannelLoop::turn(Engine& engine) noexcept {
   return judged || shed_any;
 }
 
-/// Traffic whose next packet is more than `spin` away is never spun for, and a train of packets that
-/// ends once; a polled channel always looks again. Whoever judges what is under way may be waiting
-/// for this CPU: where nobody is, a yield costs less than the look that follows it. But not while
-/// there is traffic to see off that nobody has to judge.
+/// A polled channel always looks again. Whoever judges what is under way may be waiting for this CPU:
+/// where nobody is, a yield costs less than the look that follows it. But not while there is traffic
+/// to see off that nobody has to judge.
 bool ChannelLoop::may_sleep(bool moved) noexcept {
   if (moved) {
-    close_ = now_ - moved_ < config_.spin;
-    moved_ = now_;
+    patience_.moved(now_);
     return false;
   }
-  const bool looks_again = (close_ && now_ - moved_ < config_.spin) || io_.busy_poll();
-  if (!looks_again) return true;
+  if (!patience_.waits(now_) && !io_.busy_poll()) return true;
   if (pool_.available() < pool_.size() && !serves_) {
     std::this_thread::yield();
   } else {

@@ -12,10 +12,9 @@
 ///           `leave` sheds nothing: taking frames off takes time from judging.
 /// Order     frames of one side leave in the order in which they came, judged or not: those that
 ///           overload forwards are held until what was submitted before them has left.
-/// Light load packets that come close to each other are waited for awake: the thread looks at its rings
-///           for `spin` before it sleeps, where the last packets came within that of each other. A
-///           wake-up costs several times what the stages need for one packet. While batches are under
-///           way it yields between two looks: a worker may share its CPU.
+/// Light load packets that come close to each other are waited for awake (patience.h). While batches
+///           are under way the thread yields between two looks at its rings: a worker may share its
+///           CPU.
 /// Heartbeat beaten while batches come back, or nothing is under way. Withdrawn once nearly all
 ///           frames are in batches or on their way out, so that the datapath takes the fail mode;
 ///           back when they are.
@@ -38,6 +37,7 @@
 #include "io/interface.h"
 #include "pipeline/batch.h"
 #include "pipeline/engine.h"
+#include "pipeline/patience.h"
 
 namespace weir::pipeline {
 
@@ -63,7 +63,7 @@ struct ChannelConfig {
   /// The longest sleep; must be well below the datapath's heartbeat limit, for an idle channel
   /// beats when it wakes.
   Nanoseconds sleep_max = std::chrono::milliseconds(50);
-  /// How long the thread looks for the next packet before it sleeps; 0: it sleeps at once.
+  /// Packets that come within this of each other are waited for awake; 0: none are (patience.h).
   Nanoseconds spin = std::chrono::microseconds(200);
 };
 
@@ -144,10 +144,9 @@ class ChannelLoop {
   // The I/O thread's own:
   std::uint64_t next_number_ = 0;
   Side first_side_ = Side::wan;
-  PacketTime beaten_;                             // 0: withdrawn
-  PacketTime now_;                                // of this turn
-  PacketTime moved_;                              // when a frame moved last
-  bool close_ = false;                            // that was within `spin` of the one before
+  PacketTime beaten_;  // 0: withdrawn
+  PacketTime now_;     // of this turn
+  Patience patience_{config_.spin};
   bool serves_ = false;                           // this turn saw off what nobody has to judge
   std::uint64_t submitted_ = 0, taken_back_ = 0;  // batches
   std::array<bool, kSides> shedding_{};           // by the side they came in by

@@ -382,7 +382,7 @@ TEST(ChannelLoop, LooksOnWherePacketsComeCloseTogetherAndSleepsWhereNot) {
     auto engine = make_engine({}, doubles.judge(), [&](Batch* b) { channel.loop->done(b); });
     ASSERT_TRUE(engine.has_value());
     channel.start(**engine);
-    for (std::uint64_t n = 0; n < 3; ++n) {
+    for (std::uint64_t n = 0; n < 20; ++n) {
       ASSERT_TRUE(io.arrive(Side::wan, n));
       wait_until([&] { return io.returned() == n + 1; });
     }
