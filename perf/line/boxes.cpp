@@ -12,11 +12,14 @@
 #include <bit>
 #include <cerrno>
 #include <csignal>
+#include <cstdlib>
 #include <cstring>
+#include <filesystem>
 #include <vector>
 
 #include "bare.skel.h"
 #include "datapath/kernel.h"
+#include "larger_maps.h"
 
 namespace weir::perf {
 
@@ -131,9 +134,45 @@ std::string text_of(std::uint32_t address) {
                      address & 255U);
 }
 
+/// xdp-filter's objects, the one that is loaded here with tables as large as weir's.
+class LargerFilter {
+ public:
+  static constexpr std::uint32_t kEntries = 10'000;
+  static constexpr std::uint32_t kMore_entries = 131'072;
+
+  ~LargerFilter() {
+    std::error_code error;
+    if (!directory_.empty()) std::filesystem::remove_all(directory_, error);
+  }
+  Status make() {
+    constexpr const char* kObject = "xdpfilt_alw_ip.o";
+    std::string path = "/tmp/weir-line-XXXXXX";
+    if (mkdtemp(path.data()) == nullptr) return fail_errno("make a directory in /tmp", errno);
+    directory_ = path;
+    std::error_code error;
+    for (const auto& library : std::filesystem::directory_iterator("/usr/lib", error)) {
+      const auto object = library.path() / "bpf" / kObject;
+      if (!std::filesystem::exists(object, error)) continue;
+      return with_larger_maps(object, directory_ / kObject, kEntries, kMore_entries);
+    }
+    return fail(fmt::format("there is no /usr/lib/*/bpf/{} (package libxdp1)", kObject));
+  }
+  /// What starts xdp-filter: with these, once they are made.
+  [[nodiscard]] std::vector<std::string> command() const {
+    if (directory_.empty()) return {"xdp-filter"};
+    return {"env", "LIBXDP_OBJECT_PATH=" + directory_.string(), "xdp-filter"};
+  }
+
+ private:
+  std::filesystem::path directory_;
+};
+
 Result<std::unique_ptr<Box>> filter(const Appliance& appliance, const BoxOptions& options) {
-  const auto run = [&](std::vector<std::string> command) -> Status {
-    command.insert(command.begin(), "xdp-filter");
+  LargerFilter larger;
+  if (options.blocks > LargerFilter::kEntries) WEIR_TRY(larger.make());
+  const auto run = [&](const std::vector<std::string>& words) -> Status {
+    std::vector<std::string> command = larger.command();
+    command.insert(command.end(), words.begin(), words.end());
     const test::Ran ran = test::run(command, appliance.wire.box.fd());
     if (ran.status == 0) return {};
     return fail(fmt::format("xdp-filter: {} (package xdp-tools)", ran.err));

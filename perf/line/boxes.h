@@ -6,7 +6,8 @@
 ///   weir-xdp    weir's XDP program without `weir run`, so without sockets: for an MTU that
 ///               `weir run` refuses (a frame of several buffers goes into no socket)
 ///   bridge      the kernel's bridge, with GRO on
-///   xdp-filter  of xdp-tools, native mode, on WAN; what it passes goes nowhere
+///   xdp-filter  of xdp-tools, native mode, on WAN; what it passes goes nowhere. For more than its
+///               10,000 addresses with tables as large as weir's, 131,072
 ///   testpmd     DPDK's, io mode, `driver` on both interfaces, one core
 ///   weir        `weir run` with the keys of `toml`
 ///   weir-dpdk   the same with `driver` of DPDK's on both interfaces; it has no kernel's blocks
