@@ -329,8 +329,8 @@ static __always_inline int weir_decide_parsed(struct weir_tables *tables, const 
 #define WEIR_PLAIN_not -1  /* the frame is not plain: its headers are to be read */
 #define WEIR_PLAIN_read -2 /* it is, and may be weir's: `h` is what weir_parse would make of it */
 
-/* The headers of a plain frame whose UDP is at `offset` and `length` bytes long; family, TTL and ports are set already. Each
- * path to here knows the offset: the verifier would walk the decision once for each, and so forgets it.
+/* The headers of a plain frame whose UDP is at `offset` and `length` bytes long; family, TTL and ports are set already.
+ * Each path to here knows the offset: the verifier would walk the decision once for each, and so forgets it.
  */
 static __always_inline void weir_read_plain(const struct weir_packet *packet, struct weir_headers *h, __u32 offset,
                                             __u32 length)
