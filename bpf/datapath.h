@@ -2,9 +2,9 @@
 /* The packet decision: one C source, two compilers. clang makes it the XDP program (weir.bpf.c), the host's compiler the
  * native datapath (src/datapath/native.cpp); tests/equal holds the two together frame by frame.
  *
- * Order    what is plainly none of weir's business goes at once; else parse; steered?; blocked? (looked up only where an
- *          answer could change something, and the allowlist only after a hit); fragments; the screen, where there is one;
- *          socket there and its channel alive?; the outcome.
+ * Order    what is plainly none of weir's business goes at once; else parse, what that first look has not read; steered?;
+ *          blocked? (looked up only where an answer could change something, and the allowlist only after a hit); fragments;
+ *          the screen, where there is one; socket there and its channel alive?; the outcome.
  * Includer defines the functions declared below over its own `struct weir_tables`: maps in the kernel, memory natively.
  * Returns  exactly one outcome a packet. What the outcome does to the packet is the includer's.
  */
@@ -113,19 +113,23 @@ static __always_inline int weir_is_steered(struct weir_tables *tables, const str
 static __always_inline void weir_copy_address(void *to, const __u8 *from, unsigned bytes)
 {
 #ifdef __bpf__
+  typedef __u32 __attribute__((may_alias)) word;
   unsigned i;
 
 #pragma clang loop unroll(full)
-  for (i = 0; i < bytes / sizeof(__u32); ++i) {
+  for (i = 0; i < bytes / sizeof(word); ++i) {
     __u32 first = ((const weir_field *)from)[i * 2];
     __u32 second = ((const weir_field *)from)[i * 2 + 1];
 
-    ((__u32 *)to)[i] = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? first | second << 16 : first << 16 | second;
+    ((word *)to)[i] = __BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? first | second << 16 : first << 16 | second;
   }
 #else
   __builtin_memcpy(to, from, bytes);
 #endif
 }
+
+/* The first three bytes of an IPv4 address as it stands in a packet. */
+#define WEIR_NETWORK4_MASK (__BYTE_ORDER__ == __ORDER_LITTLE_ENDIAN__ ? 0x00ffffffu : 0xffffff00u)
 
 /* The block of `target` that the address at `offset` has, allowed or not, expired or not. */
 static __always_inline struct weir_block *weir_find_block(struct weir_tables *tables, const struct weir_packet *packet,
@@ -138,7 +142,7 @@ static __always_inline struct weir_block *weir_find_block(struct weir_tables *ta
 
     weir_copy_address(&key.address, p, sizeof(key.address));
     if (target == WEIR_TARGET_network)
-      ((__u8 *)&key.address)[3] = 0;
+      key.address &= WEIR_NETWORK4_MASK;
     key.target = target;
     return weir_find_block4(tables, &key);
   }
@@ -330,7 +334,7 @@ static __always_inline int weir_decide_parsed(struct weir_tables *tables, const 
 #define WEIR_PLAIN_read -2 /* it is, and may be weir's: `h` is what weir_parse would make of it */
 
 /* The headers of a plain frame whose UDP is at `offset` and `length` bytes long; family, TTL and ports are set already.
- * Each path to here knows the offset: the verifier would walk the decision once for each, and so forgets it.
+ * The verifier forgets the offset: it would walk the decision once for each that it knows.
  */
 static __always_inline void weir_read_plain(const struct weir_packet *packet, struct weir_headers *h, __u32 offset,
                                             __u32 length)
@@ -354,7 +358,7 @@ static __always_inline void weir_read_plain(const struct weir_packet *packet, st
 
 /* The outcome of a frame that is as most are: Ethernet with up to one tag; IPv4 without options or fragments, or IPv6
  * without extension headers; of no port that is steered; while no block concerns more than what is steered. It says what
- * weir_decide_parsed would, for a third of the instructions. Of `h`, family and source's offset alone are set then.
+ * weir_decide_parsed would, for a third of the instructions. Of `h`, family and source's offset alone count then.
  */
 static __always_inline int weir_decide_plain(struct weir_tables *tables, const struct weir_packet *packet,
                                              struct weir_headers *h)

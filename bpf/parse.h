@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: (GPL-2.0-only OR BSD-2-Clause) */
-/* Bytes to offsets: the only parser of Ethernet to UDP in weir, for the kernel and for userspace.
+/* Bytes to offsets: the parser of Ethernet to UDP in weir, for the kernel and for userspace. For frames as most are there
+ * is a short way to the same (weir_read_plain in datapath.h).
  *
  * Accepts  Ethernet II; 0 to 2 tags of 802.1Q / 802.1ad; PPPoE session (with or without tags); IPv4 with options; IPv6
  *          with up to WEIR_EXTENSIONS_MAX extension headers (RFC 8200 order is not demanded); UDP.

@@ -134,11 +134,10 @@ std::string text_of(std::uint32_t address) {
                      address & 255U);
 }
 
-/// xdp-filter's objects, the one that is loaded here with tables as large as weir's.
+/// xdp-filter's object for what `filter` asks of it, with tables as large as weir's.
 class LargerFilter {
  public:
   static constexpr std::uint32_t kEntries = 10'000;
-  static constexpr std::uint32_t kMore_entries = 131'072;
 
   ~LargerFilter() {
     std::error_code error;
@@ -150,10 +149,12 @@ class LargerFilter {
     if (mkdtemp(path.data()) == nullptr) return fail_errno("make a directory in /tmp", errno);
     directory_ = path;
     std::error_code error;
-    for (const auto& library : std::filesystem::directory_iterator("/usr/lib", error)) {
-      const auto object = library.path() / "bpf" / kObject;
-      if (!std::filesystem::exists(object, error)) continue;
-      return with_larger_maps(object, directory_ / kObject, kEntries, kMore_entries);
+    for (std::filesystem::directory_iterator library("/usr/lib", error), none;
+         !error && library != none; library.increment(error)) {
+      const auto object = library->path() / "bpf" / kObject;
+      if (std::filesystem::exists(object))
+        return with_larger_maps(object, directory_ / kObject, kEntries,
+                                datapath::Config{}.blocks_max);
     }
     return fail(fmt::format("there is no /usr/lib/*/bpf/{} (package libxdp1)", kObject));
   }

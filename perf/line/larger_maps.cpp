@@ -5,6 +5,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <bit>
 #include <cerrno>
 #include <cstddef>
 #include <cstring>
@@ -22,15 +23,22 @@ Status with_larger_maps(const std::string& from, const std::string& to, std::uin
   const std::unique_ptr<btf, decltype(&btf__free)> types(btf__parse_elf(from.c_str(), nullptr),
                                                          btf__free);
   if (!types) return fail_errno(fmt::format("read the types of {}", from), errno);
+  // The types lie in the file as they do in memory, where it was made for this kind of machine.
   std::uint32_t bytes = 0;
   const auto* const raw = static_cast<const char*>(btf__raw_data(types.get(), &bytes));
-  const auto section = std::search(file.begin(), file.end(), raw, raw + bytes);
+  constexpr btf_endianness kOwn =
+      std::endian::native == std::endian::little ? BTF_LITTLE_ENDIAN : BTF_BIG_ENDIAN;
+  const auto section =
+      raw == nullptr ? file.end() : std::search(file.begin(), file.end(), raw, raw + bytes);
+  if (section == file.end() || btf__endianness(types.get()) != kOwn)
+    return fail(fmt::format("the types in {} are not those of this machine", from));
   std::size_t grown = 0;
-  for (std::uint32_t id = 1; section != file.end() && id < btf__type_cnt(types.get()); ++id) {
+  for (std::uint32_t id = 1; id < btf__type_cnt(types.get()); ++id) {
     const btf_type* const type = btf__type_by_id(types.get(), id);
     if (!btf_is_array(type) || btf_array(type)->nelems != entries) continue;
     const char* const field =
         reinterpret_cast<const char*>(btf_array(type)) + offsetof(struct btf_array, nelems);
+    WEIR_CHECK(field > raw && field < raw + bytes);
     std::memcpy(&*(section + (field - raw)), &more_entries, sizeof more_entries);
     ++grown;
   }

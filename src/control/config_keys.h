@@ -116,9 +116,8 @@
     "With busy_poll: after so long without a poll a NIC's interrupts come back (its "              \
     "gro_flush_timeout), given back on exit. 0: left as it is.")                                   \
   X(channels, spin_us, number, "200", "0..10000",                                                  \
-    "I/O threads wait awake for packets that come within this of each other on average, for up "   \
-    "to "                                                                                          \
-    "five times as long before they sleep; 0: they sleep at once.")                                \
+    "I/O threads wait awake for packets that come within this of each other on average, up to "    \
+    "five times as long, before they sleep; 0: they sleep at once.")                               \
   X(channels, tx_budget, number, "32", "1..1024",                                                  \
     "Packets that one send may pass on in copy mode, where the kernel can change it (6.17).")      \
   X(channels, transmit, choice, "\"socket\"", "socket|redirect",                                   \

@@ -2,7 +2,6 @@
 #include "datapath/native.h"
 
 #include <algorithm>
-#include <cstring>
 
 #include "../../bpf/datapath.h"
 #include "base/seed.h"
@@ -205,16 +204,6 @@ NativeSettings::NativeSettings(const Config& settings) {
     ports[port / 64U] |= std::uint64_t{1} << (port % 64U);
 }
 
-namespace {
-/// Whether `headers` are what the parser makes of the frame.
-[[maybe_unused]] bool are_as_parsed(const weir_packet& packet,
-                                    const packet::Headers& headers) noexcept {
-  packet::Headers parsed;
-  weir_parse(packet.data, packet.end, &parsed);
-  return std::memcmp(&parsed, &headers, sizeof parsed) == 0;
-}
-}  // namespace
-
 std::optional<Glance> glance_natively(weir_tables& tables,
                                       std::span<const std::uint8_t> frame) noexcept {
   if (frame.empty()) return std::nullopt;  // there is no pointer to compute with
@@ -223,7 +212,6 @@ std::optional<Glance> glance_natively(weir_tables& tables,
   packet.end = frame.data() + frame.size();
   packet::Headers headers{};
   const int outcome = weir_decide_plain(&tables, &packet, &headers);
-  WEIR_DCHECK(outcome != WEIR_PLAIN_read || are_as_parsed(packet, headers));
   if (outcome < 0) return std::nullopt;
   return Glance{static_cast<Outcome>(outcome), headers.family, headers.source_offset};
 }
@@ -267,6 +255,17 @@ Outcome Native::judge_parsed(const packet::Frame& frame, const packet::Headers& 
 
 std::optional<Glance> Native::glance(std::span<const std::uint8_t> frame) const noexcept {
   return glance_natively(*tables_, frame);
+}
+
+std::optional<packet::Headers> Native::read_at_a_glance(
+    std::span<const std::uint8_t> frame) const noexcept {
+  if (frame.empty()) return std::nullopt;
+  weir_packet packet{};
+  packet.data = frame.data();
+  packet.end = frame.data() + frame.size();
+  packet::Headers headers;
+  if (weir_decide_plain(tables_.get(), &packet, &headers) != WEIR_PLAIN_read) return std::nullopt;
+  return headers;
 }
 
 Outcome Native::count(Side side, std::size_t bytes, Outcome outcome) noexcept {

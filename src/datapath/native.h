@@ -37,6 +37,10 @@ class Native final : public Datapath {
   /// The outcome of a frame that is as most are, from a glance at it: none of weir's business. What
   /// `judge` would say, without its count; nothing where that has to look at all headers.
   [[nodiscard]] std::optional<Glance> glance(std::span<const std::uint8_t> frame) const noexcept;
+  /// The headers that the XDP program reads of a frame at a glance, where that finds no outcome;
+  /// nothing where it has to parse. For tests: they are what bpf/parse.h would make of it.
+  [[nodiscard]] std::optional<packet::Headers> read_at_a_glance(
+      std::span<const std::uint8_t> frame) const noexcept;
   /// What is left to do with a glance's outcome, which it gives back.
   Outcome count(Side side, std::size_t bytes, Outcome outcome) noexcept;
   /// The same as `judge` for a frame whose headers `packet::parse` has read.

@@ -74,24 +74,22 @@ void ChannelLoop::run(Engine& engine) noexcept {
 /// True where a frame moved.
 bool ChannelLoop::turn(Engine& engine) noexcept {
   bool judged = take_back();
-  bool shed_any = false;
-  for (const Side side : {Side::wan, Side::lan}) shed_any |= shed(side);
-  judged |= receive(engine);
+  bool arrived = false;
+  for (const Side side : {Side::wan, Side::lan}) arrived |= shed(side);
+  if (receive(engine)) arrived = judged = true;
   judged |= take_back();  // what was judged on this thread is sent before anything else is seen to
   serves_ = io_.service();
   now_ = monotonic_now();
   beat(now_, judged);
-  return judged || shed_any;
+  if (arrived) patience_.arrived(now_);
+  return judged || arrived;
 }
 
 /// A polled channel always looks again. Whoever judges what is under way may be waiting for this CPU:
 /// where nobody is, a yield costs less than the look that follows it. But not while there is traffic
 /// to see off that nobody has to judge.
 bool ChannelLoop::may_sleep(bool moved) noexcept {
-  if (moved) {
-    patience_.moved(now_);
-    return false;
-  }
+  if (moved) return false;
   if (!patience_.waits(now_) && !io_.busy_poll()) return true;
   if (pool_.available() < pool_.size() && !serves_) {
     std::this_thread::yield();

@@ -2,9 +2,10 @@
 /// Whether an I/O thread waits for the next packet awake: a wake-up costs several times what the
 /// stages need for one packet, and waiting awake costs a CPU.
 ///
-/// Rule      where the last turns that moved frames came within `spin` of each other on average, the
-///           thread looks for five times that before it sleeps: a sender that was late once is back
-///           to its pace. Traffic further apart is never waited for, and a train that ends once.
+/// Rule      where the last turns that frames arrived in came within `spin` of each other on average,
+///           the thread looks for five times that before it sleeps: a sender that was late once is
+///           back to its pace. Traffic further apart is not waited for, once some ten packets have
+///           shown that, and a train that ends is waited for once.
 /// Threads   one owner.
 #pragma once
 
@@ -18,13 +19,14 @@ class Patience {
  public:
   explicit Patience(Nanoseconds spin) noexcept : spin_(spin), gap_(spin * kGapMost) {}
 
-  /// Frames moved at `now`, which never goes back.
-  void moved(PacketTime now) noexcept {
-    gap_ += (std::min(now - moved_, spin_ * kGapMost) - gap_) / kTurns;
-    moved_ = now;
+  /// Frames arrived in the turn of `now`. What was judged meanwhile comes back in turns of its own,
+  /// which say nothing of the traffic.
+  void arrived(PacketTime now) noexcept {
+    gap_ += (std::clamp(now - last_, Nanoseconds{}, spin_ * kGapMost) - gap_) / kTurns;
+    last_ = now;
   }
   [[nodiscard]] bool waits(PacketTime now) const noexcept {
-    return gap_ < spin_ && now - moved_ < spin_ * kWaitMost;
+    return gap_ < spin_ && now - last_ < spin_ * kWaitMost;
   }
 
  private:
@@ -34,7 +36,7 @@ class Patience {
 
   Nanoseconds spin_;
   Nanoseconds gap_;  // on average
-  PacketTime moved_;
+  PacketTime last_;
 };
 
 }  // namespace weir::pipeline

@@ -174,6 +174,7 @@ class EqualTest : public testing::Test {
   template <typename Visit>
   void with(const Arrangement& given, Visit visit) {
     ASSERT_TRUE(Kernel::remove(kPins, false));  // counters live on with their pins
+    screened_ = 0;
     KernelOptions options;
     options.pin_directory = kPins;
     options.interfaces = {"wan", given.config.host_mode ? "" : "lan"};
@@ -217,6 +218,12 @@ class EqualTest : public testing::Test {
         ASSERT_STREQ(name(plain->outcome), name(expected)) << given.name << ": " << hex(bytes);
         ASSERT_EQ(plain->source(bytes), packet::source(bytes, headers)) << hex(bytes);
       }
+      if (const auto read = native.read_at_a_glance(bytes)) {
+        ++read_;
+        packet::Headers whole;
+        weir_parse(bytes.data(), bytes.data() + bytes.size(), &whole);
+        ASSERT_EQ(std::memcmp(&*read, &whole, sizeof whole), 0) << given.name << hex(bytes);
+      }
       const auto judged = judge(bytes, side);
       ASSERT_STREQ(name(judged.outcome), name(expected))
           << given.name << ", frame " << number << ": " << hex(bytes);
@@ -225,6 +232,7 @@ class EqualTest : public testing::Test {
       const packet::Headers parsed = packet::parse(bytes);
       ASSERT_EQ(std::memcmp(&parsed, &headers, sizeof parsed), 0);
       seen_.insert(expected);
+      screened_ += expected == Outcome::peer_screened ? 1U : 0U;
       if (copies) expect_copy(*copies, bytes, expected);
       ++number;
     });
@@ -275,7 +283,9 @@ class EqualTest : public testing::Test {
   std::unique_ptr<test::Inside> inside_;
   int socket_ = -1;
   std::set<Outcome> seen_;
-  std::uint64_t glanced_ = 0;  // frames that a glance decided
+  std::uint64_t glanced_ = 0;   // frames that a glance decided
+  std::uint64_t read_ = 0;      // and whose headers it read
+  std::uint64_t screened_ = 0;  // frames that a screen let go on, in this arrangement
 };
 
 TEST_F(EqualTest, GeneratedAndMutatedFrames) {
@@ -288,6 +298,7 @@ TEST_F(EqualTest, GeneratedAndMutatedFrames) {
       for (std::size_t i = 0; i < kFrames && !HasFatalFailure(); ++i) judge(generator.next());
     });
     ASSERT_FALSE(HasFatalFailure());
+    EXPECT_EQ(screened_ > 0, given.config.screen != nullptr) << given.name;
   }
   // The frames reached every end there is but the one for foreign interfaces.
   for (unsigned number = 0; number < WEIR_OUTCOME_drop_not_ours; ++number)
@@ -295,6 +306,7 @@ TEST_F(EqualTest, GeneratedAndMutatedFrames) {
         << "no frame ended in " << name(static_cast<Outcome>(number));
   EXPECT_TRUE(seen_.contains(Outcome::peer_screened));
   EXPECT_GT(glanced_, kFrames / 2);
+  EXPECT_GT(read_, kFrames / 4);
 }
 
 TEST_F(EqualTest, AScreenIsExchangedInPlaceAndOneThatTheKernelRefusesIsNot) {
@@ -361,16 +373,23 @@ TEST_F(EqualTest, EveryShapeCutAtEveryLength) {
                            .payload(reply)
                            .build());
       shapes.push_back(PacketBuilder(link).ip6(source6, "2001:db8::ff").tcp(1900, 80).build());
+      shapes.push_back(
+          PacketBuilder(link).ip6(source6, "2001:db8::ff").udp(9, 1900).payload(reply).build());
+      shapes.push_back(PacketBuilder(link).ip4(source4, "192.0.2.1").udp(1900, 9).build());
       PacketBuilder deep(link);
       deep.ip6("2001:db8::99", "2001:db8::ff").extension(0).extension(43, 24).extension(51, 16);
       deep.fragment6(0, true).extension(60, 32);
       shapes.push_back(deep.udp(9, 9).payload("NOTIFY * HTTP/1.1\r\n").build());
     }
-  with(arrangements()[0], [&](const auto& judge) {
-    for (const Bytes& whole : shapes)
-      for (std::size_t length = 14; length <= whole.size() && !HasFatalFailure(); ++length)
-        judge(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
-  });
+  // Without and with a glance at first.
+  for (const Arrangement& given : {arrangements().front(), arrangements().back()})
+    with(given, [&](const auto& judge) {
+      for (const Bytes& whole : shapes)
+        for (std::size_t length = 14; length <= whole.size() && !HasFatalFailure(); ++length)
+          judge(Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)));
+    });
+  EXPECT_GT(glanced_, 0U);
+  EXPECT_GT(read_, 0U);
 }
 
 TEST_F(EqualTest, HeaderFeaturesOfBothReadings) {

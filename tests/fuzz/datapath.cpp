@@ -130,6 +130,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     WEIR_CHECK(plain->outcome == outcome);
     WEIR_CHECK(plain->source(frame.bytes()) == weir::packet::source(frame.bytes(), headers));
   }
+  if (const auto read = native.read_at_a_glance(frame.bytes())) {
+    weir::packet::Headers whole;
+    weir_parse(frame.data, frame.data + frame.length, &whole);
+    WEIR_CHECK(std::memcmp(&*read, &whole, sizeof whole) == 0);
+  }
   check_features(frame, headers);
   return 0;
 }

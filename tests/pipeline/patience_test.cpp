@@ -16,7 +16,7 @@ class PatienceTest : public testing::Test {
   void packets(int times, Nanoseconds gap) {
     for (int i = 0; i < times; ++i) {
       now_ = now_ + gap;
-      patience_.moved(now_);
+      patience_.arrived(now_);
     }
   }
   [[nodiscard]] bool waits(Nanoseconds after = Nanoseconds{}) const {
@@ -47,9 +47,9 @@ TEST_F(PatienceTest, SleepsOnceATrainHasEnded) {
   EXPECT_FALSE(waits(microseconds(1'000)));
 }
 
-TEST_F(PatienceTest, NeverWaitsForTrafficFurtherApart) {
+TEST_F(PatienceTest, DoesNotWaitForTrafficFurtherApart) {
   packets(50, microseconds(100));
-  packets(20, microseconds(250));
+  packets(10, microseconds(250));
   for (int i = 0; i < 100; ++i) {
     packets(1, microseconds(250));
     ASSERT_FALSE(waits());
