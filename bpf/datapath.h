@@ -349,8 +349,8 @@ static __always_inline void weir_read_plain(const struct weir_packet *packet, st
   h->protocol = WEIR_PROTOCOL_UDP;
   h->flags = 0;
   h->l3_offset = (__u16)(offset - ip_bytes);
-  h->source_offset = (__u16)(offset - (h->family == 6 ? 32 : 8));
-  h->destination_offset = (__u16)(offset - (h->family == 6 ? 16 : 4));
+  h->source_offset = (__u16)(h->l3_offset + (h->family == 6 ? 8 : 12));
+  h->destination_offset = (__u16)(h->l3_offset + (h->family == 6 ? 24 : 16));
   h->l4_offset = (__u16)offset;
   h->payload_offset = (__u16)(offset + WEIR_UDP_BYTES);
   h->payload_length = (__u16)(length - WEIR_UDP_BYTES);

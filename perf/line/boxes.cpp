@@ -117,6 +117,9 @@ Status multiply(const std::string& pin, std::uint32_t first, std::uint32_t count
     const std::uint32_t wire = __builtin_bswap32(address);
     std::memcpy(key.data(), &wire, sizeof wire);
   };
+  if (status && count > info.max_entries)
+    status = fail(fmt::format("{} addresses are asked for, and {} has room for {}", count, pin,
+                              info.max_entries));
   set_address(first);
   if (status && bpf_map_lookup_elem(fd, key.data(), value.data()) != 0)
     status = fail_errno("look an address up in " + pin, errno);

@@ -204,14 +204,20 @@ NativeSettings::NativeSettings(const Config& settings) {
     ports[port / 64U] |= std::uint64_t{1} << (port % 64U);
 }
 
-std::optional<Glance> glance_natively(weir_tables& tables,
-                                      std::span<const std::uint8_t> frame) noexcept {
-  if (frame.empty()) return std::nullopt;  // there is no pointer to compute with
+/// What `weir_decide_plain` says of a frame.
+static int decide_plain(weir_tables& tables, std::span<const std::uint8_t> frame,
+                        packet::Headers& headers) noexcept {
+  if (frame.empty()) return WEIR_PLAIN_not;  // there is no pointer to compute with
   weir_packet packet{};
   packet.data = frame.data();
   packet.end = frame.data() + frame.size();
+  return weir_decide_plain(&tables, &packet, &headers);
+}
+
+std::optional<Glance> glance_natively(weir_tables& tables,
+                                      std::span<const std::uint8_t> frame) noexcept {
   packet::Headers headers{};
-  const int outcome = weir_decide_plain(&tables, &packet, &headers);
+  const int outcome = decide_plain(tables, frame, headers);
   if (outcome < 0) return std::nullopt;
   return Glance{static_cast<Outcome>(outcome), headers.family, headers.source_offset};
 }
@@ -259,12 +265,8 @@ std::optional<Glance> Native::glance(std::span<const std::uint8_t> frame) const 
 
 std::optional<packet::Headers> Native::read_at_a_glance(
     std::span<const std::uint8_t> frame) const noexcept {
-  if (frame.empty()) return std::nullopt;
-  weir_packet packet{};
-  packet.data = frame.data();
-  packet.end = frame.data() + frame.size();
   packet::Headers headers;
-  if (weir_decide_plain(tables_.get(), &packet, &headers) != WEIR_PLAIN_read) return std::nullopt;
+  if (decide_plain(*tables_, frame, headers) != WEIR_PLAIN_read) return std::nullopt;
   return headers;
 }
 
